@@ -1,0 +1,41 @@
+# A layer is a folder below src/ with its own static library. Its headers are included as
+# "layer/file.h"; `tools/check_layers.py` fails on an include that goes upward.
+#
+# martlet_layer(name DEPENDS targets...): every *.cc of the folder, tests apart, becomes
+# martlet_<name>; every *_test.cc becomes part of the test program <name>_test, which ctest runs
+# under the label "unit".
+function(martlet_layer name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_test|main)\\.cc$")
+  add_library(martlet_${name} STATIC ${sources})
+  target_include_directories(martlet_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(martlet_${name} PUBLIC ${ARG_DEPENDS})
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE martlet_${name} GTest::gtest_main GTest::gmock)
+    add_test(NAME unit.${name} COMMAND ${name}_test)
+    set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)
+  endif()
+endfunction()
+
+# Adds the protobuf sources of a layer; generated headers are included as "layer/file.pb.h".
+function(martlet_protobuf target)
+  foreach(proto ${ARGN})
+    get_filename_component(name ${proto} NAME_WE)
+    file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR})
+    set(base ${CMAKE_BINARY_DIR}/generated/${folder}/${name})
+    add_custom_command(
+      OUTPUT ${base}.pb.cc ${base}.pb.h
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/generated
+      COMMAND protobuf::protoc -I ${CMAKE_SOURCE_DIR}/src
+              --cpp_out=${CMAKE_BINARY_DIR}/generated ${CMAKE_CURRENT_SOURCE_DIR}/${proto}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${proto})
+    target_sources(${target} PRIVATE ${base}.pb.cc)
+    set_source_files_properties(${base}.pb.cc PROPERTIES COMPILE_OPTIONS "-w")
+  endforeach()
+  target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/generated)
+  target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
+endfunction()

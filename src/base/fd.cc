@@ -1,0 +1,92 @@
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+namespace martlet {
+
+void Fd::reset(int fd) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+}
+
+Result<Fd> Fd::duplicate() const {
+  int copy = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return fail_errno("duplicate descriptor " + std::to_string(fd_));
+  return Fd(copy);
+}
+
+Result<Fd> open_file(const std::string& path, int flags, mode_t mode) {
+  int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  if (fd < 0) return fail_errno("open " + path);
+  return Fd(fd);
+}
+
+Result<size_t> read_full(int fd, std::span<std::byte> buffer) {
+  size_t done = 0;
+  while (done < buffer.size()) {
+    ssize_t got = ::read(fd, buffer.data() + done, buffer.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read");
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+Result<void> write_full(int fd, std::span<const std::byte> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    ssize_t put = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail_errno("write");
+    done += static_cast<size_t>(put);
+  }
+  return {};
+}
+
+Result<std::string> read_file(const std::string& path) {
+  Fd fd = TRY(open_file(path, O_RDONLY));
+  std::string content;
+  size_t done = 0;
+  for (;;) {
+    content.resize(done + 16384);
+    ssize_t got = ::read(fd.get(), content.data() + done, content.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read " + path);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  content.resize(done);
+  return content;
+}
+
+Result<void> write_file(const std::string& path, std::string_view content) {
+  Fd fd = TRY(open_file(path, O_WRONLY | O_TRUNC));
+  return in_context(write_full(fd.get(), std::as_bytes(std::span(content))), path);
+}
+
+namespace {
+
+Result<void> sync_directory_of(const std::string& path) {
+  auto directory = std::filesystem::path(path).parent_path().string();
+  Fd fd = TRY(open_file(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY));
+  if (::fsync(fd.get()) != 0) return fail_errno("sync directory of " + path);
+  return {};
+}
+
+}  // namespace
+
+Result<void> replace_file(const std::string& path, std::string_view content, mode_t mode) {
+  std::string draft = path + ".new";
+  Fd fd = TRY(open_file(draft, O_WRONLY | O_CREAT | O_TRUNC, mode));
+  TRY_IN(write_full(fd.get(), std::as_bytes(std::span(content))), draft);
+  if (::fsync(fd.get()) != 0) return fail_errno("sync " + draft);
+  if (::rename(draft.c_str(), path.c_str()) != 0) return fail_errno("rename " + draft);
+  return sync_directory_of(path);
+}
+
+}  // namespace martlet

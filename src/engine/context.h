@@ -1,0 +1,96 @@
+// What the resources of one capture or one restore share.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "image/files.pb.h"
+#include "image/stream.h"
+
+namespace martlet::engine {
+
+struct OpenFile;
+
+// A file outside the container's root that the environment supplies at both ends under a name,
+// such as the container's log.
+struct ExternalFile {
+  std::string name;
+  std::string path;
+};
+
+// Runs `work` on a fresh thread inside a namespace of a process and waits for it. `kind` is the name
+// below /proc/PID/ns: "net", "ipc", "uts", "mnt". When that namespace is the caller's own the work
+// runs right here.
+Result<void> run_in_namespace(HostPid process, const std::string& kind,
+                              const std::function<Result<void>()>& work);
+
+// Shared state of one capture; lives on the engine's thread while the group is frozen.
+class CaptureContext {
+ public:
+  CaptureContext(image::Sink& sink, HostPid root, std::vector<ExternalFile> external_files)
+      : sink_(sink), root_(root), external_files_(std::move(external_files)) {}
+
+  image::Sink& sink() { return sink_; }
+  HostPid root() const { return root_; }  // whose namespaces are the group's
+  const std::vector<ExternalFile>& external_files() const { return external_files_; }
+
+  // Every open file description of the group, filled before the first FileKind::capture.
+  std::vector<OpenFile>& files() { return files_; }
+
+  // The description that descriptor `number` of `process` refers to; null if it has none.
+  const OpenFile* file_of(HostPid process, int number) const;
+  void set_file_of(HostPid process, int number, uint32_t file);
+
+  // Registers what must be put back if the group goes on running here; run in reverse order.
+  void on_thaw(std::function<void()> undo) { undo_.push_back(std::move(undo)); }
+  void run_undo();
+
+ private:
+  image::Sink& sink_;
+  HostPid root_;
+  std::vector<ExternalFile> external_files_;
+  std::vector<OpenFile> files_;
+  std::map<std::pair<HostPid, int>, uint32_t> file_of_;
+  std::vector<std::function<void()>> undo_;
+};
+
+// Shared state of one restore.
+class ApplyContext {
+ public:
+  ApplyContext(HostPid root, std::vector<ExternalFile> external_files)
+      : root_(root), external_files_(std::move(external_files)) {}
+
+  // A process inside the namespaces that the group is restored into.
+  HostPid root() const { return root_; }
+  const std::vector<ExternalFile>& external_files() const { return external_files_; }
+
+  // Opens `path` as the group sees it: below the root of its mount namespace, with every symbolic
+  // link resolved inside that root.
+  Result<Fd> open_in_root(const std::string& path, int flags, mode_t mode = 0) const;
+
+  // Descriptors kept for a later create() under a key of the kind's choice.
+  void stash(const std::string& key, Fd fd) { stash_.insert_or_assign(key, std::move(fd)); }
+  std::optional<Fd> take_stashed(const std::string& key);
+
+  // The description of a File record that was already created, or -1.
+  int description(uint32_t file) const;
+  void set_description(uint32_t file, Fd fd) { descriptions_.insert_or_assign(file, std::move(fd)); }
+
+  // All File records of the image, by id.
+  std::map<uint32_t, image::File>& files() { return files_; }
+
+ private:
+  HostPid root_;
+  std::vector<ExternalFile> external_files_;
+  std::map<std::string, Fd> stash_;
+  std::map<uint32_t, Fd> descriptions_;
+  std::map<uint32_t, image::File> files_;
+};
+
+}  // namespace martlet::engine
