@@ -1,0 +1,108 @@
+// Checkpoint and restore of a group of processes: the order of phases.
+//
+// A group is a container (all processes of its PID namespace) or any process tree. Capturing:
+// freeze, capture into a Sink, then thaw (it goes on here) or kill (it lives elsewhere). Restoring:
+// build from a Source inside a sandbox (every task exists, nothing runs), then resume.
+//
+// Both classes are bound to the thread that made them: ptrace is per thread. A FrozenGroup that is
+// destroyed thaws; a RestoredGroup that is destroyed before resume() kills what it built. If this
+// process dies the kernel does the same: frozen tasks go on, half-built tasks are killed.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "engine/context.h"
+#include "image/stream.h"
+
+namespace martlet::checkpoint {
+
+struct GroupSpec {
+  HostPid root;                          // the container's init, or the root of the tree
+  bool container = false;                // the group is all of root's PID namespace
+  std::string freezer_cgroup;            // absolute cgroup directory to freeze; empty: ptrace alone
+  std::vector<engine::ExternalFile> external_files;
+};
+
+struct CaptureStats {
+  size_t processes = 0;
+  size_t threads = 0;
+  size_t files = 0;
+  uint64_t memory_bytes = 0;   // contents of pages put into the stream
+  double freeze_seconds = 0;   // from the first task stopped to the last
+  double capture_seconds = 0;
+};
+
+class FrozenGroup {
+ public:
+  // Stops every task of the group at one point of its execution. On failure all go on.
+  static Result<FrozenGroup> freeze(const GroupSpec& spec);
+
+  // Puts the complete state into the sink, from kHeader to kEnd. Refuses what is not supported, by
+  // name, before anything is touched. May be called once.
+  Result<CaptureStats> capture(image::Sink& sink);
+
+  // The group goes on here, exactly where it stopped.
+  Result<void> thaw();
+  // The group ends here without a word to its peers: connections are dropped silently.
+  Result<void> kill();
+
+  FrozenGroup(FrozenGroup&&) noexcept;
+  FrozenGroup& operator=(FrozenGroup&&) noexcept;
+  ~FrozenGroup();
+
+ private:
+  struct State;
+  explicit FrozenGroup(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Where a group is rebuilt. For a container, `stub` is its init: the Martlet stub program, started by
+// the OCI runtime inside the new environment with `control` as the other end of the socket pair it
+// got as descriptor 3 (see engine/blob/stub.c). For a plain tree, `control` is not valid and build()
+// makes the stub itself, as a child of the calling process.
+struct Sandbox {
+  HostPid stub;
+  Fd control;
+  std::vector<engine::ExternalFile> external_files;
+};
+
+struct RestoreStats {
+  size_t processes = 0;
+  size_t threads = 0;
+  uint64_t memory_bytes = 0;
+  double build_seconds = 0;
+};
+
+class RestoredGroup {
+ public:
+  // Reads the stream to its end and builds everything, frozen. On failure nothing is left.
+  static Result<RestoredGroup> build(image::Source& source, Sandbox sandbox);
+
+  const RestoreStats& stats() const;
+  HostPid root() const;
+
+  // Lets the group run. Cannot fail half-way: past the first task there is no way back.
+  Result<void> resume();
+
+  RestoredGroup(RestoredGroup&&) noexcept;
+  RestoredGroup& operator=(RestoredGroup&&) noexcept;
+  ~RestoredGroup();
+
+ private:
+  struct State;
+  explicit RestoredGroup(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The program that waits as PID 1 of a sandbox for build(): the bytes of a static executable. The
+// agent puts it into a memfd that the OCI runtime passes on as descriptor 4.
+std::span<const std::byte> stub_program();
+
+}  // namespace martlet::checkpoint
