@@ -25,8 +25,12 @@ function(martlet_layer name)
   endif()
 endfunction()
 
+# Builds every generated header and source; clang-tidy needs them, and nothing else built.
+add_custom_target(martlet_generated)
+
 # Adds the protobuf sources of a layer; generated headers are included as "layer/file.pb.h".
 function(martlet_protobuf target)
+  set(headers)
   foreach(proto ${ARGN})
     get_filename_component(name ${proto} NAME_WE)
     file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR})
@@ -37,9 +41,12 @@ function(martlet_protobuf target)
       COMMAND protobuf::protoc -I ${CMAKE_SOURCE_DIR}/src
               --cpp_out=${CMAKE_BINARY_DIR}/generated ${CMAKE_CURRENT_SOURCE_DIR}/${proto}
       DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${proto})
+    list(APPEND headers ${base}.pb.h)
     target_sources(${target} PRIVATE ${base}.pb.cc)
     set_source_files_properties(${base}.pb.cc PROPERTIES COMPILE_OPTIONS "-w")
   endforeach()
+  add_custom_target(${target}_generated DEPENDS ${headers})
+  add_dependencies(martlet_generated ${target}_generated)
   target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
 endfunction()
