@@ -1,0 +1,48 @@
+#include "sys/pidfd.h"
+
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace martlet::sys {
+namespace {
+
+int kcmp_type(Shared what) {
+  switch (what) {
+    case Shared::kMemory: return KCMP_VM;
+    case Shared::kFiles: return KCMP_FILES;
+    case Shared::kFileSystem: return KCMP_FS;
+    case Shared::kSignalHandlers: return KCMP_SIGHAND;
+  }
+  return -1;
+}
+
+}  // namespace
+
+Result<Fd> open_pidfd(HostPid pid) {
+  long fd = ::syscall(SYS_pidfd_open, pid.value, 0);
+  if (fd < 0) return fail_errno("open process " + to_string(pid));
+  return Fd(static_cast<int>(fd));
+}
+
+Result<Fd> duplicate_descriptor(const Fd& pidfd, int number) {
+  long fd = ::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0);
+  if (fd < 0) return fail_errno("duplicate descriptor " + std::to_string(number));
+  return Fd(static_cast<int>(fd));
+}
+
+Result<bool> is_shared(HostPid a, HostPid b, Shared what) {
+  long order = ::syscall(SYS_kcmp, a.value, b.value, kcmp_type(what), 0, 0);
+  if (order < 0) return fail_errno("compare processes " + to_string(a) + " and " + to_string(b));
+  return order == 0;
+}
+
+Result<int> compare_files(HostPid a, int number_a, HostPid b, int number_b) {
+  long order = ::syscall(SYS_kcmp, a.value, b.value, KCMP_FILE, number_a, number_b);
+  if (order < 0) return fail_errno("compare descriptors");
+  // 0: equal, 1: a before b, 2: a after b, 3: not equal and without order.
+  if (order == 0) return 0;
+  return order == 1 ? -1 : 1;
+}
+
+}  // namespace martlet::sys

@@ -1,0 +1,21 @@
+// Processes as descriptors, and their descriptors as ours.
+#pragma once
+
+#include "base/fd.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace martlet::sys {
+
+Result<Fd> open_pidfd(HostPid pid);
+
+// A duplicate, in this process, of descriptor `number` of the process behind `pidfd`.
+Result<Fd> duplicate_descriptor(const Fd& pidfd, int number);
+
+// kcmp(2): a total order over the objects behind, so that equal ones can be found by sorting.
+enum class Shared { kMemory, kFiles, kFileSystem, kSignalHandlers };
+Result<bool> is_shared(HostPid a, HostPid b, Shared what);
+// Order of two descriptions: negative, zero (the same one) or positive.
+Result<int> compare_files(HostPid a, int number_a, HostPid b, int number_b);
+
+}  // namespace martlet::sys
