@@ -1,0 +1,116 @@
+#include "engine/task.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace martlet::engine {
+namespace {
+
+uint64_t all_but(int signal) { return ~(1ull << (signal - 1)); }
+
+Error ended(NsPid process) {
+  return Error(Code::kGone, "process " + to_string(process) + " ended while it was instrumented");
+}
+
+}  // namespace
+
+Result<void> Task::run(Program& program) {
+  if (program.operations_.empty()) return {};
+  Program::Operation closing{};
+  closing.number = SYS_tgkill;
+  closing.arguments[0] = static_cast<uint64_t>(process_.value);
+  closing.arguments[1] = static_cast<uint64_t>(tid_.value);
+  closing.arguments[2] = static_cast<uint64_t>(done_signal_);
+  TRY(program.upload(closing));
+  TRY(start(program));
+  TRY(wait_until_done());
+  TRY(program.download());
+  return in_context(program.first_error(), "process " + to_string(process_));
+}
+
+Result<void> Task::start(const Program& program) {
+  user_regs_struct registers = TRY(tracee_.registers());
+  registers.rip = arena_->code().value;
+  registers.rbx = program.operations_address().value;
+  registers.r13 = program.operations_.size();
+  registers.r14 = 0;
+  registers.r15 = program.closing_address().value;
+  registers.rsp = (arena_->data() + arena_->data_size()).value;
+  registers.orig_rax = ~0ull;  // no system call to restart
+  registers.eflags = 0x202;
+  TRY(tracee_.set_registers(registers));
+  TRY(tracee_.set_signal_mask(all_but(done_signal_)));
+  return tracee_.resume();
+}
+
+Result<void> Task::wait_until_done() {
+  for (;;) {
+    sys::Stop stop = TRY(tracee_.wait());
+    switch (stop.kind) {
+      case sys::Stop::Kind::kExited: tracee_.forget(); return std::unexpected(ended(process_));
+      case sys::Stop::Kind::kClone:
+        created_.push_back(stop.created);
+        TRY(tracee_.resume());
+        break;
+      case sys::Stop::Kind::kSignal:
+        if (stop.signal == done_signal_) return {};
+        if (stop.signal == SIGSEGV || stop.signal == SIGILL || stop.signal == SIGBUS) {
+          auto registers = TRY(tracee_.registers());
+          return fail(Code::kSystem, fmt::format("process {} took signal {} at {:#x} while it was "
+                                                 "instrumented",
+                                                 process_.value, stop.signal, registers.rip));
+        }
+        TRY(tracee_.resume());
+        break;
+      case sys::Stop::Kind::kInterrupt:
+      case sys::Stop::Kind::kGroupStop:
+      case sys::Stop::Kind::kSyscall: TRY(tracee_.resume()); break;
+    }
+  }
+}
+
+Result<long> Task::call(const char* what, long number,
+                        std::initializer_list<Program::Argument> args) {
+  Program program(*arena_);
+  auto call = program.call(what, number, args);
+  TRY(run(program));
+  return program.result(call);
+}
+
+Result<long> Task::call_at(TargetAddr syscall_instruction, long number,
+                           std::initializer_list<uint64_t> arguments) {
+  user_regs_struct registers = TRY(tracee_.registers());
+  uint64_t words[6] = {};
+  std::ranges::copy(arguments, words);
+  registers.rip = syscall_instruction.value;
+  registers.rax = static_cast<uint64_t>(number);
+  registers.orig_rax = ~0ull;
+  registers.rdi = words[0];
+  registers.rsi = words[1];
+  registers.rdx = words[2];
+  registers.r10 = words[3];
+  registers.r8 = words[4];
+  registers.r9 = words[5];
+  registers.eflags = 0x202;
+  TRY(tracee_.set_registers(registers));
+  TRY(tracee_.set_signal_mask(~0ull));
+  for (int stops = 0; stops < 2;) {  // entry, exit
+    TRY(tracee_.resume_to_syscall_stop());
+    sys::Stop stop = TRY(tracee_.wait());
+    if (stop.kind == sys::Stop::Kind::kExited) {
+      tracee_.forget();
+      return std::unexpected(ended(process_));
+    }
+    if (stop.kind == sys::Stop::Kind::kSyscall) ++stops;
+  }
+  registers = TRY(tracee_.registers());
+  auto result = static_cast<long>(registers.rax);
+  if (result < 0 && result >= -4095)
+    return std::unexpected(Error::from_errno(static_cast<int>(-result),
+                                             fmt::format("system call {} in process {}", number,
+                                                         process_.value)));
+  return result;
+}
+
+}  // namespace martlet::engine

@@ -1,0 +1,58 @@
+// A stopped task that can be made to perform system calls.
+//
+// Used while capturing (the registers, mask and arena are put back by Injection) and while restoring
+// (the task is a stub that becomes the process). Bound to the tracing thread.
+#pragma once
+
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "engine/arena.h"
+#include "engine/program.h"
+#include "sys/tracee.h"
+
+namespace martlet::engine {
+
+// Ends every program. It is ignored by default, so that a task whose tracer died is not hurt by it.
+inline constexpr int kDefaultDoneSignal = SIGURG;
+
+class Task {
+ public:
+  Task(sys::Tracee tracee, NsPid process, NsPid tid, const Arena& arena)
+      : tracee_(std::move(tracee)), process_(process), tid_(tid), arena_(&arena) {}
+
+  HostPid host_pid() const { return tracee_.tid(); }
+  NsPid process() const { return process_; }
+  NsPid tid() const { return tid_; }
+  sys::Tracee& tracee() { return tracee_; }
+  const Arena& arena() const { return *arena_; }
+  void set_done_signal(int signal) { done_signal_ = signal; }
+
+  // Performs the program. On the first call that fails (and is not marked kGoOn) the rest is left
+  // out and its error returned; results of the calls before are valid.
+  Result<void> run(Program& program);
+
+  // One system call by itself; returns what the kernel returned if that is no error.
+  Result<long> call(const char* what, long number, std::initializer_list<Program::Argument> args);
+
+  // Tasks that the programs run so far have created, in order; each waits in its first stop.
+  std::vector<HostPid> take_created() { return std::exchange(created_, {}); }
+
+  // Performs one call with the instruction pointer at a `syscall` instruction and no arena.
+  Result<long> call_at(TargetAddr syscall_instruction, long number,
+                       std::initializer_list<uint64_t> arguments);
+
+ private:
+  Result<void> start(const Program& program);
+  Result<void> wait_until_done();
+
+  sys::Tracee tracee_;
+  NsPid process_;
+  NsPid tid_;
+  const Arena* arena_;
+  int done_signal_ = kDefaultDoneSignal;
+  std::vector<HostPid> created_;
+};
+
+}  // namespace martlet::engine
