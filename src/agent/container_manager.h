@@ -1,0 +1,143 @@
+// The containers of one host: their records, their environments and their supervision.
+//
+// It owns the record of each container (in the store), its directory, its runc state, its cgroup
+// and the host end of its link. Processes of containers belong to nobody: they outlive the agent,
+// and open() finds them again. All functions may be called from any thread. Who changes a container
+// holds an Operation on it; at most one exists for a name, so a stop cannot run into a migration.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agent/container.h"
+#include "agent/container_network.h"
+#include "agent/exit_watcher.h"
+#include "agent/runc.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "cluster/store.h"
+
+namespace martlet::agent {
+
+class ContainerManager;
+
+// The exclusive right to change the container of one name, given back by the destructor.
+class Operation {
+ public:
+  Operation(Operation&& other) noexcept;
+  Operation& operator=(Operation&&) = delete;
+  ~Operation();
+  const std::string& name() const { return name_; }
+
+ private:
+  friend class ContainerManager;
+  Operation(ContainerManager& manager, std::string name)
+      : manager_(&manager), name_(std::move(name)) {}
+  ContainerManager* manager_;
+  std::string name_;
+};
+
+struct ManagerOptions {
+  std::string agent_name;
+  std::string state_dir;      // absolute; one agent only
+  std::string cgroup_parent;  // such as "/martlet-host-a", in every hierarchy
+  std::string bridge;         // that containers with an address are attached to
+};
+
+class ContainerManager {
+ public:
+  // Finds the containers that an earlier agent left and clears away what was half-built.
+  static Result<std::unique_ptr<ContainerManager>> open(ManagerOptions options,
+                                                        cluster::Store& store);
+  ~ContainerManager();
+
+  // --- What the operator asks for. Errors name the container. ---
+
+  Result<Container> run(Declaration declaration);
+  std::vector<Container> list() const;
+  Result<Container> find(const std::string& name) const;
+  // SIGTERM to init, SIGKILL to all after the timeout; success if it had already exited.
+  Result<Container> stop(const std::string& name, Nanoseconds timeout);
+  enum class Force { kNo, kYes };
+  Result<void> remove(const std::string& name, Force force);
+  Result<Container> pause(const std::string& name);
+  Result<Container> unpause(const std::string& name);
+  // Waits until init has ended or the deadline passed; returns the container as it is then.
+  Result<Container> wait_for_exit(const std::string& name, Nanoseconds timeout) const;
+  // A command that, run on the host, runs `args` inside the container. See start_program().
+  Result<sys::Program> exec_command(const std::string& name, const ExecSpec& spec) const;
+
+  // --- For checkpoint, restore and migration. ---
+
+  // kAlreadyExists if another operation has the container; `what` is shown by `martlet ps`.
+  Result<Operation> begin(const std::string& name, std::string what);
+
+  // Takes the name and makes the container's directories (and an empty log), nothing else, so that
+  // files can be copied to paths.upper and paths.log. Fails with kAlreadyExists if the name or an
+  // address is taken. The record's state is kCreating until build_sandbox().
+  Result<Operation> reserve(Declaration declaration, uint64_t generation, std::string what);
+
+  // Builds the environment of a reserved container with `program` (a static executable) as its PID
+  // 1 instead of the declared command. Inside, descriptor 3 is the other end of the socket that is
+  // returned and 4 the program's memfd; the process has all capabilities of this agent. `clocks`
+  // comes from sys::offsets_to_show(). The link exists and is configured, but is not attached to
+  // the bridge before announce(). The record's state is kRestoring until adopt().
+  Result<Fd> build_sandbox(const Operation& operation, sys::ClockOffsets clocks,
+                           std::span<const std::byte> program);
+
+  // The sandbox has become the container: its record says that it runs.
+  Result<void> adopt(const Operation& operation);
+
+  // Detaches the container from the bridge: nothing reaches it or leaves it.
+  Result<void> hold_network(const Operation& operation);
+  Result<void> release_network(const Operation& operation);
+  // Attaches it and tells the network where its addresses are now (gratuitous ARP, unsolicited NA).
+  Result<void> announce(const Operation& operation);
+
+  // Removes the container with everything it has on this host: processes, link, mounts, cgroup,
+  // files, record. Also for one that is only reserved.
+  Result<void> destroy(const Operation& operation);
+
+ private:
+  friend class Operation;
+  struct Entry {
+    ContainerRecord record;
+    std::string busy_with;
+  };
+
+  ContainerManager(ManagerOptions options, cluster::Store& store);
+
+  Result<void> recover();
+  Result<void> recover_one(const ContainerRecord& record);
+  Result<void> complete_declaration(Declaration& declaration) const;
+  Result<void> refuse_taken_addresses(const Declaration& declaration) const;  // with mutex_ held
+  Result<void> start_init(const Operation& operation, InitSpec init);
+  Result<void> start_container(const Operation& operation);
+  Result<void> clear_remains(const Container& container);
+  Result<void> set_attached(const Operation& operation, bool attached);
+  Result<Container> set_frozen(const std::string& name, State from, State to);
+  void finish(const std::string& name);
+  void on_exit(const std::string& name, std::optional<int> exit_code);
+  Result<Container> expect_state(const std::string& name, State state, std::string_view verb) const;
+  Container snapshot(const Entry& entry) const;
+  Result<Container> get(const std::string& name) const;
+  // Changes the record in the store and here, in this order.
+  Result<void> update(const std::string& name, const std::function<void(ContainerRecord&)>& change);
+
+  const ManagerOptions options_;
+  cluster::Store& store_;
+  const Runc runc_;
+  const ContainerNetwork network_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  std::map<std::string, Entry> containers_;
+  std::unique_ptr<ExitWatcher> watcher_;  // last: its thread calls on_exit()
+};
+
+}  // namespace martlet::agent

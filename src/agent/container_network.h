@@ -1,0 +1,32 @@
+// The link of a container: a veth pair between its network namespace and the host's bridge.
+#pragma once
+
+#include <string>
+
+#include "agent/container.h"
+#include "base/result.h"
+
+namespace martlet::agent {
+
+class ContainerNetwork {
+ public:
+  explicit ContainerNetwork(std::string bridge) : bridge_(std::move(bridge)) {}
+
+  // Makes the link and configures eth0 in the namespace of the container's init: MAC, addresses,
+  // routes. Its host end is up but not attached. Does nothing for a container without addresses.
+  Result<void> create(const Container& container) const;
+  Result<void> attach(const Container& container) const;
+  Result<void> detach(const Container& container) const;
+  // Tells the neighbours which port and MAC the container's addresses are behind now.
+  Result<void> announce(const Container& container) const;
+  // Also if there is none; the pair vanishes with the container's namespace anyway.
+  Result<void> remove(const Container& container) const;
+
+ private:
+  std::string bridge_;
+};
+
+// Makes the bridge if it is missing, and attaches `uplink` to it unless it is empty.
+Result<void> ensure_bridge(const std::string& bridge, const std::string& uplink);
+
+}  // namespace martlet::agent
