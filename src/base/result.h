@@ -88,20 +88,22 @@ Result<T> in_context(Result<T> result, std::string link) {
 // Evaluates to the value of a Result, or returns its error from the enclosing function.
 //   auto fd = TRY(open_file(path));
 //   TRY(freeze(group));
-#define TRY(expression)                                                              \
-  ({                                                                                 \
-    auto try_result_ = (expression);                                                 \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error());        \
-    ::martlet::internal::take(try_result_);                                          \
-  })
+#define TRY(expression) \
+  MARTLET_TRY_IMPL(expression, MARTLET_CONCAT(try_result_, __COUNTER__), error())
 
 // The same with a link of context for the error; the link is evaluated only on failure.
-#define TRY_IN(expression, link)                                                                 \
-  ({                                                                                             \
-    auto try_result_ = (expression);                                                             \
-    if (!try_result_)                                                                            \
-      return std::unexpected(std::move(try_result_).error().with_context(link));                 \
-    ::martlet::internal::take(try_result_);                                                      \
+#define TRY_IN(expression, link)                                           \
+  MARTLET_TRY_IMPL(expression, MARTLET_CONCAT(try_result_, __COUNTER__), \
+                   error().with_context(link))
+
+// A name of its own for each use, so that uses nest.
+#define MARTLET_CONCAT(a, b) MARTLET_CONCAT_IMPL(a, b)
+#define MARTLET_CONCAT_IMPL(a, b) a##b
+#define MARTLET_TRY_IMPL(expression, name, failure)                 \
+  ({                                                                \
+    auto name = (expression);                                       \
+    if (!(name)) return std::unexpected(std::move(name).failure);   \
+    ::martlet::internal::take(name);                                \
   })
 
 namespace internal {

@@ -10,12 +10,12 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/files/file_kind.h"
+#include "engine/memory/shared_objects.h"
 #include "image/files.pb.h"
 #include "image/stream.h"
 
 namespace martlet::engine {
-
-struct OpenFile;
 
 // A file outside the container's root that the environment supplies at both ends under a name,
 // such as the container's log.
@@ -47,6 +47,12 @@ class CaptureContext {
   const OpenFile* file_of(HostPid process, int number) const;
   void set_file_of(HostPid process, int number, uint32_t file);
 
+  // Shared memory objects found in mappings and behind descriptors.
+  SharedObjectTable& shared_objects() { return shared_objects_; }
+
+  // Keeps a descriptor open until the capture is over.
+  void keep(Fd fd) { kept_.push_back(std::move(fd)); }
+
   // Registers what must be put back if the group goes on running here; run in reverse order.
   void on_thaw(std::function<void()> undo) { undo_.push_back(std::move(undo)); }
   void run_undo();
@@ -57,6 +63,8 @@ class CaptureContext {
   std::vector<ExternalFile> external_files_;
   std::vector<OpenFile> files_;
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
+  SharedObjectTable shared_objects_;
+  std::vector<Fd> kept_;
   std::vector<std::function<void()>> undo_;
 };
 
@@ -82,6 +90,8 @@ class ApplyContext {
   int description(uint32_t file) const;
   void set_description(uint32_t file, Fd fd) { descriptions_.insert_or_assign(file, std::move(fd)); }
 
+  SharedObjects& shared_objects() { return shared_objects_; }
+
   // All File records of the image, by id.
   std::map<uint32_t, image::File>& files() { return files_; }
 
@@ -91,6 +101,7 @@ class ApplyContext {
   std::map<std::string, Fd> stash_;
   std::map<uint32_t, Fd> descriptions_;
   std::map<uint32_t, image::File> files_;
+  SharedObjects shared_objects_;
 };
 
 }  // namespace martlet::engine

@@ -1,13 +1,15 @@
 #include "sys/tracee.h"
 
+#include <asm/ptrace-abi.h>
 #include <elf.h>
 #include <linux/ptrace.h>
 #include <sched.h>
-#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 #include "sys/procfs.h"
@@ -195,7 +197,7 @@ Result<std::vector<siginfo_t>> Tracee::pending_signals(Queue queue) const {
   std::vector<siginfo_t> signals;
   for (;;) {
     std::array<siginfo_t, 32> batch{};
-    __ptrace_peeksiginfo_args arguments{};
+    ptrace_peeksiginfo_args arguments{};
     arguments.off = signals.size();
     arguments.nr = batch.size();
     arguments.flags = queue == Queue::kProcess ? PTRACE_PEEKSIGINFO_SHARED : 0;

@@ -1,0 +1,83 @@
+#include "engine/context.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include <optional>
+#include <thread>
+
+#include "base/check.h"
+#include "engine/files/paths.h"
+#include "sys/procfs.h"
+
+namespace martlet::engine {
+namespace {
+
+// Enters the namespace and, for a mount namespace, the process's root directory too.
+Result<void> enter(const Fd& name_space, const Fd& root, const std::string& kind) {
+  // A mount namespace can be entered only by a thread that shares its root with no other.
+  if (kind == "mnt" && ::unshare(CLONE_FS) != 0) return fail_errno("unshare root directory");
+  if (::setns(name_space.get(), 0) != 0) return fail_errno("enter namespace " + kind);
+  if (kind != "mnt") return {};
+  if (::fchdir(root.get()) != 0 || ::chroot(".") != 0) return fail_errno("enter root directory");
+  return {};
+}
+
+bool is_own(const Fd& name_space, const std::string& kind) {
+  struct stat there {};
+  struct stat here {};
+  return ::fstat(name_space.get(), &there) == 0 &&
+         ::stat(("/proc/thread-self/ns/" + kind).c_str(), &here) == 0 &&
+         there.st_ino == here.st_ino && there.st_dev == here.st_dev;
+}
+
+}  // namespace
+
+Result<void> run_in_namespace(HostPid process, const std::string& kind,
+                              const std::function<Result<void>()>& work) {
+  Fd name_space = TRY(open_file(sys::proc_path(process, "ns/" + kind), O_RDONLY));
+  Fd root = TRY(open_file(sys::proc_path(process, "root"), O_PATH | O_DIRECTORY));
+  if (is_own(name_space, kind)) return work();
+  std::optional<Result<void>> outcome;
+  std::thread([&] {
+    auto entered = enter(name_space, root, kind);
+    outcome = entered ? work() : std::move(entered);
+  }).join();
+  return *std::move(outcome);
+}
+
+const OpenFile* CaptureContext::file_of(HostPid process, int number) const {
+  auto found = file_of_.find({process, number});
+  if (found == file_of_.end()) return nullptr;
+  CHECK(found->second >= 1 && found->second <= files_.size());
+  return &files_[found->second - 1];
+}
+
+void CaptureContext::set_file_of(HostPid process, int number, uint32_t file) {
+  file_of_[{process, number}] = file;
+}
+
+void CaptureContext::run_undo() {
+  for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) (*undo)();
+  undo_.clear();
+}
+
+Result<Fd> ApplyContext::open_in_root(const std::string& path, int flags, mode_t mode) const {
+  return open_below_root(root_, path, flags, mode);
+}
+
+std::optional<Fd> ApplyContext::take_stashed(const std::string& key) {
+  auto found = stash_.find(key);
+  if (found == stash_.end()) return std::nullopt;
+  Fd fd = std::move(found->second);
+  stash_.erase(found);
+  return fd;
+}
+
+int ApplyContext::description(uint32_t file) const {
+  auto found = descriptions_.find(file);
+  return found == descriptions_.end() ? -1 : found->second.get();
+}
+
+}  // namespace martlet::engine

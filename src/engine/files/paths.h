@@ -1,0 +1,18 @@
+// Paths as the group sees them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/fd.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace martlet::engine {
+
+// Opens `path` below the root directory of `process`, in its mount namespace; symbolic links cannot
+// lead out of that root. Errors: kNotFound.
+Result<Fd> open_below_root(HostPid process, const std::string& path, int flags, mode_t mode = 0);
+
+}  // namespace martlet::engine

@@ -1,0 +1,212 @@
+#include "engine/memory/layout.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine/files/file_kind.h"
+#include "engine/files/paths.h"
+
+namespace martlet::engine {
+namespace {
+
+constexpr std::string_view kDeleted = " (deleted)";
+
+// What /proc prints in VmFlags, and the advice that brings it about.
+struct AdviceFlag {
+  std::string_view flag;
+  uint32_t advice;
+};
+constexpr AdviceFlag kAdviceFlags[] = {
+    {"sr", MADV_SEQUENTIAL}, {"rr", MADV_RANDOM},     {"dc", MADV_DONTFORK}, {"dd", MADV_DONTDUMP},
+    {"wf", MADV_WIPEONFORK}, {"mg", MADV_MERGEABLE},  {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE},
+};
+
+std::string where(const sys::Vma& vma) {
+  return fmt::format("mapping {:x}-{:x}{}{}", vma.start, vma.end, vma.path.empty() ? "" : " ",
+                     vma.path);
+}
+
+std::string map_files_link(HostPid pid, const sys::Vma& vma) {
+  return sys::proc_path(pid, fmt::format("map_files/{:x}-{:x}", vma.start, vma.end));
+}
+
+Result<void> refuse_special(const sys::Vma& vma) {
+  auto refuse = [&](std::string_view what) {
+    return fail(Code::kUnsupported, fmt::format("{}: {} is not supported", where(vma), what));
+  };
+  if (vma.has_flag("um") || vma.has_flag("uw") || vma.has_flag("ui"))
+    return refuse("userfaultfd");
+  if (vma.has_flag("ht")) return refuse("huge page memory (hugetlb)");
+  if (vma.path.find("io_uring") != std::string::npos) return refuse("io_uring");
+  if (vma.path.starts_with("/[aio]")) return refuse("asynchronous I/O (io_setup)");
+  if (vma.path.starts_with("/secretmem")) return refuse("secret memory (memfd_secret)");
+  if (vma.path.starts_with("anon_inode:") || vma.path.starts_with("socket:"))
+    return refuse("a mapping of a kernel object");
+  if (vma.has_flag("io") || vma.has_flag("pf")) return refuse("a device mapping");
+  if (vma.path == "[uprobes]") return refuse("a process under uprobes");
+  return {};
+}
+
+std::string anonymous_name(const sys::Vma& vma) {
+  constexpr std::string_view kPrefix = "[anon:";
+  if (!vma.path.starts_with(kPrefix)) return {};
+  return vma.path.substr(kPrefix.size(), vma.path.size() - kPrefix.size() - 1);
+}
+
+image::Mapping common_fields(const sys::Vma& vma) {
+  image::Mapping mapping;
+  mapping.set_start(vma.start);
+  mapping.set_end(vma.end);
+  mapping.set_protection(vma.protection);
+  mapping.set_grows_down(vma.has_flag("gd"));
+  mapping.set_no_reserve(vma.has_flag("nr"));
+  mapping.set_locked(vma.has_flag("lo"));
+  for (const AdviceFlag& known : kAdviceFlags)
+    if (vma.has_flag(known.flag)) mapping.add_advice(known.advice);
+  return mapping;
+}
+
+bool same_backing(const image::Mapping& child, const image::Mapping& parent) {
+  if (child.kind() != parent.kind()) return false;
+  if (child.kind() == image::MAPPING_ANONYMOUS) return child.grows_down() == parent.grows_down();
+  // The offsets must put the same page of the same file at the same address.
+  return child.file().path() == parent.file().path() && child.object() == parent.object() &&
+         child.deleted_file() == parent.deleted_file() &&
+         child.offset() - child.start() == parent.offset() - parent.start();
+}
+
+bool survives_fork(const image::Mapping& mapping) {
+  return std::ranges::none_of(mapping.advice(), [](uint32_t advice) {
+    return advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+  });
+}
+
+}  // namespace
+
+Result<std::vector<image::Mapping>> LayoutReader::read(HostPid pid,
+                                                       const std::vector<sys::Vma>& vmas) {
+  std::vector<image::Mapping> mappings;
+  mappings.reserve(vmas.size());
+  for (const sys::Vma& vma : vmas)
+    if (auto mapping = TRY(translate(pid, vma))) mappings.push_back(std::move(*mapping));
+  return mappings;
+}
+
+Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const sys::Vma& vma) {
+  if (vma.path == "[vsyscall]") return std::nullopt;
+  image::Mapping mapping = common_fields(vma);
+  if (vma.path == "[vdso]") {
+    mapping.set_kind(image::MAPPING_VDSO);
+    return mapping;
+  }
+  if (vma.path.starts_with("[vvar")) {
+    mapping.set_kind(image::MAPPING_VVAR);
+    return mapping;
+  }
+  TRY(refuse_special(vma));
+  if (vma.inode == 0 && !vma.shared) {
+    mapping.set_kind(image::MAPPING_ANONYMOUS);
+    mapping.set_name(anonymous_name(vma));
+    return mapping;
+  }
+  mapping.set_offset(vma.offset);
+  if (is_shared_object_link(vma.path) || vma.path.starts_with("[anon_shmem:"))
+    TRY_IN(translate_object(pid, vma, mapping), where(vma));
+  else
+    TRY_IN(translate_file(pid, vma, mapping), where(vma));
+  return mapping;
+}
+
+Result<void> LayoutReader::translate_object(HostPid pid, const sys::Vma& vma,
+                                            image::Mapping& out) {
+  out.set_kind(vma.shared ? image::MAPPING_SHARED_MEMORY : image::MAPPING_PRIVATE_SHARED_MEMORY);
+  Fd fd = TRY(open_file(map_files_link(pid, vma), O_RDONLY));
+  std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd.get())));
+  out.set_object(TRY(objects_.id_of(std::move(fd), link)));
+  return {};
+}
+
+Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, image::Mapping& out) {
+  out.set_kind(vma.shared ? image::MAPPING_SHARED_FILE : image::MAPPING_PRIVATE_FILE);
+  // VM_MAYWRITE of a shared mapping tells that the file was opened for writing.
+  out.set_open_flags(vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY);
+  auto key = std::pair(vma.path, vma.inode);
+  if (auto known = identities_.find(key); known != identities_.end()) {
+    *out.mutable_file() = known->second;
+    return {};
+  }
+  std::string link = map_files_link(pid, vma);
+  struct stat status {};
+  if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
+  auto identity = identify(context_, vma.path, status);
+  if (identity) {
+    identities_.emplace(key, *identity);
+    *out.mutable_file() = std::move(*identity);
+    return {};
+  }
+  if (identity.error().code() != Code::kNotFound) return std::unexpected(identity.error());
+  out.set_deleted_file(TRY(unlinked_file(pid, vma, status)));
+  return {};
+}
+
+// A mapped file without a name travels as an open file that no task has a descriptor of.
+Result<uint32_t> LayoutReader::unlinked_file(HostPid pid, const sys::Vma& vma,
+                                             const struct stat& status) {
+  for (const OpenFile& file : context_.files())
+    if (file.number < 0 && file.status.st_dev == status.st_dev &&
+        file.status.st_ino == status.st_ino)
+      return file.id;
+  int flags = vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY;
+  Fd fd = TRY(open_file(map_files_link(pid, vma), flags));
+  OpenFile file;
+  file.id = static_cast<uint32_t>(context_.files().size() + 1);
+  file.holder = pid;
+  file.status = status;
+  file.link = vma.path.ends_with(kDeleted) ? vma.path : vma.path + std::string(kDeleted);
+  file.flags = flags;
+  file.fd = fd.get();
+  context_.keep(std::move(fd));
+  context_.files().push_back(file);
+  return file.id;
+}
+
+bool has_private_pages(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_ANONYMOUS ||
+         mapping.kind() == image::MAPPING_PRIVATE_FILE ||
+         mapping.kind() == image::MAPPING_PRIVATE_SHARED_MEMORY;
+}
+
+std::optional<sys::Range> inheritable_part(const image::Mapping& child,
+                                           const std::vector<image::Mapping>& parent) {
+  if (!has_private_pages(child)) return std::nullopt;
+  for (const image::Mapping& candidate : parent) {
+    sys::Range overlap{std::max(child.start(), candidate.start()),
+                       std::min(child.end(), candidate.end())};
+    if (overlap.start >= overlap.end) continue;
+    if (same_backing(child, candidate) && survives_fork(candidate)) return overlap;
+  }
+  return std::nullopt;
+}
+
+Result<image::FileIdentity> identify(const CaptureContext& context, const std::string& path,
+                                     const struct stat& status) {
+  Fd found = TRY(open_below_root(context.root(), path, O_PATH));
+  struct stat there {};
+  if (::fstat(found.get(), &there) != 0) return fail_errno("stat " + path);
+  if (there.st_dev != status.st_dev || there.st_ino != status.st_ino)
+    return fail(Code::kNotFound, path + " is another file now");
+  image::FileIdentity identity;
+  identity.set_path(path);
+  identity.set_size(static_cast<uint64_t>(status.st_size));
+  identity.set_mtime_ns(status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec);
+  identity.set_mode(status.st_mode);
+  identity.set_rdev(status.st_rdev);
+  return identity;
+}
+
+}  // namespace martlet::engine
