@@ -33,6 +33,7 @@ enum class RecordType : uint16_t {
   kTmpfs = 10,
   kEnd = 11,             // the stream is complete
   kContainer = 12,       // the container's declaration, for a checkpoint of a container
+  kFileContent = 13,     // head: FileContent, body: a piece of a file that has no name
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

@@ -27,7 +27,7 @@ uint64_t checksum_of(const RecordHeader& header, std::span<const std::byte> head
 
 bool known_type(uint16_t type) {
   return type >= static_cast<uint16_t>(RecordType::kHeader) &&
-         type <= static_cast<uint16_t>(RecordType::kContainer);
+         type <= static_cast<uint16_t>(RecordType::kFileContent);
 }
 
 Result<void> check_version(const Record& record, const StreamPosition& position) {
