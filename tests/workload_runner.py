@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+"""Runs workload programs through checkpoint, restore and migration. See docs/testing.md.
+
+Every program runs below a process of its own (run_one), which is a child subreaper with a network
+and an IPC namespace of its own: it adopts whatever the program or a restore leaves behind, knows
+that it is there, and ends it.
+"""
+
+import argparse
+import concurrent.futures
+import ctypes
+import fcntl
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+LOCAL_MODES = ("none", "pid1", "pid", "pid-twice")
+CONTAINER_MODES = ("container", "container-twice", "migrate")
+DEADLINE_SECONDS = 60
+SOURCES = pathlib.Path(__file__).resolve().parent / "workloads"
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Failure(Exception):
+    """The program or the product did not do what the test expects."""
+
+
+class Program:
+    """One executable and what its source says about it."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path).resolve()
+        self.name = self.path.name
+        self.group = self.name.split("_")[0]
+        header = (SOURCES / f"{self.name}.c").read_text()
+        self.modes = self._field(header, "modes") or "pid container"
+        self.refused = self._field(header, "refused")
+
+    @staticmethod
+    def _field(header, name):
+        match = re.search(rf"^// {name}: (.*)$", header, re.MULTILINE)
+        return match.group(1).strip() if match else None
+
+    def runs_in(self, mode):
+        if mode == "none":
+            return True
+        kind = "container" if mode in CONTAINER_MODES + ("pid1",) else "pid"
+        return kind in self.modes.split()
+
+
+class Output:
+    """The file that a program writes its lines to, and waiting for them."""
+
+    def __init__(self, path):
+        self.path = path
+        self._inotify = os.fdopen(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "rb", 0)
+        modified = 0x2
+        if libc.inotify_add_watch(self._inotify.fileno(), os.fsencode(path), modified) < 0:
+            raise OSError(ctypes.get_errno(), "inotify_add_watch", str(path))
+
+    def lines(self):
+        return self.path.read_text(errors="replace").splitlines()
+
+    def wait(self, words, deadline, pidfd):
+        """The first line that begins with one of the words; it is an error if the process behind
+        pidfd ends first."""
+        while True:
+            ended = bool(select.select([pidfd], [], [], 0)[0])
+            for line in self.lines():
+                if line.startswith(words):
+                    return line
+            if ended:
+                raise Failure(f"the program ended without a word; its output: {self.lines()}")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Failure(f"no line {' or '.join(words)} in time; output: {self.lines()}")
+            select.select([self._inotify, pidfd], [], [], left)
+            try:
+                self._inotify.read(65536)
+            except BlockingIOError:
+                pass
+
+
+def children(pid):
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            text = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text()
+            found += [int(child) for child in text.split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
+
+
+def descendants(pid):
+    found = []
+    for child in children(pid):
+        found += [child] + descendants(child)
+    return found
+
+
+def describe_tasks(pids):
+    """Where each task is, for the report of a run that got stuck."""
+    lines = []
+    for pid in pids:
+        try:
+            tasks = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
+            for task in tasks[:20]:
+                base = pathlib.Path(f"/proc/{pid}/task/{task}")
+                stat = (base / "stat").read_text()
+                call = (base / "syscall").read_text().split()
+                name, rest = stat[stat.index("("):].rsplit(")", 1)
+                lines.append(f"    task {task} {name[1:]}: state {rest.split()[0]}, "
+                             f"system call {' '.join(call[:4])}")
+        except (OSError, ValueError):
+            lines.append(f"    task {pid}: gone")
+    return "\n".join(lines)
+
+
+def kill_all_below(pid):
+    """Ends everything that lives below this process, including what appears meanwhile."""
+    deadline = time.monotonic() + 10
+    while (below := descendants(pid)) and time.monotonic() < deadline:
+        for child in below:
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def run_martlet(martlet, *arguments, deadline):
+    command = [str(martlet), *map(str, arguments)]
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=max(1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"`martlet {arguments[0]}` did not end in time; "
+                      f"stderr: {(error.stderr or b'').decode()}") from error
+
+
+def must_succeed(done):
+    if done.returncode != 0:
+        raise Failure(f"`martlet {done.args[1]}` failed with {done.returncode}: "
+                      f"{done.stderr.strip()}")
+
+
+def must_refuse(done, word):
+    if done.returncode == 0:
+        raise Failure(f"`martlet {done.args[1]}` must refuse {word} but succeeded")
+    if word.lower() not in done.stderr.lower():
+        raise Failure(f"the refusal must name {word}: {done.stderr.strip()}")
+
+
+def finish(output, pidfd, deadline):
+    """After the program was told to go on: its verdict and its end."""
+    verdict = output.wait(("ok", "FAIL"), deadline, pidfd)
+    if verdict != "ok":
+        raise Failure(verdict)
+    if not select.select([pidfd], [], [], max(0, deadline - time.monotonic()))[0]:
+        raise Failure("the program said ok and did not end")
+    failures = [line for line in output.lines() if line.startswith("FAIL")]
+    if failures:
+        raise Failure(failures[0])
+
+
+class LocalRun:
+    """A program as a plain process tree below this process."""
+
+    def __init__(self, program, mode, martlet, scratch):
+        self.program = program
+        self.mode = mode
+        self.martlet = martlet
+        self.scratch = scratch
+        self.deadline = time.monotonic() + DEADLINE_SECONDS
+
+    def _start(self):
+        work = self.scratch / "work"
+        work.mkdir()
+        (self.scratch / "output").touch()
+        self.output = Output(self.scratch / "output")
+        command = [str(self.program.path)]
+        if self.mode == "pid1":
+            command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *command]
+        with open(self.scratch / "output", "ab") as stdout:
+            # Popen is kept only so that it does not warn about a child it cannot see any more.
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout,
+                                             stderr=stdout, cwd=work, start_new_session=True)
+        self.pid = self._process.pid
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def _find_init(self):
+        """In mode pid1 the program is the child of unshare."""
+        (self.pid,) = children(self.pid)
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def _checkpoint(self, directory, *flags):
+        return run_martlet(self.martlet, "checkpoint", "--pid", self.pid, "--dir", directory, *flags,
+                           deadline=self.deadline)
+
+    def _reap_original(self):
+        if not select.select([self.pidfd], [], [], 10)[0]:
+            raise Failure("the checkpoint succeeded and the original still runs")
+        os.waitpid(self.pid, 0)
+        left = descendants(os.getpid())
+        if left:
+            raise Failure(f"the checkpoint left processes behind:\n{describe_tasks(left)}")
+
+    def _restore(self, directory):
+        pidfile = directory.with_suffix(".pid")
+        must_succeed(run_martlet(self.martlet, "restore", "--dir", directory, "--pidfile", pidfile,
+                                 deadline=self.deadline))
+        pid = int(pidfile.read_text())
+        if pid != self.pid:
+            raise Failure(f"the root has PID {pid} after the restore, {self.pid} before")
+        self.pidfd = os.pidfd_open(pid)
+
+    def _round(self, number):
+        directory = self.scratch / f"image-{number}"
+        must_succeed(self._checkpoint(directory))
+        self._reap_original()
+        self._restore(directory)
+
+    def _move(self):
+        if self.program.refused:
+            must_refuse(self._checkpoint(self.scratch / "image-refused"), self.program.refused)
+        elif self.mode == "pid":
+            self._round(1)
+        elif self.mode == "pid-twice":
+            must_succeed(self._checkpoint(self.scratch / "image-0", "--leave-running"))
+            self._round(1)
+            self._round(2)
+
+    def run(self):
+        self._start()
+        line = self.output.wait(("ready", "FAIL", "skip"), self.deadline, self.pidfd)
+        if line.startswith("skip"):
+            return line
+        if line != "ready":
+            raise Failure(line)
+        if self.mode == "pid1":
+            self._find_init()
+        self._move()
+        os.kill(self.pid, signal.SIGUSR1)
+        finish(self.output, self.pidfd, self.deadline)
+        self._check_nothing_left()
+        return "ok"
+
+    def _check_nothing_left(self):
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                break
+            if pid == self.pid and status != 0:
+                raise Failure(f"the program said ok and ended with status {status}")
+        if self.mode != "pid1":  # where unshare may still be about to end
+            raise Failure(f"processes left behind:\n{describe_tasks(descendants(os.getpid()))}")
+
+
+def isolate():
+    """A network namespace with loopback and an IPC namespace for this process, which also adopts all
+    orphans below it."""
+    pr_set_child_subreaper, clone_newipc, clone_newnet = 36, 0x08000000, 0x40000000
+    if libc.unshare(clone_newnet | clone_newipc) != 0 or libc.prctl(pr_set_child_subreaper, 1) != 0:
+        raise OSError(ctypes.get_errno(), "cannot isolate the program (are you root?)")
+    siocgifflags, siocsifflags, iff_up = 0x8913, 0x8914, 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = fcntl.ioctl(control, siocgifflags, struct.pack("16sh14x", b"lo", 0))
+        flags = struct.unpack("16sh14x", request)[1]
+        fcntl.ioctl(control, siocsifflags, struct.pack("16sh14x", b"lo", flags | iff_up))
+
+
+def run_one(arguments):
+    """Runs one program and prints its verdict as one line (more after a failure)."""
+    isolate()
+    program = Program(arguments.program[0])
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"workload-{program.name}-"))
+    os.chmod(scratch, 0o755)  # programs that change their user still need their directory
+    started = time.monotonic()
+    run = LocalRun(program, arguments.mode, arguments.martlet, scratch)
+    try:
+        verdict = run.run()
+    except Failure as failure:
+        left = descendants(os.getpid())
+        verdict = f"FAIL {failure}"
+        if left and "\n" not in verdict:
+            verdict += f"\n{describe_tasks(left)}"
+    finally:
+        kill_all_below(os.getpid())
+        if arguments.keep:
+            print(f"kept {scratch}")
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+    print(f"{time.monotonic() - started:6.2f} s  {program.name}: {verdict}", flush=True)
+    return 1 if verdict.startswith("FAIL") else 0
+
+
+def run_in_child(arguments, program):
+    command = [sys.executable, __file__, "--one", "--mode", arguments.mode, str(program.path)]
+    if arguments.martlet:
+        command += ["--martlet", arguments.martlet]
+    if arguments.keep:
+        command += ["--keep"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    print(done.stdout, end="", flush=True)
+    return done
+
+
+def select_programs(arguments):
+    paths = [pathlib.Path(path) for path in arguments.program]
+    if arguments.programs:
+        built = sorted(pathlib.Path(arguments.programs).iterdir())
+        paths += [path for path in built if (SOURCES / f"{path.name}.c").exists()]
+    programs = [Program(path) for path in paths]
+    if arguments.group:
+        programs = [program for program in programs if program.group == arguments.group]
+    return [program for program in programs if program.runs_in(arguments.mode)]
+
+
+def run_all(arguments):
+    programs = select_programs(arguments)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        results = list(pool.map(lambda program: run_in_child(arguments, program), programs))
+    failed = [program.name for program, done in zip(programs, results) if done.returncode != 0]
+    skipped = sum(": skip" in done.stdout for done in results)
+    print(f"{arguments.mode}: {len(programs)} programs, {skipped} skipped, {len(failed)} failed"
+          f"{': ' if failed else ''}{' '.join(failed)}")
+    return 1 if failed else 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Runs workload programs through Martlet.")
+    parser.add_argument("program", nargs="*", help="executables to run")
+    parser.add_argument("--programs", help="directory of executables, all of which are run")
+    parser.add_argument("--group", help="only programs whose name begins with this word")
+    parser.add_argument("--mode", choices=LOCAL_MODES + CONTAINER_MODES, required=True)
+    parser.add_argument("--martlet", help="the martlet executable")
+    parser.add_argument("--jobs", type=int, default=4, help="programs at a time")
+    parser.add_argument("--keep", action="store_true", help="keep the scratch directories")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.mode not in ("none", "pid1") and not arguments.martlet:
+        parser.error(f"mode {arguments.mode} needs --martlet")
+    return arguments
+
+
+def main():
+    arguments = parse_arguments()
+    return run_one(arguments) if arguments.one else run_all(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
