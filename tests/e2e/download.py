@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Downloads a file over one TCP connection at a steady rate and verifies its SHA-256.
+"""Downloads a file over one TCP connection at a steady rate and verifies its SHA-256. With --hold
+the last tenth waits until standard input ends, so that the download spans what happens meanwhile.
 
 The file is a fixed pseudo-random stream, so that client and server agree on it without talking:
 `--make MIB` writes it to standard output. Prints "ready" with the first byte, then a JSON report.
@@ -7,12 +8,14 @@ The file is a fixed pseudo-random stream, so that client and server agree on it 
 import argparse
 import hashlib
 import json
+import select
 import socket
 import sys
 import time
 
 MIB = 1 << 20
 LONGEST_SILENCE = 20.0  # seconds
+LONGEST_HOLD = 60.0
 
 
 def blocks(mib):
@@ -50,12 +53,22 @@ def request(host, port, path):
     return connection, int(fields["content-length"]), body
 
 
-def download(connection, length, body, seconds):
+def wait_for_end_of_input():
+    while select.select([sys.stdin], [], [], LONGEST_HOLD)[0]:
+        if not sys.stdin.buffer.read1(4096):
+            return
+    raise TimeoutError("standard input did not end")
+
+
+def download(connection, length, body, seconds, hold):
     """Reads the body so that it takes about `seconds`; returns its digest and the longest gap."""
     digest = hashlib.sha256(body)
     received, start = len(body), time.monotonic()
     last, longest_gap = start, 0.0
     while received < length:
+        if hold and received > length * 0.9:
+            wait_for_end_of_input()
+            hold, last = False, time.monotonic()
         ahead = received / length * seconds - (time.monotonic() - start)
         if ahead > 0:
             time.sleep(min(ahead, 0.01))
@@ -79,6 +92,8 @@ def main():
     parser.add_argument("--path", default="/")
     parser.add_argument("--mib", type=int, help="size of the file")
     parser.add_argument("--seconds", type=float, default=10, help="length of the download")
+    parser.add_argument("--hold", action="store_true",
+                        help="keep the last tenth until standard input ends")
     args = parser.parse_args()
     if args.make is not None:
         for block in blocks(args.make):
@@ -89,7 +104,7 @@ def main():
     start = time.monotonic()
     connection, length, body = request(args.host, args.port, args.path)
     print("ready", flush=True)
-    got, longest_gap = download(connection, length, body, args.seconds)
+    got, longest_gap = download(connection, length, body, args.seconds, args.hold)
     print(json.dumps({"bytes": length, "sha256": got, "intact": got == want,
                       "seconds": time.monotonic() - start,
                       "longest_gap_ms": longest_gap * 1000}))

@@ -38,7 +38,8 @@ class MovedServiceTest(unittest.TestCase):
 
     def start_client(self, *args, ready=None):
         """Starts a load; with `ready`, waits for this line of its output."""
-        process = self.hosts.client_popen([str(a) for a in args], stdout=subprocess.PIPE,
+        process = self.hosts.client_popen([str(a) for a in args], stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE,
                                           stderr=subprocess.STDOUT, text=True)
         self.addCleanup(end, process)
         if ready is not None:
@@ -64,6 +65,11 @@ def finish(process, signal_number=signal.SIGTERM, timeout=30):
     """Asks a load to end and returns the rest of its output."""
     if process.poll() is None:
         process.send_signal(signal_number)
+    return wait(process, timeout)
+
+
+def wait(process, timeout=30):
+    """Closes the input of a load, waits for its end and returns the rest of its output."""
     output, _ = process.communicate(timeout=timeout)
     return output
 
@@ -71,8 +77,7 @@ def finish(process, signal_number=signal.SIGTERM, timeout=30):
 def end(process):
     """Ends a load that may already have ended, without complaint."""
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.communicate()
 
 
 def build_dir():

@@ -3,7 +3,7 @@ import re
 import signal
 import unittest
 
-from moved_service import ADDRESS, HERE, MovedServiceTest, finish
+from moved_service import ADDRESS, HERE, MovedServiceTest, finish, wait
 
 CONFIG = """
 daemon off; user www-data; worker_processes 2; error_log stderr; pid /run/nginx-test.pid;
@@ -22,8 +22,8 @@ class Nginx(MovedServiceTest):
     def test_clients_notice_nothing(self):
         self.run_container(["sh", "-c", SETUP, "sh", CONFIG], port=80)
         download = self.start_client("python3", HERE / "download.py", "--host", ADDRESS,
-                                     "--path", "/file", "--mib", FILE_MIB, "--seconds", 12,
-                                     ready="ready")
+                                     "--path", "/file", "--mib", FILE_MIB, "--seconds", 5,
+                                     "--hold", ready="ready")
         wrk = self.start_client("wrk", "-t", "1", "-c", "30", "-d", "25s", "--timeout", "10s",
                                 f"http://{ADDRESS}/index.html")
         self.move_there_and_back(download, wrk)
@@ -31,7 +31,7 @@ class Nginx(MovedServiceTest):
         output = finish(wrk, signal.SIGINT)
         self.assertNotRegex(output, "Socket errors|Non-2xx")
         self.assertGreater(int(re.search(r"(\d+) requests in", output)[1]), 100)
-        output, _ = download.communicate(timeout=30)
+        output = wait(download)
         self.assertEqual(download.returncode, 0, output)
 
 

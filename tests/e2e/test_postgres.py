@@ -1,7 +1,7 @@
 """PostgreSQL (many processes, shared memory, its own user) under pgbench."""
 import unittest
 
-from moved_service import ADDRESS, MovedServiceTest
+from moved_service import ADDRESS, MovedServiceTest, wait
 
 BIN = "$(ls -d /usr/lib/postgresql/*/bin | tail -1)"
 DATA = "/var/tmp/pgdata"
@@ -36,7 +36,7 @@ class Postgres(MovedServiceTest):
                                   "postgres")
         self.move_there_and_back(bench, listener)
 
-        output, _ = bench.communicate(timeout=40)
+        output = wait(bench)
         self.assertEqual(bench.returncode, 0, output)
         self.assertRegex(output, r"number of failed transactions: 0 ")
         sums = self.query(BALANCES).split("|")
