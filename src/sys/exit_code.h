@@ -1,0 +1,15 @@
+// How a process ended that is not a child of this one.
+#pragma once
+
+#include <optional>
+
+#include "base/fd.h"
+#include "base/ids.h"
+
+namespace martlet::sys {
+
+// The exit code of a process that has ended (its pidfd is readable): its own, or 128 + signal.
+// Absent where the kernel does not tell (before Linux 6.15, once its parent has collected it).
+std::optional<int> exit_code_of(HostPid pid, const Fd& pidfd);
+
+}  // namespace martlet::sys

@@ -1,0 +1,52 @@
+#include "sys/namespaces.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <thread>
+
+namespace martlet::sys {
+namespace {
+
+struct Facts {
+  const char* name;
+  int flag;
+};
+
+Facts facts_of(NamespaceKind kind) {
+  switch (kind) {
+    case NamespaceKind::kNetwork: return {"net", CLONE_NEWNET};
+    case NamespaceKind::kMount: return {"mnt", CLONE_NEWNS};
+    case NamespaceKind::kIpc: return {"ipc", CLONE_NEWIPC};
+    case NamespaceKind::kUts: return {"uts", CLONE_NEWUTS};
+  }
+  return {"", 0};
+}
+
+Result<void> enter(const Fd& name_space, NamespaceKind kind) {
+  // A thread that shares its root and working directory with others cannot change mount namespace.
+  if (kind == NamespaceKind::kMount && unshare(CLONE_FS) != 0) return fail_errno("unshare");
+  if (setns(name_space.get(), facts_of(kind).flag) != 0)
+    return fail_errno(fmt::format("entering a {} namespace", facts_of(kind).name));
+  return {};
+}
+
+}  // namespace
+
+Result<Fd> open_namespace(HostPid process, NamespaceKind kind) {
+  return open_file(fmt::format("/proc/{}/ns/{}", process.value, facts_of(kind).name), O_RDONLY);
+}
+
+Result<void> run_inside(const Fd& name_space, NamespaceKind kind,
+                        const std::function<Result<void>()>& work) {
+  Result<void> result;
+  std::thread thread([&] {
+    result = enter(name_space, kind);
+    if (result) result = work();
+  });
+  thread.join();
+  return result;
+}
+
+}  // namespace martlet::sys

@@ -1,0 +1,22 @@
+// Running a piece of code inside namespaces of another process.
+#pragma once
+
+#include <functional>
+
+#include "base/fd.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace martlet::sys {
+
+enum class NamespaceKind { kNetwork, kMount, kIpc, kUts };
+
+// The namespace of a process, kept alive by the descriptor.
+Result<Fd> open_namespace(HostPid process, NamespaceKind kind);
+
+// Runs `work` on a fresh thread that has entered the namespace, and waits for it. The calling
+// thread stays where it is.
+Result<void> run_inside(const Fd& name_space, NamespaceKind kind,
+                        const std::function<Result<void>()>& work);
+
+}  // namespace martlet::sys
