@@ -251,6 +251,8 @@ Result<std::vector<Vma>> read_smaps(HostPid pid) {
   return parse_smaps(TRY(read_proc(pid, "smaps")));
 }
 
+Result<std::vector<Vma>> read_maps(HostPid pid) { return parse_smaps(TRY(read_proc(pid, "maps"))); }
+
 Result<std::vector<HostPid>> list_threads(HostPid pid) {
   auto numbers = list_numbers(proc_path(pid, "task"));
   if (!numbers) return std::unexpected(gone(pid));

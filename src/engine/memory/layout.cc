@@ -115,6 +115,8 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
     return mapping;
   }
   mapping.set_offset(vma.offset);
+  // VM_MAYWRITE of a shared mapping tells that the file was opened for writing.
+  mapping.set_open_flags(vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY);
   if (is_shared_object_link(vma.path) || vma.path.starts_with("[anon_shmem:"))
     TRY_IN(translate_object(pid, vma, mapping), where(vma));
   else
@@ -133,8 +135,6 @@ Result<void> LayoutReader::translate_object(HostPid pid, const sys::Vma& vma,
 
 Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, image::Mapping& out) {
   out.set_kind(vma.shared ? image::MAPPING_SHARED_FILE : image::MAPPING_PRIVATE_FILE);
-  // VM_MAYWRITE of a shared mapping tells that the file was opened for writing.
-  out.set_open_flags(vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY);
   auto key = std::pair(vma.path, vma.inode);
   if (auto known = identities_.find(key); known != identities_.end()) {
     *out.mutable_file() = known->second;

@@ -1,0 +1,340 @@
+#include "engine/memory/rebuild.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+#include "engine/batch.h"
+#include "engine/memory/layout.h"
+#include "engine/memory/pages.h"
+#include "engine/memory/vdso.h"
+#include "sys/procfs.h"
+#include "sys/target_memory.h"
+
+namespace martlet::engine {
+namespace {
+
+constexpr uint64_t kUserSpaceEnd = 0x7ffffffff000;
+// Above the arena, for a vDSO that has to step aside.
+constexpr uint64_t kScratchSize = 64u << 10;
+
+std::string where(const image::Mapping& mapping) {
+  return fmt::format("mapping {:x}-{:x} {}", mapping.start(), mapping.end(), mapping.file().path());
+}
+
+bool is_vdso_part(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_VDSO || mapping.kind() == image::MAPPING_VVAR;
+}
+
+bool is_vdso_part(const sys::Vma& vma) {
+  return vma.path == "[vdso]" || vma.path.starts_with("[vvar");
+}
+
+bool overlap(sys::Range a, sys::Range b) { return a.start < b.end && b.start < a.end; }
+
+Result<void> check_layout(const image::AddressSpace& space, sys::Range reserved) {
+  uint64_t previous_end = 0;
+  for (const image::Mapping& mapping : space.mappings()) {
+    bool sound = mapping.start() % kPageSize == 0 && mapping.end() % kPageSize == 0 &&
+                 mapping.start() < mapping.end() && mapping.end() <= kUserSpaceEnd &&
+                 mapping.start() >= previous_end;
+    if (!sound) return fail(Code::kBadImage, where(mapping) + " is not possible");
+    if (overlap({mapping.start(), mapping.end()}, reserved))
+      return fail(Code::kUnsupported, where(mapping) + " lies where Martlet has to work")
+          ;
+    previous_end = mapping.end();
+  }
+  return {};
+}
+
+int mmap_flags(const image::Mapping& mapping) {
+  bool shared = mapping.kind() == image::MAPPING_SHARED_FILE ||
+                mapping.kind() == image::MAPPING_SHARED_MEMORY;
+  int flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
+  if (mapping.kind() == image::MAPPING_ANONYMOUS) flags |= MAP_ANONYMOUS;
+  if (mapping.grows_down()) flags |= MAP_GROWSDOWN;
+  if (mapping.no_reserve()) flags |= MAP_NORESERVE;
+  return flags;
+}
+
+bool same_file(const image::FileIdentity& wanted, const struct stat& found) {
+  int64_t mtime = found.st_mtim.tv_sec * 1'000'000'000 + found.st_mtim.tv_nsec;
+  return wanted.size() == static_cast<uint64_t>(found.st_size) && wanted.mtime_ns() == mtime;
+}
+
+prctl_mm_map kernel_map(const image::MemoryMap& map) {
+  prctl_mm_map kernel{};
+  kernel.start_code = map.start_code();
+  kernel.end_code = map.end_code();
+  kernel.start_data = map.start_data();
+  kernel.end_data = map.end_data();
+  kernel.start_brk = map.start_brk();
+  kernel.brk = map.brk();
+  kernel.start_stack = map.start_stack();
+  kernel.arg_start = map.arg_start();
+  kernel.arg_end = map.arg_end();
+  kernel.env_start = map.env_start();
+  kernel.env_end = map.env_end();
+  return kernel;
+}
+
+}  // namespace
+
+struct SpaceBuilder::Plan {
+  std::vector<sys::Vma> current;                // what the task has mapped now
+  std::vector<std::optional<sys::Range>> kept;  // per mapping: the part that stays from the fork
+  std::vector<sys::Range> inherited;
+};
+
+Result<SpaceBuilder::Plan> SpaceBuilder::plan(Task& task, const image::AddressSpace& space,
+                                              const image::AddressSpace* parent) const {
+  Plan plan;
+  plan.current = TRY(sys::read_maps(task.host_pid()));
+  for (const auto& range : space.inherited()) plan.inherited.push_back({range.start(), range.end()});
+  std::vector<image::Mapping> parent_mappings;
+  if (parent != nullptr)
+    parent_mappings.assign(parent->mappings().begin(), parent->mappings().end());
+  for (const image::Mapping& mapping : space.mappings()) {
+    bool wanted = std::ranges::any_of(plan.inherited, [&](sys::Range range) {
+      return overlap(range, {mapping.start(), mapping.end()});
+    });
+    plan.kept.push_back(wanted ? inheritable_part(mapping, parent_mappings) : std::nullopt);
+  }
+  return plan;
+}
+
+Result<void> SpaceBuilder::build(Task& task, const image::AddressSpace& space,
+                                 const image::AddressSpace* parent) {
+  uint64_t arena = task.arena().code().value;
+  TRY(check_layout(space, {arena, arena + task.arena().total_size() + kScratchSize}));
+  Plan plan = TRY(this->plan(task, space, parent));
+  TRY(clear(task, plan));
+  TRY(place_vdso(task, space, plan));
+  TRY(map_all(task, space, plan));
+  return discard_uninherited(task, space, plan);
+}
+
+Result<void> SpaceBuilder::clear(Task& task, const Plan& plan) {
+  std::vector<sys::Range> stays;
+  for (const auto& kept : plan.kept)
+    if (kept) stays.push_back(*kept);
+  uint64_t arena = task.arena().code().value;
+  stays.push_back({arena, arena + task.arena().total_size()});
+  std::ranges::sort(stays, {}, &sys::Range::start);
+  std::vector<sys::Range> present;
+  for (const sys::Vma& vma : plan.current)
+    if (!is_vdso_part(vma) && vma.start < kUserSpaceEnd) present.push_back({vma.start, vma.end});
+  Batch batch(task);
+  for (const sys::Range& range : subtract(present, stays))
+    TRY(batch.room(1))->call("unmap", SYS_munmap, {range.start, range.size()});
+  return batch.finish();
+}
+
+// Every part of the vDSO first steps aside into the scratch space and from there to where the image
+// has it, so that no part can land on another one's old place.
+Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& space,
+                                      const Plan& plan) {
+  std::vector<const image::Mapping*> wanted;
+  for (const image::Mapping& mapping : space.mappings())
+    if (is_vdso_part(mapping)) wanted.push_back(&mapping);
+  std::vector<const sys::Vma*> parts;
+  for (const sys::Vma& vma : plan.current)
+    if (is_vdso_part(vma)) parts.push_back(&vma);
+  auto local = TRY(local_vdso());
+  bool same = std::ranges::equal(local, std::as_bytes(std::span(space.vdso()))) &&
+              std::ranges::equal(wanted, parts, {}, [](auto* m) { return m->end() - m->start(); },
+                                 [](auto* v) { return v->size(); });
+  auto in_place = [](auto* mapping, auto* vma) { return mapping->start() == vma->start; };
+  if (same && std::ranges::equal(wanted, parts, in_place)) return {};
+
+  uint64_t aside = task.arena().code().value + task.arena().total_size();
+  Batch batch(task);
+  auto move = [&](uint64_t from, uint64_t size, uint64_t to) -> Result<void> {
+    TRY(batch.room(1))->call("move vDSO", SYS_mremap,
+                             {from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to});
+    return {};
+  };
+  uint64_t local_address = 0;
+  uint64_t offset = 0;
+  for (const sys::Vma* part : parts) {
+    if (offset + part->size() > kScratchSize) return fail(Code::kUnsupported, "vDSO is too large");
+    TRY(move(part->start, part->size(), aside + offset));
+    if (part->path == "[vdso]") local_address = aside + offset;
+    offset += part->size();
+  }
+  if (same) {
+    offset = 0;
+    for (size_t i = 0; i < parts.size(); offset += parts[i]->size(), ++i)
+      TRY(move(aside + offset, parts[i]->size(), wanted[i]->start()));
+    return batch.finish();
+  }
+  TRY(batch.finish());
+  return map_redirected_vdso(task, space, local, local_address);
+}
+
+Result<void> SpaceBuilder::map_redirected_vdso(Task& task, const image::AddressSpace& space,
+                                               std::span<const std::byte> local,
+                                               uint64_t local_address) {
+  for (const image::Mapping& mapping : space.mappings()) {
+    if (mapping.kind() != image::MAPPING_VDSO) continue;
+    auto code = TRY(redirect_vdso(std::as_bytes(std::span(space.vdso())), local, local_address));
+    uint64_t size = mapping.end() - mapping.start();
+    if (code.size() > size) return fail(Code::kBadImage, "vDSO is larger than its mapping");
+    TRY(task.call("map vDSO", SYS_mmap,
+                  {mapping.start(), size, PROT_READ | PROT_EXEC,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0}));
+    auto memory = TRY(sys::ForcedMemory::open(task.host_pid()));
+    TRY(memory.write(TargetAddr(mapping.start()), code));
+  }
+  return {};
+}
+
+Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
+  auto flags = mapping.open_flags() & (O_RDWR | O_WRONLY);
+  std::string key = mapping.object() != 0 ? fmt::format("object {}", mapping.object())
+                    : mapping.deleted_file() != 0
+                        ? fmt::format("file {}", mapping.deleted_file())
+                        : mapping.file().path();
+  auto known = opened_.find({key, flags});
+  if (known != opened_.end()) return known->second.get();
+  Fd fd;
+  if (mapping.object() != 0) {
+    const auto* object = TRY(context_.shared_objects().get(mapping.object()));
+    fd = TRY(open_file(fmt::format("/proc/self/fd/{}", object->fd.get()), static_cast<int>(flags)));
+  } else if (mapping.deleted_file() != 0) {
+    int description = context_.description(mapping.deleted_file());
+    if (description < 0) return fail(Code::kBadImage, "mapping of a file that is not in the image");
+    fd = TRY(open_file(fmt::format("/proc/self/fd/{}", description), static_cast<int>(flags)));
+  } else {
+    fd = TRY(context_.open_in_root(mapping.file().path(), static_cast<int>(flags)));
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + mapping.file().path());
+    if (mapping.kind() == image::MAPPING_PRIVATE_FILE && S_ISREG(status.st_mode) &&
+        !same_file(mapping.file(), status))
+      return std::unexpected(
+          Error(Code::kNotFound, mapping.file().path() + " differs from the file that was mapped")
+              .with_remedy("install the same version of the file on this host"));
+  }
+  return opened_.emplace(std::pair(key, flags), std::move(fd)).first->second.get();
+}
+
+Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
+                                   const Plan& plan) {
+  // Which local descriptor each mapping needs, and under which number the task gets it.
+  std::vector<int> wanted;
+  std::vector<size_t> slot(static_cast<size_t>(space.mappings_size()));
+  for (int i = 0; i < space.mappings_size(); ++i) {
+    const image::Mapping& mapping = space.mappings(i);
+    if (is_vdso_part(mapping) || mapping.kind() == image::MAPPING_ANONYMOUS) continue;
+    int fd = TRY_IN(open_backing(mapping), where(mapping));
+    auto known = std::ranges::find(wanted, fd);
+    slot[static_cast<size_t>(i)] = static_cast<size_t>(known - wanted.begin());
+    if (known == wanted.end()) wanted.push_back(fd);
+  }
+  std::vector<int> numbers = TRY(channel_.send(task, wanted));
+  Batch batch(task);
+  for (int i = 0; i < space.mappings_size(); ++i) {
+    const image::Mapping& mapping = space.mappings(i);
+    if (is_vdso_part(mapping)) continue;
+    auto index = static_cast<size_t>(i);
+    int fd = mapping.kind() == image::MAPPING_ANONYMOUS ? -1 : numbers[slot[index]];
+    TRY_IN(map_one(batch, mapping, plan.kept[index], fd), where(mapping));
+  }
+  for (int number : numbers) TRY(batch.room(1))->call("close", SYS_close, {number});
+  return batch.finish();
+}
+
+Result<void> SpaceBuilder::map_one(Batch& batch, const image::Mapping& mapping,
+                                   std::optional<sys::Range> kept, int fd) {
+  auto map = [&](uint64_t start, uint64_t end) -> Result<void> {
+    uint64_t offset = mapping.offset() + (start - mapping.start());
+    TRY(batch.room(1))->call("map", SYS_mmap,
+                             {start, end - start, mapping.protection(), mmap_flags(mapping), fd,
+                              fd < 0 ? 0 : offset});
+    return {};
+  };
+  if (!kept) return map(mapping.start(), mapping.end());
+  if (mapping.start() < kept->start) TRY(map(mapping.start(), kept->start));
+  // Growing the mapping instead of mapping beside it keeps it one mapping.
+  if (kept->end < mapping.end())
+    TRY(batch.room(1))->call("grow mapping", SYS_mremap,
+                             {kept->start, kept->size(), mapping.end() - kept->start, 0});
+  TRY(batch.room(1))->call("protect", SYS_mprotect,
+                           {kept->start, mapping.end() - kept->start, mapping.protection()});
+  return {};
+}
+
+Result<void> SpaceBuilder::discard_uninherited(Task& task, const image::AddressSpace& space,
+                                               const Plan& plan) {
+  if (std::ranges::none_of(plan.kept, [](const auto& kept) { return kept.has_value(); })) return {};
+  auto pagemap = TRY(sys::Pagemap::open(task.host_pid()));
+  Batch batch(task);
+  for (int i = 0; i < space.mappings_size(); ++i) {
+    const auto& kept = plan.kept[static_cast<size_t>(i)];
+    if (!kept) continue;
+    auto brought_along = TRY(pagemap.anonymous_pages(*kept));
+    for (const sys::Range& range : subtract(brought_along, plan.inherited))
+      TRY(batch.room(1))->call("discard", SYS_madvise, {range.start, range.size(), MADV_DONTNEED});
+  }
+  return batch.finish();
+}
+
+Result<void> SpaceBuilder::finish(Task& task, const image::AddressSpace& space) {
+  Batch batch(task);
+  for (const image::Mapping& mapping : space.mappings()) {
+    uint64_t size = mapping.end() - mapping.start();
+    for (uint32_t advice : mapping.advice())
+      TRY(batch.room(1))->call("advise", SYS_madvise, {mapping.start(), size, advice});
+    if (mapping.locked()) TRY(batch.room(1))->call("lock", SYS_mlock, {mapping.start(), size});
+    if (mapping.name().empty()) continue;
+    Program* program = TRY(batch.room(1, mapping.name().size() + 1));
+    program->call("name mapping", SYS_prctl,
+                  {PR_SET_VMA, PR_SET_VMA_ANON_NAME, mapping.start(), size,
+                   program->put_string(mapping.name())},
+                  Program::OnError::kGoOn);
+  }
+  TRY(batch.finish());
+  return set_fields(task, space);
+}
+
+Result<void> SpaceBuilder::set_fields(Task& task, const image::AddressSpace& space) {
+  Fd executable = TRY_IN(context_.open_in_root(space.executable().path(), O_RDONLY), "executable");
+  std::array<int, 1> wanted = {executable.get()};
+  std::vector<int> numbers = TRY(channel_.send(task, wanted));
+  Program program(task.arena());
+  prctl_mm_map map = kernel_map(space.map());
+  map.exe_fd = static_cast<uint32_t>(numbers[0]);
+  map.auxv_size = static_cast<uint32_t>(space.map().auxv().size());
+  map.auxv = reinterpret_cast<decltype(map.auxv)>(
+      program.put(std::as_bytes(std::span(space.map().auxv()))).value);
+  program.call("set memory map", SYS_prctl,
+               {PR_SET_MM, PR_SET_MM_MAP, program.put_value(map), sizeof map, 0});
+  if (space.thp_disabled())
+    program.call("disable huge pages", SYS_prctl, {PR_SET_THP_DISABLE, 1, 0, 0, 0});
+  program.call("close", SYS_close, {numbers[0]});
+  return task.run(program);
+}
+
+Result<void> fill_pages(HostPid pid, const image::PageRun& run, std::span<const std::byte> pages) {
+  auto written = sys::write_memory(pid, TargetAddr(run.address), pages);
+  if (written || written.error().error_number() != EFAULT) return written;
+  auto memory = TRY(sys::ForcedMemory::open(pid));
+  return memory.write(TargetAddr(run.address), pages);
+}
+
+Result<void> fill_zero_pages(HostPid pid, const image::PageRun& run) {
+  static constexpr std::array<std::byte, 64 * kPageSize> kZeros{};
+  for (uint64_t done = 0; done < run.length; done += kZeros.size()) {
+    auto part = std::span(kZeros).first(std::min<uint64_t>(kZeros.size(), run.length - done));
+    image::PageRun piece{run.owner, run.flags, run.address + done, part.size()};
+    TRY(fill_pages(pid, piece, part));
+  }
+  return {};
+}
+
+}  // namespace martlet::engine
