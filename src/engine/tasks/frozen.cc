@@ -1,0 +1,245 @@
+#include "engine/tasks/frozen.h"
+
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <set>
+
+#include "sys/target_memory.h"
+
+namespace martlet::engine {
+namespace {
+
+// Return values by which the kernel marks a call to be restarted; they never reach user space.
+constexpr int kRestartSys = 512;
+constexpr int kRestartNoInterrupt = 513;
+constexpr int kRestartNoHandler = 514;
+
+constexpr int kSyscallInstructionSize = 2;
+
+// Calls that a stop makes return EINTR although no signal handler runs (signal(7)).
+bool stop_interrupts(uint64_t number) {
+  constexpr auto kCalls = std::to_array<long>({
+      SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_semop, SYS_semtimedop,
+      SYS_rt_sigtimedwait, SYS_io_getevents, 333 /* io_pgetevents */,
+      // These only with a timeout set on the socket.
+      SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4,
+      SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_connect});
+  return std::ranges::find(kCalls, static_cast<long>(number)) != kCalls.end();
+}
+
+uint64_t deliverable(const sys::TaskStatus& status) {
+  return (status.pending | status.shared_pending) & ~status.blocked;
+}
+
+// Gathers and stops the tasks of a group.
+class Freezer {
+ public:
+  Freezer(HostPid root, bool container) : root_(root), container_(container) {}
+
+  Result<std::vector<FrozenProcess>> run() {
+    TRY(seize_all());
+    for (auto& [tid, thread] : threads_) TRY(wait_for(thread));
+    return assemble();
+  }
+
+ private:
+  struct Seized {
+    sys::Tracee tracee;
+    HostPid pid;
+    bool group_stopped = false;
+    bool gone = false;
+  };
+
+  // A stopped task creates no other, so a round that finds nothing new has found all.
+  Result<void> seize_all() {
+    constexpr int kMaxRounds = 1000;
+    for (int round = 0; round < kMaxRounds; ++round) {
+      bool found_new = false;
+      processes_ = TRY(list_processes());
+      for (HostPid pid : processes_) found_new |= TRY(seize_threads(pid));
+      if (!found_new) return {};
+    }
+    return fail(Code::kTimeout, "the group creates tasks faster than they can be stopped");
+  }
+
+  Result<std::vector<HostPid>> list_processes() const {
+    std::vector<HostPid> found = {root_};
+    for (size_t i = 0; i < found.size(); ++i) {
+      auto children = sys::list_children(found[i]);
+      if (!children) {
+        if (i == 0) return std::unexpected(children.error());
+        continue;
+      }
+      found.insert(found.end(), children->begin(), children->end());
+    }
+    if (!container_) return found;
+    for (HostPid member : TRY(sys::list_namespace_processes(root_)))
+      if (std::ranges::find(found, member) == found.end())
+        return std::unexpected(
+            Error(Code::kUnsupported,
+                  fmt::format("process {} was started from outside the container", member.value))
+                .with_remedy("end the running exec session first"));
+    return found;
+  }
+
+  Result<bool> seize_threads(HostPid pid) {
+    auto threads = sys::list_threads(pid);
+    if (!threads) return false;  // it ended
+    bool found_new = false;
+    for (HostPid tid : *threads) {
+      if (threads_.contains(tid) || zombies_.contains(tid)) continue;
+      found_new |= TRY(seize_thread(pid, tid));
+    }
+    return found_new;
+  }
+
+  Result<bool> seize_thread(HostPid pid, HostPid tid) {
+    auto status = sys::read_status(tid);
+    if (!status) return false;
+    if (status->kernel_thread)
+      return fail(Code::kInvalidArgument, fmt::format("process {} is a kernel thread", pid.value));
+    if (status->state == 'Z' || status->state == 'X') {
+      zombies_.insert(tid);
+      return true;
+    }
+    auto tracee = sys::Tracee::seize(tid, sys::Death::kGoOn);
+    if (!tracee) {
+      if (tracee.error().code() == Code::kGone) return false;
+      auto again = sys::read_status(tid);
+      // A child of a seized task is attached by the kernel.
+      if (!again || again->tracer.value != ::gettid()) return std::unexpected(tracee.error());
+      tracee = sys::Tracee::adopt(tid);
+    }
+    TRY(tracee->interrupt());
+    threads_.emplace(tid, Seized{std::move(*tracee), pid});
+    return true;
+  }
+
+  Result<void> wait_for(Seized& thread) {
+    auto stop = thread.tracee.wait_until_still();
+    if (!stop) {
+      if (stop.error().code() != Code::kGone) return std::unexpected(stop.error());
+      thread.gone = true;
+      return {};
+    }
+    thread.group_stopped = stop->kind == sys::Stop::Kind::kGroupStop;
+    return {};
+  }
+
+  Result<std::vector<FrozenProcess>> assemble() {
+    std::vector<FrozenProcess> frozen;
+    for (HostPid pid : processes_) {
+      FrozenProcess process;
+      process.pid = pid;
+      auto status = sys::read_status(pid);
+      if (!status) continue;  // ended before it was stopped
+      process.status = std::move(*status);
+      process.stat = TRY(sys::read_stat(pid));
+      process.ns_pid = process.status.ns_tids.back();
+      process.zombie = zombies_.contains(pid);
+      if (process.status.state == 'X') continue;
+      if (!process.zombie) TRY(assemble_threads(process));
+      frozen.push_back(std::move(process));
+    }
+    return frozen;
+  }
+
+  Result<void> assemble_threads(FrozenProcess& process) {
+    for (HostPid tid : TRY(sys::list_threads(process.pid))) {
+      auto found = threads_.find(tid);
+      if (found == threads_.end() || found->second.gone) continue;
+      FrozenThread thread{std::move(found->second.tracee), {}, TRY(sys::read_status(tid)), {}, 0,
+                          found->second.group_stopped};
+      thread.tid = thread.status.ns_tids.back();
+      thread.registers = TRY(thread.tracee.registers());
+      thread.signal_mask = TRY(thread.tracee.signal_mask());
+      adjust_interrupted_call(thread.registers, thread.status);
+      TRY(abort_restartable_sequence(thread, process.pid));
+      process.threads.push_back(std::move(thread));
+    }
+    auto leader = std::ranges::find(process.threads, process.pid,
+                                    [](const FrozenThread& t) { return t.tracee.tid(); });
+    if (leader == process.threads.end())
+      return fail(Code::kUnsupported,
+                  fmt::format("process {}: its main thread has ended", process.pid.value));
+    std::rotate(process.threads.begin(), leader, leader + 1);
+    return {};
+  }
+
+  HostPid root_;
+  bool container_;
+  std::vector<HostPid> processes_;
+  std::map<HostPid, Seized> threads_;
+  std::set<HostPid> zombies_;
+};
+
+}  // namespace
+
+Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container) {
+  return Freezer(root, container).run();
+}
+
+Result<void> settle(sys::Tracee& tracee) {
+  TRY(tracee.interrupt());
+  TRY(tracee.resume());
+  TRY(tracee.wait_until_still());
+  return {};
+}
+
+Result<void> thaw_process(FrozenProcess& process) {
+  Result<void> outcome;
+  for (FrozenThread& thread : process.threads) {
+    auto put_back = [&]() -> Result<void> {
+      TRY(settle(thread.tracee));
+      TRY(thread.tracee.set_registers(thread.registers));
+      TRY(thread.tracee.set_signal_mask(thread.signal_mask));
+      return thread.tracee.detach();
+    };
+    auto done = put_back();
+    if (!done && done.error().code() != Code::kGone && outcome) outcome = std::move(done);
+  }
+  return outcome;
+}
+
+void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus& status) {
+  auto number = static_cast<int64_t>(registers.orig_rax);
+  if (number < 0 || deliverable(status) != 0) return;
+  auto result = static_cast<int64_t>(registers.rax);
+  bool again = result == -kRestartSys || result == -kRestartNoInterrupt ||
+               result == -kRestartNoHandler ||
+               (result == -EINTR && stop_interrupts(registers.orig_rax));
+  if (!again) return;
+  registers.rip -= kSyscallInstructionSize;
+  registers.rax = registers.orig_rax;
+  registers.orig_rax = ~0ull;
+}
+
+Result<void> abort_restartable_sequence(FrozenThread& thread, HostPid pid) {
+  // struct rseq and struct rseq_cs of <linux/rseq.h>.
+  constexpr uint64_t kDescriptorOffset = 8;
+  struct Descriptor {
+    uint32_t version;
+    uint32_t flags;
+    uint64_t start;
+    uint64_t length;
+    uint64_t abort;
+  };
+  auto area = thread.tracee.rseq();
+  if (!area) return {};
+  TargetAddr pointer(area->address + kDescriptorOffset);
+  auto address = TRY(sys::read_value<uint64_t>(pid, pointer));
+  if (address == 0) return {};
+  auto descriptor = TRY(sys::read_value<Descriptor>(pid, TargetAddr(address)));
+  if (thread.registers.rip - descriptor.start < descriptor.length)
+    thread.registers.rip = descriptor.abort;
+  uint64_t none = 0;
+  return sys::write_memory(pid, pointer, std::as_bytes(std::span(&none, 1)));
+}
+
+}  // namespace martlet::engine

@@ -1,0 +1,60 @@
+// Processes that stand still under ptrace, and the freezing of a whole group.
+#pragma once
+
+#include <sys/user.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "sys/procfs.h"
+#include "sys/tracee.h"
+
+namespace martlet::engine {
+
+// A stopped thread and the state it goes on with.
+struct FrozenThread {
+  sys::Tracee tracee;
+  NsPid tid;
+  sys::TaskStatus status;
+  user_regs_struct registers{};  // as the thread continues, interrupted system calls adjusted
+  uint64_t signal_mask = 0;
+  bool group_stopped = false;    // job control
+};
+
+struct FrozenProcess {
+  HostPid pid;
+  NsPid ns_pid;
+  sys::TaskStatus status;
+  sys::TaskStat stat;
+  bool zombie = false;
+  std::vector<FrozenThread> threads;  // the leader first; none for a zombie
+  std::vector<sys::Vma> vmas;
+
+  FrozenThread& leader() { return threads.front(); }
+};
+
+// Stops every task of the tree below `root` (and, for a container, of its PID namespace). Processes
+// come with parents before children. On failure everything goes on.
+Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container);
+
+// Lets a process go on exactly where it stopped.
+Result<void> thaw_process(FrozenProcess& process);
+
+// Brings a task from any ptrace stop into one from which the kernel restarts interrupted system calls
+// and delivers signals when it is let go.
+Result<void> settle(sys::Tracee& tracee);
+
+// What a thread that was stopped inside a system call continues with. The stop itself makes some
+// calls return EINTR that no stop should be visible in (epoll_wait, semop, sigtimedwait, ...), so
+// they are made to run again, unless a signal is waiting to be delivered, which would have
+// interrupted them anyway.
+void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus& status);
+
+// If the thread is inside a restartable sequence: the kernel forgets that as soon as the thread
+// executes anything else, so the abort that a preemption entitles it to happens here.
+Result<void> abort_restartable_sequence(FrozenThread& thread, HostPid pid);
+
+}  // namespace martlet::engine
