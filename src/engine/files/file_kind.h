@@ -25,14 +25,14 @@ class Task;
 
 // One open file description of the frozen group.
 struct OpenFile {
-  uint32_t id = 0;         // its File record
-  int fd = -1;             // a duplicate here, owned by the file table
-  HostPid holder;          // one process that has it,
-  int number = -1;         // and the descriptor's number there
-  struct stat status {};
-  std::string link;        // what /proc/PID/fd/NUMBER reads as: a path, "socket:[123]", ...
-  std::string info;        // /proc/PID/fdinfo/NUMBER
-  int flags = 0;           // F_GETFL
+  uint32_t id = 0;  // its File record
+  int fd = -1;      // a duplicate here, owned by the file table
+  HostPid holder;   // one process that has it,
+  int number = -1;  // and the descriptor's number there
+  struct stat status{};
+  std::string link;  // what /proc/PID/fd/NUMBER reads as: a path, "socket:[123]", ...
+  std::string info;  // /proc/PID/fdinfo/NUMBER
+  int flags = 0;     // F_GETFL
 };
 
 class FileKind {
@@ -53,8 +53,8 @@ class FileKind {
   virtual bool owns(const image::File& file) const = 0;
 
   // Creates the description. Called in the order of the images' ids. Descriptions that can only be
-  // made in pairs (pipes, socket pairs) are made at the first call and fetched at the second through
-  // ApplyContext::stash.
+  // made in pairs (pipes, socket pairs) are made at the first call and fetched at the second
+  // through ApplyContext::stash.
   virtual Result<Fd> create(ApplyContext& context, const image::File& file) const = 0;
 
   // Called when every description exists and every task has its descriptors; `fd` is the
@@ -75,5 +75,8 @@ class FileKind {
 
 // Every kind, most specific first.
 const std::vector<const FileKind*>& file_kinds();
+
+// How messages name the file: "fd 7 (anon_inode:[io_uring])".
+std::string describe(const OpenFile& file);
 
 }  // namespace martlet::engine

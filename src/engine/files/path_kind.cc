@@ -1,0 +1,71 @@
+#include "engine/files/path_kind.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "engine/files/descriptions.h"
+#include "engine/files/file_locks.h"
+#include "engine/files/path_file.h"
+
+namespace martlet::engine {
+namespace {
+
+constexpr unsigned kMemoryMajor = 1;           // null, zero, full, random, urandom, kmsg
+constexpr unsigned kFirstTerminalMajor = 136;  // slaves of pseudo-terminals, /dev/pts/N
+constexpr unsigned kLastTerminalMajor = 143;
+constexpr unsigned kMemMinor = 1, kPortMinor = 4;  // /dev/mem and /dev/port: the host's hardware
+
+// A description of such a device holds nothing but its offset and flags.
+bool is_stateless_device(const struct stat& status) {
+  if (!S_ISCHR(status.st_mode)) return false;
+  unsigned major = ::major(status.st_rdev), minor = ::minor(status.st_rdev);
+  if (major == kMemoryMajor) return minor != kMemMinor && minor != kPortMinor;
+  return major >= kFirstTerminalMajor && major <= kLastTerminalMajor;
+}
+
+bool is_memory_file(const OpenFile& file) {
+  return file.status.st_nlink == 0 &&
+         (file.link.starts_with("/memfd:") || file.link.starts_with("/SYSV") ||
+          file.link == "/dev/zero (deleted)");
+}
+
+class PathKind final : public FileKind {
+ public:
+  std::string_view name() const override { return "file"; }
+
+  bool recognises(const OpenFile& file) const override {
+    if (!file.link.starts_with('/') || is_memory_file(file)) return false;
+    return (file.flags & O_PATH) || S_ISREG(file.status.st_mode) || S_ISDIR(file.status.st_mode) ||
+           is_stateless_device(file.status);
+  }
+
+  Result<void> capture(CaptureContext& context, const OpenFile& file,
+                       image::File& out) const override {
+    auto locks = TRY(parse_locks(file.info));
+    image::RegularFile& regular = *out.mutable_regular();
+    regular = TRY(capture_path_file(context, file));
+    regular.mutable_locks()->Assign(locks.begin(), locks.end());
+    return {};
+  }
+
+  bool owns(const image::File& file) const override { return file.has_regular(); }
+
+  Result<Fd> create(ApplyContext& context, const image::File& file) const override {
+    Fd fd = TRY(open_path_file(context, file.regular(), static_cast<int>(file.flags())));
+    if (file.offset() > 0 && ::lseek(fd.get(), file.offset(), SEEK_SET) < 0)
+      return fail_errno("seek in " + file.regular().identity().path());
+    for (const image::FileLock& lock : file.regular().locks())
+      TRY_IN(take_lock(fd.get(), lock), file.regular().identity().path());
+    return fd;
+  }
+};
+
+}  // namespace
+
+const FileKind& path_kind() {
+  static const PathKind kind;
+  return kind;
+}
+
+}  // namespace martlet::engine
