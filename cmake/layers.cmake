@@ -50,3 +50,26 @@ function(martlet_protobuf target)
   target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
 endfunction()
+
+# Adds the gRPC services of proto files that martlet_protobuf() has already been given.
+function(martlet_grpc target)
+  set(headers)
+  foreach(proto ${ARGN})
+    get_filename_component(name ${proto} NAME_WE)
+    file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR})
+    set(base ${CMAKE_BINARY_DIR}/generated/${folder}/${name})
+    add_custom_command(
+      OUTPUT ${base}.grpc.pb.cc ${base}.grpc.pb.h
+      COMMAND protobuf::protoc -I ${CMAKE_SOURCE_DIR}/src --grpc_out=${CMAKE_BINARY_DIR}/generated
+              --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>
+              ${CMAKE_CURRENT_SOURCE_DIR}/${proto}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${proto} ${base}.pb.h)
+    list(APPEND headers ${base}.grpc.pb.h)
+    target_sources(${target} PRIVATE ${base}.grpc.pb.cc)
+    set_source_files_properties(${base}.grpc.pb.cc PROPERTIES COMPILE_OPTIONS "-w")
+  endforeach()
+  add_custom_target(${target}_grpc_generated DEPENDS ${headers})
+  add_dependencies(${target}_grpc_generated ${target}_generated)
+  add_dependencies(martlet_generated ${target}_grpc_generated)
+  target_link_libraries(${target} PUBLIC gRPC::grpc++)
+endfunction()

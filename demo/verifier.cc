@@ -59,6 +59,7 @@ Result<bool> run(const Options& options) {
   TRY_IN(dataset.load(), "loading the data set");
   unsigned run_id = std::random_device()();
   std::vector<Connection> connections;
+  connections.reserve(static_cast<size_t>(options.connections));
   for (int i = 0; i < options.connections; ++i) {
     connections.emplace_back(TRY(connect_to(options.host, options.port)),
                              fmt::format("client:{:08x}:{}", run_id, i), options.value_size);
