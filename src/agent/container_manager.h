@@ -7,6 +7,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,12 +17,16 @@
 #include <vector>
 
 #include "agent/container.h"
+#include "agent/container_files.h"
 #include "agent/container_network.h"
 #include "agent/exit_watcher.h"
+#include "agent/oci_config.h"
 #include "agent/runc.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "cluster/store.h"
+#include "sys/cgroup.h"
+#include "sys/program.h"
 
 namespace martlet::agent {
 
@@ -75,7 +80,7 @@ class ContainerManager {
 
   // --- For checkpoint, restore and migration. ---
 
-  // kAlreadyExists if another operation has the container; `what` is shown by `martlet ps`.
+  // kAlreadyExists if another operation has the container; `what` is what `martlet ps` shows.
   Result<Operation> begin(const std::string& name, std::string what);
 
   // Takes the name and makes the container's directories (and an empty log), nothing else, so that
@@ -111,30 +116,42 @@ class ContainerManager {
     std::string busy_with;
   };
 
-  ContainerManager(ManagerOptions options, cluster::Store& store);
+  ContainerManager(ManagerOptions options, cluster::Store& store, sys::CgroupLayout cgroups,
+                   std::vector<std::string> capabilities);
 
   Result<void> recover();
-  Result<void> recover_one(const ContainerRecord& record);
-  Result<void> complete_declaration(Declaration& declaration) const;
-  Result<void> refuse_taken_addresses(const Declaration& declaration) const;  // with mutex_ held
-  Result<void> start_init(const Operation& operation, InitSpec init);
-  Result<void> start_container(const Operation& operation);
-  Result<void> clear_remains(const Container& container);
-  Result<void> set_attached(const Operation& operation, bool attached);
-  Result<Container> set_frozen(const std::string& name, State from, State to);
-  void finish(const std::string& name);
+  Result<void> recover_one(const std::string& name);
+  Result<void> supervise(const Container& container);
+
+  Result<Container> run_reserved(const Operation& operation);
+  Result<void> prepare_environment(const Container& container, FirstProcess first);
+  // The init process exists and waits; its link is made but not attached.
+  Result<void> create_init(const std::string& name, sys::ClockOffsets clocks,
+                           std::vector<Fd> extra);
+  // Init runs its program, and its end will be noticed.
+  Result<void> start_init(const std::string& name, State state);
+  Result<void> clear(const Container& container);
+  Result<Container> set_frozen(const std::string& name, State wanted);
   void on_exit(const std::string& name, std::optional<int> exit_code);
-  Result<Container> expect_state(const std::string& name, State state, std::string_view verb) const;
+
+  std::string cgroup_of(const std::string& name) const;
   Container snapshot(const Entry& entry) const;
-  Result<Container> get(const std::string& name) const;
-  // Changes the record in the store and here, in this order.
-  Result<void> update(const std::string& name, const std::function<void(ContainerRecord&)>& change);
+  Result<Container> expect_running(const std::string& name) const;
+  Result<void> refuse_taken(const Declaration& declaration) const;  // with mutex_ held
+  void finish(const std::string& name);
+
+  using Change = std::function<void(ContainerRecord&)>;
+  // Changes the record first in the store, then here.
+  Result<void> update(const std::string& name, const Change& change);
 
   const ManagerOptions options_;
   cluster::Store& store_;
-  const Runc runc_;
+  const sys::CgroupLayout cgroups_;
+  const std::vector<std::string> capabilities_;  // that this agent can give
+  const ContainerFiles files_;
   const ContainerNetwork network_;
-  mutable std::mutex mutex_;
+  const Runc runc_;
+  mutable std::mutex mutex_;  // of containers_
   mutable std::condition_variable changed_;
   std::map<std::string, Entry> containers_;
   std::unique_ptr<ExitWatcher> watcher_;  // last: its thread calls on_exit()
