@@ -1,0 +1,213 @@
+#include "engine/files/file_table.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "engine/batch.h"
+#include "sys/pidfd.h"
+#include "sys/procfs.h"
+
+namespace martlet::engine {
+namespace {
+
+// F_GETFL of a duplicate reports everything but close-on-exec, which belongs to the descriptor and
+// which fdinfo prints among the flags.
+bool close_on_exec(const std::string& info) {
+  size_t at = info.find("flags:");
+  if (at == std::string::npos) return false;
+  const char* text = info.c_str() + at + 6;
+  return (std::strtoul(text, nullptr, 8) & O_CLOEXEC) != 0;
+}
+
+Result<OpenFile> look_at(HostPid pid, int number, const Fd& duplicate) {
+  OpenFile file;
+  file.holder = pid;
+  file.number = number;
+  file.fd = duplicate.get();
+  if (::fstat(duplicate.get(), &file.status) != 0) return fail_errno("stat");
+  std::string name = std::to_string(number);
+  file.link = TRY(sys::read_link(sys::proc_path(pid, "fd/" + name)));
+  file.info = TRY(read_file(sys::proc_path(pid, "fdinfo/" + name)));
+  file.flags = ::fcntl(duplicate.get(), F_GETFL);
+  if (file.flags < 0) return fail_errno("read flags");
+  return file;
+}
+
+std::string where(const OpenFile& file) {
+  return fmt::format("process {}: fd {} ({})", file.holder.value, file.number, file.link);
+}
+
+const FileKind* kind_of(const image::File& file) {
+  for (const FileKind* kind : file_kinds())
+    if (kind->owns(file)) return kind;
+  return nullptr;
+}
+
+Result<const FileKind*> required_kind_of(const image::File& file) {
+  const FileKind* kind = kind_of(file);
+  if (kind == nullptr) return fail(Code::kBadImage, fmt::format("file {} is of no kind", file.id()));
+  return kind;
+}
+
+Result<void> capture_owner(const OpenFile& file, image::File& out) {
+  int owner = ::fcntl(file.fd, F_GETOWN);
+  if (owner == 0 || owner == -1) return {};
+  HostPid process(owner < 0 ? -owner : owner);
+  auto status = sys::read_status(process);
+  if (!status) return {};  // signals to a process that is gone go nowhere
+  int inside = status->ns_tids.back().value;
+  out.set_owner(owner < 0 ? -inside : inside);
+  out.set_owner_signal(::fcntl(file.fd, F_GETSIG));
+  return {};
+}
+
+}  // namespace
+
+Result<void> FileTable::add(const FrozenProcess& process, image::Process& out) {
+  Fd pidfd = TRY(sys::open_pidfd(process.pid));
+  for (int number : TRY(sys::list_descriptors(process.pid))) {
+    auto link = [&] { return fmt::format("process {}: fd {}", process.pid.value, number); };
+    Fd duplicate = TRY_IN(sys::duplicate_descriptor(pidfd, number), link());
+    OpenFile file = TRY_IN(look_at(process.pid, number, duplicate), link());
+    auto* descriptor = out.add_descriptors();
+    descriptor->set_fd(number);
+    descriptor->set_close_on_exec(close_on_exec(file.info));
+    uint32_t id = TRY(identify(process.pid, number, std::move(file), std::move(duplicate)));
+    descriptor->set_file(id);
+    context_.set_file_of(process.pid, number, id);
+  }
+  return {};
+}
+
+Result<uint32_t> FileTable::identify(HostPid pid, int number, OpenFile candidate, Fd duplicate) {
+  auto key = std::pair<uint64_t, uint64_t>(candidate.status.st_dev, candidate.status.st_ino);
+  auto [first, last] = by_inode_.equal_range(key);
+  for (auto known = first; known != last; ++known) {
+    const OpenFile& other = context_.files()[known->second - 1];
+    if (other.flags != candidate.flags) continue;
+    if (TRY(sys::compare_files(pid, number, other.holder, other.number)) == 0) return other.id;
+  }
+  candidate.id = static_cast<uint32_t>(context_.files().size() + 1);
+  uint32_t id = candidate.id;
+  context_.keep(std::move(duplicate));
+  context_.files().push_back(std::move(candidate));
+  by_inode_.emplace(key, id);
+  return id;
+}
+
+Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
+  std::vector<const FileKind*> kinds;
+  for (const OpenFile& file : context.files()) {
+    auto kind = std::ranges::find_if(
+        file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
+    if (kind == file_kinds().end())
+      return fail(Code::kUnsupported, where(file) + ": not supported");
+    kinds.push_back(*kind);
+  }
+  return kinds;
+}
+
+Result<std::vector<image::File>> capture_files(CaptureContext& context,
+                                               const std::vector<const FileKind*>& kinds) {
+  std::vector<image::File> captured;
+  captured.reserve(kinds.size());
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    const OpenFile& file = context.files()[i];
+    image::File out;
+    out.set_id(file.id);
+    out.set_flags(static_cast<uint32_t>(file.flags));
+    TRY_IN(capture_owner(file, out), where(file));
+    TRY_IN(kinds[i]->capture(context, file, out),
+           where(file) + ": " + std::string(kinds[i]->name()));
+    captured.push_back(std::move(out));
+  }
+  return captured;
+}
+
+Result<void> create_files(ApplyContext& context) {
+  for (const auto& [id, file] : context.files()) {
+    const FileKind* kind = TRY(required_kind_of(file));
+    Fd fd = TRY_IN(kind->create(context, file),
+                   fmt::format("file {} ({})", id, std::string(kind->name())));
+    context.set_description(id, std::move(fd));
+  }
+  return {};
+}
+
+// The descriptors arrive at the lowest free numbers. In ascending order of their final numbers each
+// final number is at least the one it arrived at, so moving them up from the last to the first never
+// overwrites one that is still to be moved.
+Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& channel, Task& task,
+                                 const image::Process& process) {
+  std::vector<image::Descriptor> wanted(process.descriptors().begin(), process.descriptors().end());
+  std::ranges::sort(wanted, {}, &image::Descriptor::fd);
+  std::vector<int> local;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    bool sound = wanted[i].fd() >= 0 && wanted[i].fd() < channel.number() &&
+                 (i == 0 || wanted[i].fd() != wanted[i - 1].fd());
+    int description = context.description(wanted[i].file());
+    if (!sound || description < 0)
+      return fail(Code::kBadImage, fmt::format("descriptor {} of process {}", wanted[i].fd(),
+                                               process.pid()));
+    local.push_back(description);
+  }
+  std::vector<int> numbers = TRY(channel.send(task, local));
+  Batch batch(task);
+  for (size_t i = wanted.size(); i-- > 0;) {
+    int flags = wanted[i].close_on_exec() ? O_CLOEXEC : 0;
+    if (numbers[i] == wanted[i].fd()) {
+      if (flags == 0)
+        TRY(batch.room(1))->call("set descriptor flags", SYS_fcntl, {numbers[i], F_SETFD, 0});
+      continue;
+    }
+    Program* program = TRY(batch.room(2));
+    program->call("move descriptor", SYS_dup3, {numbers[i], wanted[i].fd(), flags});
+    program->call("close descriptor", SYS_close, {numbers[i]});
+  }
+  return batch.finish();
+}
+
+Result<void> complete_files(ApplyContext& context,
+                            const google::protobuf::RepeatedPtrField<image::Process>& processes,
+                            const std::function<Task*(int32_t pid)>& task_of) {
+  struct Holder {
+    Task* task;
+    int number;
+  };
+  std::map<uint32_t, Holder> holders;
+  for (const image::Process& process : processes)
+    for (const image::Descriptor& descriptor : process.descriptors())
+      if (Task* task = task_of(process.pid()))
+        holders.try_emplace(descriptor.file(), Holder{task, descriptor.fd()});
+  for (const auto& [id, file] : context.files()) {
+    const FileKind* kind = TRY(required_kind_of(file));
+    auto what = [&] { return fmt::format("file {} ({})", file.id(), std::string(kind->name())); };
+    TRY_IN(kind->complete(context, file, context.description(id)), what());
+  }
+  for (const auto& [id, file] : context.files()) {
+    auto holder = holders.find(id);
+    if (holder == holders.end()) continue;
+    const FileKind* kind = TRY(required_kind_of(file));
+    auto what = [&] { return fmt::format("file {} ({})", file.id(), std::string(kind->name())); };
+    auto [task, number] = holder->second;
+    TRY_IN(kind->complete_in_task(context, file, *task, number), what());
+    if (file.owner() == 0) continue;
+    TRY_IN(task->call("set owner", SYS_fcntl, {number, F_SETOWN, file.owner()}), what());
+    TRY_IN(task->call("set owner's signal", SYS_fcntl, {number, F_SETSIG, file.owner_signal()}),
+           what());
+  }
+  return {};
+}
+
+void files_go_live(ApplyContext& context) {
+  for (const auto& [id, file] : context.files())
+    if (const FileKind* kind = kind_of(file))
+      kind->go_live(context, file, context.description(id));
+}
+
+}  // namespace martlet::engine

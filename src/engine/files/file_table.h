@@ -1,0 +1,54 @@
+// The open file descriptions of a group, and which task has them under which number.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "engine/context.h"
+#include "engine/files/descriptor_channel.h"
+#include "engine/tasks/frozen.h"
+#include "image/files.pb.h"
+#include "image/tasks.pb.h"
+
+namespace martlet::engine {
+
+// Capturing: finds the description behind every descriptor of every process, equal ones once.
+class FileTable {
+ public:
+  explicit FileTable(CaptureContext& context) : context_(context) {}
+
+  // Adds the descriptors of a process to its image and their descriptions to the context.
+  Result<void> add(const FrozenProcess& process, image::Process& out);
+
+ private:
+  Result<uint32_t> identify(HostPid pid, int number, OpenFile candidate, Fd duplicate);
+
+  CaptureContext& context_;
+  // Descriptions that may be equal: same inode and same flags.
+  std::multimap<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
+};
+
+// The kind of every description; kUnsupported names the first that has none. Touches nothing.
+Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context);
+
+Result<std::vector<image::File>> capture_files(CaptureContext& context,
+                                               const std::vector<const FileKind*>& kinds);
+
+// Restoring. Creates the descriptions of all files in context.files().
+Result<void> create_files(ApplyContext& context);
+
+// Gives the task its descriptors; it must have none but the control socket.
+Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& channel, Task& task,
+                                 const image::Process& process);
+
+// Second pass over the descriptions, when every task has its descriptors. `task_of` finds the task
+// of a process.
+Result<void> complete_files(ApplyContext& context,
+                            const google::protobuf::RepeatedPtrField<image::Process>& processes,
+                            const std::function<Task*(int32_t pid)>& task_of);
+
+void files_go_live(ApplyContext& context);
+
+}  // namespace martlet::engine

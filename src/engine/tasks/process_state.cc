@@ -1,0 +1,127 @@
+#include "engine/tasks/process_state.h"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <charconv>
+
+#include "base/fd.h"
+#include "engine/memory/layout.h"
+#include "engine/tasks/injection.h"
+#include "engine/tasks/limits.h"
+#include "engine/tasks/signals.h"
+#include "engine/tasks/thread_state.h"
+#include "engine/timers/process_timers.h"
+#include "sys/target_memory.h"
+
+namespace martlet::engine {
+namespace {
+
+Result<image::FileIdentity> identify_link(const CaptureContext& context, HostPid pid,
+                                          const std::string& name) {
+  std::string link = sys::proc_path(pid, name);
+  std::string path = TRY(sys::read_link(link));
+  struct stat status {};
+  if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
+  return in_context(identify(context, path, status), name + " " + path);
+}
+
+Result<void> capture_paths(const CaptureContext& context, HostPid pid, image::Process& out,
+                           image::AddressSpace& space) {
+  *out.mutable_working_directory() = TRY(identify_link(context, pid, "cwd"));
+  *out.mutable_root_directory() = TRY(identify_link(context, pid, "root"));
+  *space.mutable_executable() = TRY(identify_link(context, pid, "exe"));
+  return {};
+}
+
+Result<void> capture_numbers(const FrozenProcess& frozen, image::Process& out) {
+  std::string personality = TRY(read_file(sys::proc_path(frozen.pid, "personality")));
+  out.set_personality(std::strtoul(personality.c_str(), nullptr, 16));
+  std::string score = TRY(read_file(sys::proc_path(frozen.pid, "oom_score_adj")));
+  out.set_oom_score_adj(std::atoi(score.c_str()));
+  out.set_umask(frozen.status.umask);
+  out.set_exit_signal(frozen.stat.exit_signal);
+  return capture_limits(frozen.pid, out);
+}
+
+Result<void> capture_fields(const FrozenProcess& frozen, image::AddressSpace& space) {
+  const sys::TaskStat& stat = frozen.stat;
+  auto* map = space.mutable_map();
+  map->set_start_code(stat.start_code);
+  map->set_end_code(stat.end_code);
+  map->set_start_data(stat.start_data);
+  map->set_end_data(stat.end_data);
+  map->set_start_brk(stat.start_brk);
+  map->set_start_stack(stat.start_stack);
+  map->set_arg_start(stat.arg_start);
+  map->set_arg_end(stat.arg_end);
+  map->set_env_start(stat.env_start);
+  map->set_env_end(stat.env_end);
+  map->set_auxv(TRY(read_file(sys::proc_path(frozen.pid, "auxv"))));
+  for (const sys::Vma& vma : frozen.vmas) {
+    if (vma.path != "[vdso]") continue;
+    std::string code(vma.size(), '\0');
+    TRY(sys::read_memory(frozen.pid, TargetAddr(vma.start),
+                         std::as_writable_bytes(std::span(code))));
+    space.set_vdso(std::move(code));
+  }
+  space.set_thp_disabled(!frozen.status.thp_enabled);
+  return {};
+}
+
+std::vector<Answer> ask_process(Program& program, image::Process& out, image::AddressSpace& space) {
+  std::vector<Answer> answers;
+  answers.push_back(ask_signal_actions(program, out));
+  answers.push_back(ask_interval_timers(program, out));
+  auto brk = program.call("read brk", SYS_brk, {0});
+  auto dumpable = program.call("read dumpable", SYS_prctl, {PR_GET_DUMPABLE, 0, 0, 0, 0});
+  TargetAddr subreaper = program.reserve(sizeof(int32_t));
+  program.call("read child subreaper", SYS_prctl, {PR_GET_CHILD_SUBREAPER, subreaper, 0, 0, 0});
+  answers.push_back([=, &out, &space](const Program& ran) -> Result<void> {
+    space.mutable_map()->set_brk(static_cast<uint64_t>(ran.result(brk)));
+    space.set_dumpable(static_cast<uint32_t>(ran.result(dumpable)));
+    out.set_child_subreaper(ran.output_value<int32_t>(subreaper) != 0);
+    return {};
+  });
+  return answers;
+}
+
+Result<void> collect(const std::vector<Answer>& answers, const Program& ran) {
+  for (const Answer& answer : answers) TRY(answer(ran));
+  return {};
+}
+
+Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
+                            image::AddressSpace& space) {
+  Injection injection = TRY(Injection::begin(frozen));
+  Program program(injection.arena());
+  auto answers = ask_process(program, out, space);
+  answers.push_back(TRY(ask_posix_timers(program, frozen, out)));
+  TRY(injection.run(frozen.leader(), program));
+  TRY(collect(answers, program));
+  for (size_t i = 0; i < frozen.threads.size(); ++i) {
+    Program thread_program(injection.arena());
+    auto thread_answers = ask_thread(thread_program, frozen.threads[i],
+                                     *out.mutable_threads(static_cast<int>(i)));
+    TRY(injection.run(frozen.threads[i], thread_program));
+    TRY(collect(thread_answers, thread_program));
+  }
+  return injection.end();
+}
+
+}  // namespace
+
+Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
+                             image::AddressSpace& space) {
+  space.set_process(static_cast<uint32_t>(frozen.ns_pid.value));
+  TRY(capture_paths(context, frozen.pid, out, space));
+  TRY(capture_numbers(frozen, out));
+  TRY(capture_fields(frozen, space));
+  for (FrozenThread& thread : frozen.threads) TRY(capture_thread(thread, *out.add_threads()));
+  TRY(capture_pending(frozen, out));
+  out.set_stopped(frozen.leader().group_stopped);
+  return question_tasks(frozen, out, space);
+}
+
+}  // namespace martlet::engine
