@@ -16,27 +16,10 @@
 #include "engine/context.h"
 #include "engine/files/file_kind.h"
 #include "engine/files/unlinked_file.h"
+#include "engine/test_util.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
-
-struct StoredRecord {
-  image::RecordType type;
-  std::vector<std::byte> head, body;
-  image::Record view() const { return {type, head, body}; }
-};
-
-class MemorySink final : public image::Sink {
- public:
-  Result<void> put(image::RecordType type, std::span<const std::byte> head,
-                   std::span<const std::byte> body) override {
-    records.push_back({type, {head.begin(), head.end()}, {body.begin(), body.end()}});
-    return {};
-  }
-  Result<void> flush() override { return {}; }
-
-  std::vector<StoredRecord> records;
-};
 
 class KindTest : public testing::Test {
  protected:
@@ -120,11 +103,5 @@ class KindTest : public testing::Test {
   std::map<int, uint32_t> ids_;
   std::map<uint32_t, image::File> files_;
 };
-
-#define ASSERT_OK(expression)                                          \
-  do {                                                                 \
-    auto outcome_ = (expression);                                      \
-    ASSERT_TRUE(outcome_.has_value()) << outcome_.error().to_string(); \
-  } while (false)
 
 }  // namespace martlet::engine

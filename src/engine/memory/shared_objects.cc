@@ -17,6 +17,13 @@ constexpr std::string_view kSysvPrefix = "/SYSV";
 constexpr std::string_view kDeleted = " (deleted)";
 constexpr size_t kChunk = 1u << 20;
 
+// A System V segment has its id as inode number, in the same file system in which memfds are
+// numbered by a counter, so segments are kept apart from those.
+std::pair<uint64_t, uint64_t> identity(const struct stat& status, std::string_view link) {
+  constexpr uint64_t kSegments = ~uint64_t{0};
+  return {link.starts_with(kSysvPrefix) ? kSegments : status.st_dev, status.st_ino};
+}
+
 void classify(const std::string& link, const struct stat& status, image::SharedMemory& message) {
   std::string_view name = link;
   if (name.ends_with(kDeleted)) name.remove_suffix(kDeleted.size());
@@ -102,7 +109,8 @@ bool is_shared_object_link(std::string_view link) {
 Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + link);
-  if (uint32_t known = find(status.st_dev, status.st_ino)) return known;
+  auto key = identity(status, link);
+  if (uint32_t known = find(key.first, key.second)) return known;
   Object object;
   classify(link, status, object.message);
   auto id = static_cast<uint32_t>(objects_.size() + 1);
@@ -115,7 +123,7 @@ Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
   }
   object.fd = std::move(fd);
   objects_.push_back(std::move(object));
-  ids_.emplace(std::pair(status.st_dev, status.st_ino), id);
+  ids_.emplace(key, id);
   return id;
 }
 
@@ -139,14 +147,28 @@ Result<void> SharedObjects::create(const image::SharedMemory& message) {
   switch (message.kind()) {
     case image::SHARED_ANONYMOUS: object.fd = TRY(create_anonymous(message.size())); break;
     case image::SHARED_MEMFD: object.fd = TRY(create_memfd(message)); break;
-    default: return fail(Code::kUnsupported, "System V shared memory");
+    case image::SHARED_SYSV: return check_adopted(message);
+    default: return fail(Code::kBadImage, "shared memory of an unknown kind");
   }
   objects_.insert_or_assign(message.id(), std::move(object));
   return {};
 }
 
+void SharedObjects::adopt(const image::SharedMemory& message, Fd fd) {
+  objects_.insert_or_assign(message.id(), Object{message, std::move(fd)});
+}
+
+Result<void> SharedObjects::check_adopted(const image::SharedMemory& message) const {
+  const Object* object = TRY(get(message.id()));
+  if (object->message.kind() != message.kind() || object->message.size() != message.size() ||
+      object->message.sysv_id() != message.sysv_id())
+    return fail(Code::kBadImage, "System V shared memory is not as announced");
+  return {};
+}
+
 Result<void> SharedObjects::fill(const image::PageRun& run, std::span<const std::byte> pages) {
   const Object* object = TRY(get(run.owner));
+  if (!object->fd.valid()) return {};
   uint64_t limit = round_up(object->message.size());
   if (run.address > limit || pages.size() > limit - run.address)
     return fail(Code::kBadImage, "page outside of its shared memory");

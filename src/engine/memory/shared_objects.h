@@ -48,17 +48,21 @@ bool is_shared_object_link(std::string_view link);
 class SharedObjects {
  public:
   Result<void> create(const image::SharedMemory& message);
+  // Takes an object made elsewhere: a System V segment. Without a descriptor it is never filled.
+  void adopt(const image::SharedMemory& message, Fd fd);
   Result<void> fill(const image::PageRun& run, std::span<const std::byte> pages);
   // Seals memfds; nothing can be filled in afterwards.
   Result<void> finish();
 
   struct Object {
     image::SharedMemory message;
-    Fd fd;  // not valid for a System V segment
+    Fd fd;  // not valid for a System V segment whose content is there already
   };
   Result<const Object*> get(uint32_t id) const;
 
  private:
+  Result<void> check_adopted(const image::SharedMemory& message) const;
+
   std::map<uint32_t, Object> objects_;
 };
 
