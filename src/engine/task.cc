@@ -29,6 +29,18 @@ Result<void> Task::run(Program& program) {
   return in_context(program.first_error(), "process " + to_string(process_));
 }
 
+Result<void> Task::run_to_end(const Program& program) {
+  TRY(program.upload({}));
+  TRY(start(program));
+  for (;;) {
+    sys::Stop stop = TRY(tracee_.wait());
+    if (stop.kind == sys::Stop::Kind::kExited) break;
+    TRY(tracee_.resume(stop.signal));
+  }
+  tracee_.forget();
+  return {};
+}
+
 Result<void> Task::start(const Program& program) {
   user_regs_struct registers = TRY(tracee_.registers());
   registers.rip = arena_->code().value;

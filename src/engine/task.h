@@ -33,6 +33,9 @@ class Task {
   // out and its error returned; results of the calls before are valid.
   Result<void> run(Program& program);
 
+  // Performs a program that ends the task, and waits until it has ended.
+  Result<void> run_to_end(const Program& program);
+
   // One system call by itself; returns what the kernel returned if that is no error.
   Result<long> call(const char* what, long number, std::initializer_list<Program::Argument> args);
 

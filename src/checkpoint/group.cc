@@ -1,0 +1,100 @@
+#include "checkpoint/group.h"
+
+#include <signal.h>
+
+#include "base/check.h"
+#include "checkpoint/builder.h"
+#include "checkpoint/capture.h"
+#include "engine/tasks/creation.h"
+#include "engine/tasks/frozen.h"
+
+namespace martlet::checkpoint {
+
+struct FrozenGroup::State {
+  GroupSpec spec;
+  std::vector<engine::FrozenProcess> processes;
+  std::unique_ptr<engine::CaptureContext> context;
+  double freeze_seconds = 0;
+};
+
+FrozenGroup::FrozenGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
+FrozenGroup::FrozenGroup(FrozenGroup&&) noexcept = default;
+FrozenGroup& FrozenGroup::operator=(FrozenGroup&&) noexcept = default;
+
+FrozenGroup::~FrozenGroup() {
+  if (state_) std::ignore = thaw();
+}
+
+Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
+  SystemClock clock;
+  Stopwatch watch(clock);
+  auto state = std::make_unique<State>();
+  state->spec = spec;
+  state->processes = TRY_IN(engine::freeze_processes(spec.root, spec.container), "freeze");
+  state->freeze_seconds = watch.seconds();
+  return FrozenGroup(std::move(state));
+}
+
+Result<CaptureStats> FrozenGroup::capture(image::Sink& sink) {
+  CHECK(state_ && !state_->context);
+  SystemClock clock;
+  Stopwatch watch(clock);
+  state_->context = std::make_unique<engine::CaptureContext>(sink, state_->spec.root,
+                                                             state_->spec.external_files);
+  GroupCapture capture(state_->processes, *state_->context, state_->spec.container);
+  CaptureStats stats = TRY_IN(capture.run(), "capture");
+  stats.freeze_seconds = state_->freeze_seconds;
+  stats.capture_seconds = watch.seconds();
+  return stats;
+}
+
+Result<void> FrozenGroup::thaw() {
+  auto state = std::move(state_);
+  if (state->context) state->context->run_undo();
+  Result<void> outcome;
+  for (auto& process : state->processes) {
+    auto thawed = engine::thaw_process(process);
+    if (!thawed && outcome) outcome = std::move(thawed);
+  }
+  return in_context(std::move(outcome), "thaw");
+}
+
+Result<void> FrozenGroup::kill() {
+  auto state = std::move(state_);
+  // Children first, so that no parent is told of an end that belongs to another host.
+  for (auto process = state->processes.rbegin(); process != state->processes.rend(); ++process)
+    if (!process->zombie && ::kill(process->pid.value, SIGKILL) != 0 && errno != ESRCH)
+      return fail_errno("kill process " + to_string(process->pid));
+  for (auto& process : state->processes)
+    for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
+      while (thread->tracee.tid().value != 0) {
+        auto stop = thread->tracee.wait();
+        if (!stop || stop->kind == sys::Stop::Kind::kExited) thread->tracee.forget();
+      }
+    }
+  return {};
+}
+
+struct RestoredGroup::State {
+  explicit State(Sandbox sandbox) : builder(std::move(sandbox)) {}
+  GroupBuilder builder;
+};
+
+RestoredGroup::RestoredGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
+RestoredGroup::RestoredGroup(RestoredGroup&&) noexcept = default;
+RestoredGroup& RestoredGroup::operator=(RestoredGroup&&) noexcept = default;
+RestoredGroup::~RestoredGroup() = default;
+
+Result<RestoredGroup> RestoredGroup::build(image::Source& source, Sandbox sandbox) {
+  auto state = std::make_unique<State>(std::move(sandbox));
+  TRY_IN(state->builder.build(source), "restore");
+  return RestoredGroup(std::move(state));
+}
+
+const RestoreStats& RestoredGroup::stats() const { return state_->builder.stats(); }
+HostPid RestoredGroup::root() const { return state_->builder.root(); }
+Result<void> RestoredGroup::resume() { return state_->builder.resume(); }
+
+std::span<const std::byte> stub_program() { return engine::stub_image(); }
+
+}  // namespace martlet::checkpoint

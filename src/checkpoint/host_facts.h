@@ -1,0 +1,19 @@
+// Facts about the host that a stream must fit to.
+#pragma once
+
+#include <cstdint>
+
+#include "image/group.pb.h"
+#include "base/result.h"
+
+namespace martlet::checkpoint {
+
+// The extended states the processor and kernel keep (XCR0); 0 if there is no XSAVE.
+uint64_t xsave_features();
+
+image::Header make_header(bool container);
+
+// Whether this host can restore such a stream; kUnsupported or kBadImage if not.
+Result<void> check_header(const image::Header& header);
+
+}  // namespace martlet::checkpoint

@@ -1,0 +1,193 @@
+#include "engine/tasks/creation.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+extern "C" {
+extern const std::byte martlet_stub_image[];
+extern const std::byte martlet_stub_image_end[];
+}
+
+namespace martlet::engine {
+namespace {
+
+constexpr int kStubControl = 3;
+constexpr int kStubDeadlineMs = 10'000;
+
+// As blob/stub.c reads it.
+struct ArenaNotice {
+  uint64_t address;
+  uint64_t code_size;
+  uint64_t data_size;
+};
+
+Result<Fd> stub_file() {
+  Fd file(::memfd_create("martlet-stub", MFD_CLOEXEC));
+  if (!file.valid()) return fail_errno("create stub file");
+  TRY(write_full(file.get(), stub_image()));
+  return file;
+}
+
+// Runs in the new process: only plain system calls.
+[[noreturn]] void become_stub(int control, int program) {
+  ::setsid();
+  if (control == kStubControl)
+    ::fcntl(control, F_SETFD, 0);
+  else
+    ::dup2(control, kStubControl);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  char* const no_strings[] = {nullptr};
+  ::fexecve(program, no_strings, no_strings);
+  ::_exit(127);
+}
+
+Result<void> send_arena(const Fd& control, const Arena& arena) {
+  ArenaNotice notice{arena.code().value, kArenaCodeSize, arena.data_size()};
+  iovec vector{&notice, sizeof notice};
+  std::array<std::byte, CMSG_SPACE(sizeof(int))> buffer{};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = buffer.data();
+  message.msg_controllen = buffer.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  int file = arena.file().get();
+  std::memcpy(CMSG_DATA(header), &file, sizeof file);
+  if (::sendmsg(control.get(), &message, MSG_NOSIGNAL) < 0) return fail_errno("reach the stub");
+  pollfd ready{control.get(), POLLIN, 0};
+  char answer = 0;
+  if (::poll(&ready, 1, kStubDeadlineMs) != 1 || ::read(control.get(), &answer, 1) != 1)
+    return fail(Code::kTimeout, "the stub does not answer");
+  return {};
+}
+
+Result<Task> adopt_created(Task& creator, NsPid process, NsPid tid) {
+  auto created = creator.take_created();
+  if (created.size() != 1) return fail(Code::kSystem, "the new task did not report");
+  auto tracee = sys::Tracee::adopt(created[0]);
+  TRY(tracee.wait_until_still());
+  return Task(std::move(tracee), process, tid, creator.arena());
+}
+
+Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
+  Program program(creator.arena());
+  int32_t wanted = tid.value;
+  arguments.set_tid = program.put_value(wanted).value;
+  arguments.set_tid_size = 1;
+  program.call("create task", SYS_clone3, {program.put_value(arguments), sizeof arguments});
+  auto outcome = creator.run(program);
+  if (!outcome && outcome.error().error_number() == EEXIST)
+    return std::unexpected(
+        Error(Code::kAlreadyExists, fmt::format("PID {} is in use", tid.value))
+            .with_remedy("end that process, or restore in a container with PIDs of its own"));
+  return outcome;
+}
+
+}  // namespace
+
+std::span<const std::byte> stub_image() { return {martlet_stub_image, martlet_stub_image_end}; }
+
+Result<Stub> start_stub(pid_t pid) {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
+    return fail_errno("create control socket");
+  Fd ours(pair[0]);
+  Fd theirs(pair[1]);
+  Fd program = TRY(stub_file());
+  clone_args arguments{};
+  arguments.exit_signal = SIGCHLD;
+  arguments.set_tid = reinterpret_cast<uint64_t>(&pid);
+  arguments.set_tid_size = 1;
+  long child = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (child == 0) become_stub(theirs.get(), program.get());
+  if (child < 0 && errno == EEXIST)
+    return std::unexpected(Error(Code::kAlreadyExists, fmt::format("PID {} is in use", pid))
+                               .with_remedy("end that process first"));
+  if (child < 0) return fail_errno(fmt::format("create process {}", pid));
+  return Stub{HostPid(static_cast<pid_t>(child)), std::move(ours)};
+}
+
+Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, DescriptorChannel& channel,
+                       int highest_fd) {
+  TRY(send_arena(channel.control(), arena));
+  auto tracee = TRY(sys::Tracee::seize(stub.pid, sys::Death::kKill));
+  TRY(tracee.stop());
+  Task task(std::move(tracee), pid, pid, arena);
+  int number = std::max(highest_fd + 1, kStubControl + 2);
+  TRY(channel.move_to(task, number));
+  Program program(arena);
+  program.call("close descriptors", SYS_close_range, {0, number - 1, 0});
+  program.call("close descriptors", SYS_close_range, {number + 1, ~0u, 0});
+  TRY(task.run(program));
+  return task;
+}
+
+Result<Task> fork_process(Task& parent, const image::Process& process) {
+  clone_args arguments{};
+  arguments.exit_signal = process.exit_signal();
+  TRY(clone(parent, arguments, NsPid(process.pid())));
+  return adopt_created(parent, NsPid(process.pid()), NsPid(process.pid()));
+}
+
+Result<Task> create_thread(Task& leader, NsPid tid) {
+  clone_args arguments{};
+  arguments.flags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  TRY(clone(leader, arguments, tid));
+  return adopt_created(leader, leader.process(), tid);
+}
+
+Result<void> create_zombie(Task& parent, const image::Process& process) {
+  Task child = TRY(fork_process(parent, process));
+  int status = process.exit_code();
+  Program program(child.arena());
+  if (WIFSIGNALED(status)) {
+    rlimit64 no_core{0, 0};
+    program.call("forbid core dump", SYS_prlimit64, {0, RLIMIT_CORE, program.put_value(no_core), 0});
+    uint64_t nothing = 0;
+    program.call("unblock", SYS_rt_sigprocmask,
+                 {SIG_SETMASK, program.put_value(nothing), 0, sizeof nothing});
+    program.call("end by signal", SYS_kill, {process.pid(), WTERMSIG(status)});
+  } else {
+    program.call("end", SYS_exit_group, {WEXITSTATUS(status)});
+  }
+  TRY(child.run_to_end(program));
+  // The notice of its end was seen, or not, by the process that was captured; either way it is part
+  // of the captured pending signals.
+  Program flush(parent.arena());
+  uint64_t set = 1ull << (SIGCHLD - 1);
+  timespec now{0, 0};
+  flush.call("take notice", SYS_rt_sigtimedwait,
+             {flush.put_value(set), 0, flush.put_value(now), sizeof set}, Program::OnError::kGoOn);
+  return parent.run(flush);
+}
+
+Result<void> drop_arena(Task& leader) {
+  constexpr std::array kInstruction = {std::byte{0x0f}, std::byte{0x05}};
+  auto code = interpreter_code();
+  auto found = std::ranges::search(code, kInstruction);
+  auto offset = static_cast<uint64_t>(found.begin() - code.begin());
+  TRY(leader.call_at(leader.arena().code() + offset, SYS_munmap,
+                     {leader.arena().code().value, leader.arena().total_size()}));
+  return {};
+}
+
+}  // namespace martlet::engine

@@ -1,0 +1,45 @@
+// Creation of tasks under restore: the stub, forks of it, and threads.
+#pragma once
+
+#include <span>
+
+#include "base/fd.h"
+#include "engine/arena.h"
+#include "engine/files/descriptor_channel.h"
+#include "engine/task.h"
+#include "image/tasks.pb.h"
+
+namespace martlet::engine {
+
+// What every process keeps free for the arena and a vDSO that steps aside.
+inline constexpr uint64_t kWorkAreaSize = 2u << 20;
+inline constexpr size_t kRestoreArenaDataSize = 1u << 20;
+
+// The stub's executable (blob/stub.c).
+std::span<const std::byte> stub_image();
+
+struct Stub {
+  HostPid pid;
+  Fd control;  // this side of its control socket
+};
+
+// Starts a stub as a child of this process with the given PID (kAlreadyExists if it is taken), in a
+// session of its own.
+Result<Stub> start_stub(pid_t pid);
+
+// Hands the arena to the stub, stops it and empties its descriptor table but for the control socket,
+// which moves to a number above `highest_fd`. If this process dies from now on, so does the stub.
+Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, DescriptorChannel& channel,
+                       int highest_fd);
+
+// A fork of `parent` with the PID, parent and exit signal that `process` has.
+Result<Task> fork_process(Task& parent, const image::Process& process);
+Result<Task> create_thread(Task& leader, NsPid tid);
+
+// A child of `parent` that has ended and waits to be reaped.
+Result<void> create_zombie(Task& parent, const image::Process& process);
+
+// Unmaps the arena from the process; no program can run in it any more.
+Result<void> drop_arena(Task& leader);
+
+}  // namespace martlet::engine
