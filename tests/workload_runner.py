@@ -236,6 +236,8 @@ class LocalRun:
         self._restore(directory)
 
     def _move(self):
+        if self.mode in ("none", "pid1"):
+            return
         if self.program.refused:
             must_refuse(self._checkpoint(self.scratch / "image-refused"), self.program.refused)
         elif self.mode == "pid":
@@ -261,17 +263,18 @@ class LocalRun:
         return "ok"
 
     def _check_nothing_left(self):
-        while True:
+        """All processes of the tree end with its root, or at once after it."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            if pid == 0:
-                break
             if pid == self.pid and status != 0:
                 raise Failure(f"the program said ok and ended with status {status}")
-        if self.mode != "pid1":  # where unshare may still be about to end
-            raise Failure(f"processes left behind:\n{describe_tasks(descendants(os.getpid()))}")
+            if pid == 0:
+                time.sleep(0.002)
+        raise Failure(f"processes left behind:\n{describe_tasks(descendants(os.getpid()))}")
 
 
 def isolate():
@@ -297,7 +300,7 @@ def run_one(arguments):
     run = LocalRun(program, arguments.mode, arguments.martlet, scratch)
     try:
         verdict = run.run()
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         left = descendants(os.getpid())
         verdict = f"FAIL {failure}"
         if left and "\n" not in verdict:
