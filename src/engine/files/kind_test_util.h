@@ -32,8 +32,6 @@ class KindTest : public testing::Test {
       image::File& record = files_[file.id];
       record.set_id(file.id);
       record.set_flags(static_cast<uint32_t>(file.flags));
-      off_t offset = ::lseek(file.fd, 0, SEEK_CUR);
-      record.set_offset(offset > 0 ? offset : 0);
       TRY_IN(kind->capture(*capture_context_, file, record), describe(file));
     }
     return {};

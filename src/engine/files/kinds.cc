@@ -6,12 +6,14 @@
 #include "engine/files/pipe_kind.h"
 #include "engine/files/signal_kind.h"
 #include "engine/files/timer_kind.h"
+#include "engine/memory/memory_file_kind.h"
 
 namespace martlet::engine {
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
-      &event_kind(), &signal_kind(), &timer_kind(), &epoll_kind(), &pipe_kind(), &path_kind(),
+      &event_kind(), &signal_kind(),      &timer_kind(), &epoll_kind(),
+      &pipe_kind(),  &memory_file_kind(), &path_kind(),
   };
   return kinds;
 }

@@ -4,6 +4,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "engine/files/descriptions.h"
 #include "engine/files/file_locks.h"
 #include "engine/files/path_file.h"
@@ -24,18 +26,12 @@ bool is_stateless_device(const struct stat& status) {
   return major >= kFirstTerminalMajor && major <= kLastTerminalMajor;
 }
 
-bool is_memory_file(const OpenFile& file) {
-  return file.status.st_nlink == 0 &&
-         (file.link.starts_with("/memfd:") || file.link.starts_with("/SYSV") ||
-          file.link == "/dev/zero (deleted)");
-}
-
 class PathKind final : public FileKind {
  public:
   std::string_view name() const override { return "file"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!file.link.starts_with('/') || is_memory_file(file)) return false;
+    if (!file.link.starts_with('/')) return false;
     return (file.flags & O_PATH) || S_ISREG(file.status.st_mode) || S_ISDIR(file.status.st_mode) ||
            is_stateless_device(file.status);
   }
@@ -45,6 +41,7 @@ class PathKind final : public FileKind {
     auto locks = TRY(parse_locks(file.info));
     image::RegularFile& regular = *out.mutable_regular();
     regular = TRY(capture_path_file(context, file));
+    out.set_offset(std::max<off_t>(::lseek(file.fd, 0, SEEK_CUR), 0));
     regular.mutable_locks()->Assign(locks.begin(), locks.end());
     return {};
   }

@@ -1,0 +1,19 @@
+// A mount without the mounts on top of it.
+#pragma once
+
+#include <string>
+
+#include "base/fd.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace martlet::engine {
+
+// A copy, attached nowhere, of what is mounted at `point` for this process. Below it files show
+// that other mounts cover. Errors: kNotFound if nothing is mounted there.
+Result<Fd> open_bare_mount(HostPid process, const std::string& point);
+
+// Opens the directory `path` ("" is the mount's root); neither ".." nor symbolic links lead out.
+Result<Fd> open_directory(const Fd& mount, const std::string& path);
+
+}  // namespace martlet::engine

@@ -1,0 +1,51 @@
+// What is in the tmpfs mounts of a container: its memory, as far as it is reached by names
+// (/dev/shm, /run, /tmp). The mounts themselves belong to the environment and are there before a
+// restore.
+//
+// A tmpfs that is mounted in the capturing process's namespace too belongs to the host and is left
+// alone, and so is one that the container can only read.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "engine/context.h"
+#include "image/stream.h"
+#include "image/tmpfs.pb.h"
+
+namespace martlet::engine {
+
+// Puts the content of every tmpfs into the sink, as kTmpfs records. Nothing for a group in the
+// mount namespace of the caller.
+Result<void> capture_tmpfs(CaptureContext& context);
+
+// Fills the mounts from the records, in the order in which they were put.
+class TmpfsRestore {
+ public:
+  explicit TmpfsRestore(const ApplyContext& context) : context_(context) {}
+
+  Result<void> apply(const image::Record& record);
+
+  // Sets the times, which filling has changed. Call it when nothing will write any more.
+  Result<void> finish();
+
+ private:
+  struct Times {
+    const Fd* mount;
+    std::string path;
+    int64_t access_ns;
+    int64_t change_ns;
+  };
+
+  Result<const Fd*> open_mount(const std::string& point);
+  Result<void> apply_entry(const Fd& mount, const image::TmpfsEntry& entry);
+
+  const ApplyContext& context_;
+  std::map<std::string, Fd> mounts_;
+  std::vector<Times> times_;
+};
+
+}  // namespace martlet::engine

@@ -1,0 +1,190 @@
+#include "engine/mounts/tmpfs.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/mounts/mount_table.h"
+#include "engine/test_util.h"
+
+namespace martlet::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(MountTableTest, parses_and_unescapes) {
+  auto mounts = parse_mounts(
+      "36 35 98:7 /sub /a\\040b rw,noatime shared:1 master:2 - ext4 /dev/x rw\n"
+      "37 35 0:40 / /run ro - tmpfs tmpfs rw\n");
+  ASSERT_EQ(mounts.size(), 2u);
+  EXPECT_EQ(mounts[0].device, makedev(98, 7));
+  EXPECT_EQ(mounts[0].root, "/sub");
+  EXPECT_EQ(mounts[0].point, "/a b");
+  EXPECT_EQ(mounts[0].type, "ext4");
+  EXPECT_FALSE(mounts[0].read_only);
+  EXPECT_EQ(mounts[1].type, "tmpfs");
+  EXPECT_TRUE(mounts[1].read_only);
+}
+
+class TmpfsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/martlet-tmpfs-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    point_ = name;
+  }
+  void TearDown() override { fs::remove_all(point_); }
+
+  bool mount_here() const {
+    return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount("none", point_.c_str(), "tmpfs", 0, nullptr) == 0;
+  }
+
+  std::string at(const std::string& name) const { return point_ + "/" + name; }
+
+  Result<void> capture(HostPid from) {
+    CaptureContext context(sink_, from, {});
+    return capture_tmpfs(context);
+  }
+
+  Result<void> apply(HostPid to) {
+    ApplyContext context(to, {});
+    TmpfsRestore restore(context);
+    for (const StoredRecord& record : sink_.records) TRY(restore.apply(record.view()));
+    return restore.finish();
+  }
+
+  static void write(const std::string& path, std::string_view text) { std::ofstream(path) << text; }
+
+  MemorySink sink_;
+  std::string point_;
+};
+
+struct stat stat_of(const std::string& path) {
+  struct stat status{};
+  EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+  return status;
+}
+
+TEST_F(TmpfsTest, moves_files_of_every_type) {
+  ChildInNamespaces source(CLONE_NEWNS, [&] {
+    if (!mount_here()) return false;
+    fs::create_directories(at("dir/deep"));
+    write(at("dir/deep/file"), "content");
+    fs::create_hard_link(at("dir/deep/file"), at("again"));
+    fs::create_symlink("/no/where", at("link"));
+    Fd sparse = *open_file(at("sparse"), O_CREAT | O_RDWR, 0600);
+    bool made = ::ftruncate(sparse.get(), 1 << 24) == 0 &&
+                ::pwrite(sparse.get(), "end", 3, 9'000'000) == 3 &&
+                ::mkfifo(at("fifo").c_str(), 0604) == 0 &&
+                ::mknod(at("null").c_str(), S_IFCHR | 0666, makedev(1, 3)) == 0 &&
+                ::lsetxattr(at("again").c_str(), "trusted.martlet", "value", 5, 0) == 0 &&
+                ::chown(at("dir").c_str(), 1000, 1001) == 0 &&
+                ::chmod(at("dir").c_str(), 01751) == 0;
+    timespec times[] = {{1000, 5}, {2000, 6}};
+    return made && ::utimensat(AT_FDCWD, at("dir").c_str(), times, 0) == 0;
+  });
+  ASSERT_TRUE(source.ready());
+  ASSERT_OK(capture(source.pid()));
+  size_t content = 0;
+  for (const StoredRecord& record : sink_.records) content += record.body.size();
+  EXPECT_LT(content, 100'000u);  // holes stay out
+
+  ChildInNamespaces target(CLONE_NEWNS, [&] { return mount_here(); });
+  ASSERT_TRUE(target.ready());
+  ASSERT_OK(apply(target.pid()));
+  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+    EXPECT_EQ(*read_file(at("dir/deep/file")), "content");
+    EXPECT_EQ(stat_of(at("again")).st_ino, stat_of(at("dir/deep/file")).st_ino);
+    char value[5];
+    EXPECT_EQ(::lgetxattr(at("again").c_str(), "trusted.martlet", value, 5), 5);
+    EXPECT_EQ(fs::read_symlink(at("link")), "/no/where");
+    EXPECT_EQ(stat_of(at("sparse")).st_size, 1 << 24);
+    EXPECT_LT(stat_of(at("sparse")).st_blocks, 100);
+    Fd sparse = *open_file(at("sparse"), O_RDONLY);
+    char end[3];
+    EXPECT_EQ(::pread(sparse.get(), end, 3, 9'000'000), 3);
+    EXPECT_EQ(std::memcmp(end, "end", 3), 0);
+    EXPECT_EQ(stat_of(at("fifo")).st_mode, static_cast<mode_t>(S_IFIFO | 0604));
+    EXPECT_EQ(stat_of(at("null")).st_rdev, makedev(1, 3));
+    struct stat directory = stat_of(at("dir"));
+    EXPECT_EQ(directory.st_mode, static_cast<mode_t>(S_IFDIR | 01751));
+    EXPECT_EQ(directory.st_uid, 1000u);
+    EXPECT_EQ(directory.st_gid, 1001u);
+    EXPECT_EQ(directory.st_mtim.tv_sec, 2000);
+    EXPECT_EQ(directory.st_mtim.tv_nsec, 6);
+    return {};
+  }));
+}
+
+TEST_F(TmpfsTest, sees_below_other_mounts_and_keeps_what_is_there) {
+  auto cover = [&] { return ::mount("none", at("dir").c_str(), "tmpfs", 0, nullptr) == 0; };
+  ChildInNamespaces source(CLONE_NEWNS, [&] {
+    if (!mount_here() || !fs::create_directory(at("dir"))) return false;
+    write(at("dir/below"), "covered");
+    if (!cover()) return false;
+    write(at("dir/above"), "covering");
+    return true;
+  });
+  ASSERT_TRUE(source.ready());
+  ASSERT_OK(capture(source.pid()));
+  ChildInNamespaces target(CLONE_NEWNS, [&] {
+    if (!mount_here() || !fs::create_directory(at("dir")) || !cover()) return false;
+    write(at("made-by-environment"), "kept");
+    return true;
+  });
+  ASSERT_TRUE(target.ready());
+  ASSERT_OK(apply(target.pid()));
+  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+    EXPECT_EQ(*read_file(at("dir/above")), "covering");
+    EXPECT_EQ(*read_file(at("made-by-environment")), "kept");
+    EXPECT_EQ(::umount2(at("dir").c_str(), MNT_DETACH), 0);
+    EXPECT_EQ(*read_file(at("dir/below")), "covered");
+    return {};
+  }));
+}
+
+TEST_F(TmpfsTest, leaves_the_hosts_alone) {
+  ChildInNamespaces source(CLONE_NEWNS, [] {
+    return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  });
+  ASSERT_TRUE(source.ready());
+  ASSERT_OK(capture(source.pid()));
+  EXPECT_TRUE(sink_.records.empty());
+}
+
+TEST_F(TmpfsTest, refuses_records_that_lead_out) {
+  ChildInNamespaces target(CLONE_NEWNS, [&] {
+    if (!mount_here()) return false;
+    fs::create_symlink("/tmp", at("out"));
+    return true;
+  });
+  ASSERT_TRUE(target.ready());
+  image::Tmpfs message;
+  auto refused = [&] {
+    sink_.records.clear();
+    EXPECT_TRUE(image::put_message(sink_, image::RecordType::kTmpfs, message).has_value());
+    return !apply(target.pid()).has_value();
+  };
+  message.set_mount(point_);
+  message.add_entries()->set_mode(S_IFREG | 0600);
+  for (const char* path : {"../escape", "out/escape", "..", "a/../../b", "/tmp/escape"}) {
+    message.mutable_entries(0)->set_path(path);
+    EXPECT_TRUE(refused()) << path;
+  }
+  message.set_mount("/tmp");
+  message.mutable_entries(0)->set_path("file");
+  EXPECT_TRUE(refused());
+  message.set_mount(point_);
+  message.clear_entries();
+  message.set_content_path("out");
+  EXPECT_TRUE(refused());
+}
+
+}  // namespace
+}  // namespace martlet::engine
