@@ -70,6 +70,10 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
   switch (record.type) {
     case RecordType::kSharedMemory:
       return context_->shared_objects().create(TRY(image::parse_as<image::SharedMemory>(record)));
+    case RecordType::kIpc:
+      ipc_ = TRY(image::parse_as<image::Ipc>(record));
+      sysv_ = TRY(engine::SysvObjects::create(*context_, ipc_));
+      return {};
     case RecordType::kFile: {
       auto file = TRY(image::parse_as<image::File>(record));
       uint32_t id = file.id();
@@ -206,6 +210,7 @@ Result<void> GroupBuilder::finish() {
     }
     return {};
   };
+  TRY(sysv_.remove_marked(*context_, ipc_));
   TRY(each(&GroupBuilder::start_session));
   TRY(make_zombies());
   TRY(each(&GroupBuilder::equip));
@@ -317,6 +322,7 @@ Result<void> GroupBuilder::resume() {
   for (auto& [pid, member] : members_)
     for (Task& task : member.tasks) TRY(task.tracee().set_death(sys::Death::kGoOn));
   running_ = true;
+  sysv_.keep();
   engine::files_go_live(*context_);
   for (auto& [pid, member] : members_) {
     int signal = member.process->stopped() ? SIGSTOP : 0;

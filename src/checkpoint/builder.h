@@ -10,6 +10,7 @@
 #include "engine/arena.h"
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
+#include "engine/ipc/sysv.h"
 #include "engine/memory/rebuild.h"
 #include "engine/task.h"
 #include "image/group.pb.h"
@@ -69,6 +70,8 @@ class GroupBuilder {
   std::unique_ptr<engine::DescriptorChannel> channel_;
   std::unique_ptr<engine::ApplyContext> context_;
   std::unique_ptr<engine::SpaceBuilder> spaces_;
+  image::Ipc ipc_;
+  engine::SysvObjects sysv_;
   std::map<int32_t, Member> members_;  // without zombies
   std::vector<int32_t> order_;         // of their address spaces in the stream
   bool files_ready_ = false;

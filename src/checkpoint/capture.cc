@@ -7,6 +7,7 @@
 
 #include "checkpoint/host_facts.h"
 #include "engine/files/file_table.h"
+#include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/creation.h"
@@ -123,6 +124,8 @@ Result<void> GroupCapture::survey() {
   for (FrozenProcess& frozen : processes_)
     if (!frozen.zombie) TRY_IN(survey_process(frozen), name_of(frozen));
   kinds_ = TRY(engine::choose_kinds(context_));
+  ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
+                                                       : engine::SysvScope::kMappedSegments));
   tree_.set_work_area(TRY(find_work_area(processes_)));
   return {};
 }
@@ -152,6 +155,7 @@ Result<void> GroupCapture::write() {
   image::Sink& sink = context_.sink();
   TRY(image::put_message(sink, RecordType::kHeader, make_header(container_)));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
+  TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));
   for (const image::File& file : files_) TRY(image::put_message(sink, RecordType::kFile, file));
   TRY(write_spaces());

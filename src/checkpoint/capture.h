@@ -7,6 +7,7 @@
 #include "engine/context.h"
 #include "engine/tasks/frozen.h"
 #include "image/group.pb.h"
+#include "image/ipc.pb.h"
 #include "image/memory.pb.h"
 #include "sys/pagemap.h"
 
@@ -38,6 +39,7 @@ class GroupCapture {
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   std::vector<const engine::FileKind*> kinds_;
   std::vector<image::File> files_;
+  image::Ipc ipc_;
 };
 
 }  // namespace martlet::checkpoint

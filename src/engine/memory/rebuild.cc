@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -230,7 +231,9 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
   std::vector<size_t> slot(static_cast<size_t>(space.mappings_size()));
   for (int i = 0; i < space.mappings_size(); ++i) {
     const image::Mapping& mapping = space.mappings(i);
-    if (is_vdso_part(mapping) || mapping.kind() == image::MAPPING_ANONYMOUS) continue;
+    if (is_vdso_part(mapping) || mapping.kind() == image::MAPPING_ANONYMOUS ||
+        TRY(segment_of(mapping)))
+      continue;
     int fd = TRY_IN(open_backing(mapping), where(mapping));
     auto known = std::ranges::find(wanted, fd);
     slot[static_cast<size_t>(i)] = static_cast<size_t>(known - wanted.begin());
@@ -242,11 +245,36 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
     const image::Mapping& mapping = space.mappings(i);
     if (is_vdso_part(mapping)) continue;
     auto index = static_cast<size_t>(i);
+    if (auto segment = TRY(segment_of(mapping))) {
+      TRY_IN(attach_segment(batch, mapping, *segment), where(mapping));
+      continue;
+    }
     int fd = mapping.kind() == image::MAPPING_ANONYMOUS ? -1 : numbers[slot[index]];
     TRY_IN(map_one(batch, mapping, plan.kept[index], fd), where(mapping));
   }
   for (int number : numbers) TRY(batch.room(1))->call("close", SYS_close, {number});
   return batch.finish();
+}
+
+// A System V segment is attached, not mapped, so that the kernel counts the attachment.
+Result<std::optional<int>> SpaceBuilder::segment_of(const image::Mapping& mapping) const {
+  if (mapping.object() == 0) return std::nullopt;
+  const auto* object = TRY(context_.shared_objects().get(mapping.object()));
+  if (object->message.kind() != image::SHARED_SYSV) return std::nullopt;
+  return object->message.sysv_id();
+}
+
+Result<void> SpaceBuilder::attach_segment(Batch& batch, const image::Mapping& mapping,
+                                          int segment) {
+  if (mapping.offset() != 0)
+    return fail(Code::kUnsupported, "a partly unmapped System V segment");
+  int flags = (mapping.open_flags() & O_RDWR) == 0 ? SHM_RDONLY : 0;
+  if ((mapping.protection() & PROT_EXEC) != 0) flags |= SHM_EXEC;
+  Program* program = TRY(batch.room(2));
+  program->call("attach segment", SYS_shmat, {segment, mapping.start(), flags});
+  program->call("protect", SYS_mprotect,
+                {mapping.start(), mapping.end() - mapping.start(), mapping.protection()});
+  return {};
 }
 
 Result<void> SpaceBuilder::map_one(Batch& batch, const image::Mapping& mapping,

@@ -44,6 +44,8 @@ class SpaceBuilder {
   Result<void> map_redirected_vdso(Task& task, const image::AddressSpace& space,
                                    std::span<const std::byte> local, uint64_t local_address);
   Result<void> map_all(Task& task, const image::AddressSpace& space, const Plan& plan);
+  Result<std::optional<int>> segment_of(const image::Mapping& mapping) const;
+  Result<void> attach_segment(Batch& batch, const image::Mapping& mapping, int segment);
   Result<void> map_one(Batch& batch, const image::Mapping& mapping, std::optional<sys::Range> kept,
                        int fd);
   Result<void> discard_uninherited(Task& task, const image::AddressSpace& space, const Plan& plan);
