@@ -1,0 +1,55 @@
+// The local API (api.proto): each call checks its request, asks the ContainerManager and converts
+// the answer. gRPC calls it from many threads at a time. One .cc file for each group of calls.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include "agent/agent_config.h"
+#include "agent/api.grpc.pb.h"
+#include "agent/container_manager.h"
+
+namespace martlet::agent {
+
+class LocalService final : public Local::Service {
+ public:
+  LocalService(const AgentConfig& config, ContainerManager& manager)
+      : config_(config), manager_(manager) {}
+
+  // local_service.cc
+  grpc::Status Info(grpc::ServerContext*, const InfoRequest*, HostInfo* reply) override;
+  grpc::Status Run(grpc::ServerContext*, const RunRequest* request, ContainerInfo* reply) override;
+  grpc::Status List(grpc::ServerContext*, const ListRequest*, ListReply* reply) override;
+  grpc::Status Inspect(grpc::ServerContext*, const NameRequest* request,
+                       ContainerInfo* reply) override;
+  grpc::Status Stop(grpc::ServerContext*, const StopRequest* request,
+                    ContainerInfo* reply) override;
+  grpc::Status Remove(grpc::ServerContext*, const RemoveRequest* request, Empty*) override;
+  grpc::Status Pause(grpc::ServerContext*, const NameRequest* request,
+                     ContainerInfo* reply) override;
+  grpc::Status Unpause(grpc::ServerContext*, const NameRequest* request,
+                       ContainerInfo* reply) override;
+
+  // local_service_streams.cc
+  grpc::Status Logs(grpc::ServerContext* context, const LogsRequest* request,
+                    grpc::ServerWriter<LogChunk>* writer) override;
+  grpc::Status Exec(grpc::ServerContext* context, const ExecRequest* request,
+                    grpc::ServerWriter<ExecEvent>* writer) override;
+
+  // local_service_state.cc
+  grpc::Status Checkpoint(grpc::ServerContext*, const CheckpointRequest* request,
+                          CheckpointReply* reply) override;
+  grpc::Status Restore(grpc::ServerContext*, const RestoreRequest* request,
+                       RestoreReply* reply) override;
+  grpc::Status Migrate(grpc::ServerContext* context, const MigrateRequest* request,
+                       grpc::ServerWriter<MigrationEvent>* writer) override;
+  grpc::Status CancelMigration(grpc::ServerContext*, const NameRequest* request, Empty*) override;
+
+ private:
+  const AgentConfig& config_;
+  ContainerManager& manager_;
+};
+
+// A container as the API shows it.
+ContainerInfo to_info(const Container& container);
+
+}  // namespace martlet::agent

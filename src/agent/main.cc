@@ -1,0 +1,69 @@
+// martletd: the agent of one host.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "agent/agent_config.h"
+#include "agent/daemon.h"
+#include "agent/host_info.h"
+#include "base/log.h"
+
+namespace {
+
+using martlet::agent::AgentConfig;
+
+// The file first, then the options that were given: they win.
+martlet::Result<AgentConfig> read_config(const std::string& file, const CLI::App& app,
+                                         const AgentConfig& given) {
+  AgentConfig config;
+  if (!file.empty()) TRY(martlet::agent::read_config_file(file, config));
+  const auto take = [&](const char* option, std::string AgentConfig::* field) {
+    if (app.count(option) > 0) config.*field = given.*field;
+  };
+  take("--name", &AgentConfig::name);
+  take("--state-dir", &AgentConfig::state_dir);
+  take("--socket", &AgentConfig::socket);
+  take("--listen", &AgentConfig::listen);
+  take("--advertise", &AgentConfig::advertise);
+  take("--bridge", &AgentConfig::bridge);
+  take("--uplink", &AgentConfig::uplink);
+  take("--log-level", &AgentConfig::log_level);
+  TRY(martlet::agent::complete(config));
+  return config;
+}
+
+int fail(const martlet::Error& error) {
+  std::fprintf(stderr, "martletd: %s\n", error.to_string().c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  AgentConfig given;
+  std::string file;
+  CLI::App app{"martletd runs and moves the containers of one host", "martletd"};
+  app.set_version_flag("--version", martlet::agent::kVersion);
+  app.add_option("--config", file, "TOML file; its keys are the options below with '_' for '-'");
+  app.add_option("--name", given.name, "name of this host [its host name]");
+  app.add_option("--state-dir", given.state_dir, "records and files of containers")
+      ->capture_default_str();
+  app.add_option("--socket", given.socket, "Unix socket of the local API")->capture_default_str();
+  app.add_option("--listen", given.listen, "ADDRESS:PORT for other agents; port 0: any")
+      ->capture_default_str();
+  app.add_option("--advertise", given.advertise, "address that other agents use [from --listen]");
+  app.add_option("--bridge", given.bridge, "bridge of the containers; made if missing")
+      ->capture_default_str();
+  app.add_option("--uplink", given.uplink, "device to attach to the bridge");
+  app.add_option("--log-level", given.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  if (geteuid() != 0) return fail(martlet::Error(martlet::Code::kPermission, "must run as root"));
+  const auto config = read_config(file, app, given);
+  if (!config) return fail(config.error());
+  martlet::init_logging(config->log_level);
+  const auto ended = martlet::agent::run_daemon(*config);
+  return ended ? 0 : fail(ended.error());
+}
