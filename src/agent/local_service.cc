@@ -6,9 +6,11 @@
 namespace martlet::agent {
 namespace {
 
+// The answer of a call that changed the container and has finished.
 grpc::Status answer(const Result<Container>& container, ContainerInfo* reply) {
   if (!container) return to_status(container.error());
   *reply = to_info(*container);
+  reply->clear_busy_with();
   return grpc::Status::OK;
 }
 
@@ -44,7 +46,9 @@ grpc::Status LocalService::List(grpc::ServerContext*, const ListRequest*, ListRe
 
 grpc::Status LocalService::Inspect(grpc::ServerContext*, const NameRequest* request,
                                    ContainerInfo* reply) {
-  return answer(manager_.find(request->name()), reply);
+  const auto container = manager_.find(request->name());
+  if (container) *reply = to_info(*container);
+  return to_status(container);
 }
 
 grpc::Status LocalService::Stop(grpc::ServerContext*, const StopRequest* request,

@@ -12,6 +12,15 @@ namespace {
 
 constexpr Nanoseconds kDeadline = std::chrono::seconds(60);
 
+// runc puts the general before the particular: only the last cause helps.
+std::string without_preamble(std::string message) {
+  for (const std::string_view preamble :
+       {"runc create failed: ", "unable to start container process: ",
+        "error during container init: "})
+    if (message.starts_with(preamble)) message.erase(0, preamble.size());
+  return message;
+}
+
 // The last error in runc's log, which is one JSON object a line.
 std::string last_error(const std::string& log_path) {
   const auto text = read_file(log_path);
@@ -23,7 +32,7 @@ std::string last_error(const std::string& log_path) {
     const auto entry = nlohmann::json::parse(line, nullptr, false);
     if (entry.is_object() && entry.value("level", "") == "error") message = entry.value("msg", "");
   }
-  return message;
+  return without_preamble(message);
 }
 
 Code code_of(const std::string& message) {

@@ -1,0 +1,35 @@
+// How commands are put together. Each group of commands has one file with an add_..._commands(),
+// which declares options and, when its command was given, leaves the work in Session::action.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "cli/client.h"
+
+namespace martlet::cli {
+
+// One call of `martlet`: the global options, and what to do.
+struct Session {
+  std::string socket = "/run/martlet/agent.sock";
+  bool json = false;
+  std::function<Result<int>()> action;  // returns the exit code
+
+  Client client() const { return Client(socket); }
+};
+
+// A subcommand with --json (and --socket) behind it; `examples` is shown by --help. When it was
+// given and parsed, `action` is what the session does; it may refer to options held by shared
+// pointers.
+CLI::App* add_command(CLI::App& app, Session& session, const std::string& name,
+                      const std::string& description, const std::string& examples,
+                      std::function<Result<int>()> action);
+
+void add_container_commands(CLI::App& app, Session& session);
+void add_stream_commands(CLI::App& app, Session& session);
+void add_migration_commands(CLI::App& app, Session& session);
+void add_cluster_commands(CLI::App& app, Session& session);
+
+}  // namespace martlet::cli

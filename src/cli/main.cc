@@ -1,0 +1,45 @@
+// martlet: the command line.
+#include <fmt/format.h>
+
+#include "agent/host_info.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/output.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+int report_error(const martlet::cli::Session& session, const martlet::Error& error) {
+  if (session.json) martlet::cli::print_json(martlet::cli::to_json(error));
+  fmt::print(stderr, "martlet: {}\n", error.to_string());
+  return kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  martlet::init_logging("warn");
+  martlet::cli::Session session;
+  CLI::App app{"martlet runs containers and moves them between hosts while they serve", "martlet"};
+  app.set_version_flag("--version", martlet::agent::kVersion);
+  app.set_help_all_flag("--help-all", "Help of every command");
+  app.require_subcommand(1);
+  app.add_option("--socket", session.socket, "Unix socket of the agent")
+      ->envname("MARTLET_SOCKET")
+      ->capture_default_str();
+  martlet::cli::add_container_commands(app, session);
+  martlet::cli::add_stream_commands(app, session);
+  martlet::cli::add_migration_commands(app, session);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "martlet: {}; see 'martlet --help'\n", error.what());
+    return kBadUsage;
+  }
+  const auto exit_code = session.action();
+  return exit_code ? *exit_code : report_error(session, exit_code.error());
+}
