@@ -58,6 +58,11 @@ void CaptureContext::set_file_of(HostPid process, int number, uint32_t file) {
   file_of_[{process, number}] = file;
 }
 
+int CaptureContext::stashed(const std::string& key) const {
+  auto found = stash_.find(key);
+  return found == stash_.end() ? -1 : found->second.get();
+}
+
 void CaptureContext::run_undo() {
   for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) (*undo)();
   undo_.clear();

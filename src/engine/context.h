@@ -53,6 +53,11 @@ class CaptureContext {
   // Keeps a descriptor open until the capture is over.
   void keep(Fd fd) { kept_.push_back(std::move(fd)); }
 
+  // A descriptor that later captures use too, under a key of the kind's choice, such as a netlink
+  // socket of the group's network namespace; -1 if there is none yet.
+  void stash(const std::string& key, Fd fd) { stash_.insert_or_assign(key, std::move(fd)); }
+  int stashed(const std::string& key) const;
+
   // Registers what must be put back if the group goes on running here; run in reverse order.
   void on_thaw(std::function<void()> undo) { undo_.push_back(std::move(undo)); }
   void run_undo();
@@ -65,6 +70,7 @@ class CaptureContext {
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
   SharedObjectTable shared_objects_;
   std::vector<Fd> kept_;
+  std::map<std::string, Fd> stash_;
   std::vector<std::function<void()>> undo_;
 };
 
