@@ -1,0 +1,113 @@
+#include "engine/sockets/common.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "sys/packet_injector.h"
+#include "sys/sock_diag.h"
+
+namespace martlet::engine {
+namespace {
+
+constexpr int kStatusFlags = O_NONBLOCK | O_APPEND | O_NOATIME;
+
+Result<Fd> open_socket(SocketType type) {
+  Fd fd(::socket(type.family, type.type | SOCK_CLOEXEC, type.protocol));
+  if (!fd.valid()) return fail_errno("create a socket");
+  return fd;
+}
+
+// What `open` makes in the network namespace of `root`.
+Result<Fd> open_in_network(HostPid root, const std::function<Result<Fd>()>& open) {
+  Fd fd;
+  TRY(run_in_namespace(root, "net", [&]() -> Result<void> {
+    fd = TRY(open());
+    return {};
+  }));
+  return fd;
+}
+
+}  // namespace
+
+std::optional<SocketType> socket_type(int fd) {
+  auto family = sys::get_int_option(fd, SOL_SOCKET, SO_DOMAIN);
+  auto type = sys::get_int_option(fd, SOL_SOCKET, SO_TYPE);
+  auto protocol = sys::get_int_option(fd, SOL_SOCKET, SO_PROTOCOL);
+  if (!family || !type || !protocol) return std::nullopt;
+  return SocketType{*family, *type, *protocol};
+}
+
+Result<void> capture_common(const OpenFile& file, image::SocketCommon& out) {
+  for (const sys::SocketOption& option : sys::read_socket_options(file.fd)) {
+    image::SocketOption& record = *out.add_options();
+    record.set_level(option.level);
+    record.set_name(option.name);
+    record.set_value(option.value);
+  }
+  out.set_filter(TRY(sys::read_socket_filter(file.fd)));
+  out.set_uid(file.status.st_uid);
+  out.set_gid(file.status.st_gid);
+  return {};
+}
+
+Result<void> apply_options(int fd, const image::SocketCommon& common, sys::OptionPhase phase) {
+  std::vector<sys::SocketOption> options;
+  for (const image::SocketOption& option : common.options())
+    options.push_back({option.level(), option.name(), option.value()});
+  return sys::write_socket_options(fd, options, phase);
+}
+
+Result<void> apply_identity(int fd, const image::File& file, const image::SocketCommon& common) {
+  if (::fcntl(fd, F_SETFL, static_cast<int>(file.flags()) & kStatusFlags) != 0)
+    return fail_errno("set the status flags of a socket");
+  if (::fchown(fd, common.uid(), common.gid()) != 0) return fail_errno("set a socket's owner");
+  return {};
+}
+
+Result<void> on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) {
+  int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return fail_errno("duplicate a socket");
+  auto kept = std::make_shared<Fd>(copy);
+  context.on_thaw([kept, undo = std::move(undo)] { undo(kept->get()); });
+  return {};
+}
+
+Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
+                           const image::SocketCommon& common) {
+  TRY(on_thaw(context, file.fd, [filter = common.filter()](int fd) {
+    log_if_failed(sys::write_socket_filter(fd, filter), "let a socket receive again");
+  }));
+  return sys::write_socket_filter(file.fd, sys::drop_everything_filter());
+}
+
+Result<int> group_sock_diag(CaptureContext& context) {
+  const std::string key = "sock_diag";
+  if (context.stashed(key) < 0)
+    context.stash(key, TRY(open_in_network(context.root(), sys::open_sock_diag)));
+  return context.stashed(key);
+}
+
+Result<Fd> open_group_socket(ApplyContext& context, SocketType type) {
+  return open_in_network(context.root(), [&] { return open_socket(type); });
+}
+
+Result<int> group_packet_injector(ApplyContext& context, bool v6) {
+  const std::string key = v6 ? "packet injector v6" : "packet injector v4";
+  auto injector = context.take_stashed(key);
+  if (!injector)
+    injector = TRY(open_in_network(context.root(), [&] { return sys::open_packet_injector(v6); }));
+  int fd = injector->get();
+  context.stash(key, std::move(*injector));
+  return fd;
+}
+
+void log_if_failed(const Result<void>& result, const char* what) {
+  if (!result) spdlog::warn("{}: {}", what, result.error().to_string());
+}
+
+}  // namespace martlet::engine

@@ -1,0 +1,52 @@
+// What the kinds of sockets share: their options, filter and owner, and sockets of the group's
+// network namespace. Engine's thread only.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "engine/context.h"
+#include "engine/files/file_kind.h"
+#include "image/sockets.pb.h"
+#include "sys/socket_options.h"
+
+namespace martlet::engine {
+
+struct SocketType {
+  int family = 0;
+  int type = 0;
+  int protocol = 0;
+};
+// Empty for what is not a socket.
+std::optional<SocketType> socket_type(int fd);
+
+Result<void> capture_common(const OpenFile& file, image::SocketCommon& out);
+
+// Writes the options of one phase.
+Result<void> apply_options(int fd, const image::SocketCommon& common, sys::OptionPhase phase);
+// The status flags of the description and the owner of the socket.
+Result<void> apply_identity(int fd, const image::File& file, const image::SocketCommon& common);
+
+// From here on whatever arrives for the socket is dropped, so that nothing is acknowledged that the
+// image does not hold. Undone when the group goes on here.
+Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
+                           const image::SocketCommon& common);
+
+// Registers `undo(fd)` for the thaw, with a descriptor that stays open until then.
+Result<void> on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo);
+
+// A sock_diag socket of the group's network namespace.
+Result<int> group_sock_diag(CaptureContext& context);
+
+// A new socket of the group's network namespace.
+Result<Fd> open_group_socket(ApplyContext& context, SocketType type);
+
+// A raw socket of the group's network namespace; the context keeps it.
+Result<int> group_packet_injector(ApplyContext& context, bool v6);
+
+// Logs an error of a step that must not fail any more.
+void log_if_failed(const Result<void>& result, const char* what);
+
+}  // namespace martlet::engine

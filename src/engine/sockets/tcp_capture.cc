@@ -1,0 +1,187 @@
+#include "engine/sockets/tcp_capture.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "engine/sockets/common.h"
+#include "engine/sockets/tcp_state.h"
+#include "sys/sock_diag.h"
+#include "sys/socket_address.h"
+#include "sys/tcp_repair.h"
+
+namespace martlet::engine {
+namespace {
+
+using sys::TcpQueue;
+
+Result<void> refuse_upper_layers(int fd) {
+  char name[16] = "";
+  socklen_t length = sizeof name - 1;
+  constexpr int kTcpUlp = 31;
+  if (::getsockopt(fd, IPPROTO_TCP, kTcpUlp, name, &length) == 0 && length > 0 && name[0] != '\0')
+    return fail(Code::kUnsupported,
+                std::string("TCP socket with the protocol ") + name + " of the kernel on top");
+  return {};
+}
+
+Result<void> capture_listener(CaptureContext& context, const OpenFile& file,
+                              image::TcpSocket& out) {
+  TRY(drop_arrivals(context, file, out.common()));
+  struct tcp_info info = TRY(sys::tcp_information(file.fd));
+  out.set_backlog(info.tcpi_sacked);
+  if (info.tcpi_unacked == 0) return {};
+  return fail(Code::kUnsupported, "listener " + sys::describe_address(out.local()) + " has " +
+                                      std::to_string(info.tcpi_unacked) +
+                                      " connections waiting to be accepted");
+}
+
+Result<void> enter_repair(CaptureContext& context, const OpenFile& file) {
+  int reuse = TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_REUSEADDR));
+  TRY(on_thaw(context, file.fd, [reuse](int fd) {
+    log_if_failed(sys::set_tcp_repair(fd, sys::RepairMode::kOffWithoutProbe), "end TCP repair");
+    log_if_failed(sys::set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, reuse), "SO_REUSEADDR");
+  }));
+  return sys::set_tcp_repair(file.fd, sys::RepairMode::kOn);
+}
+
+// Everything that a packet on its way into the socket could still change.
+struct Position {
+  uint8_t state = 0;
+  uint32_t send_end = 0;
+  uint32_t receive_end = 0;
+  uint32_t unacknowledged = 0;
+  uint32_t unsent = 0;
+  uint32_t unread = 0;
+  bool operator==(const Position&) const = default;
+};
+
+Result<Position> position_of(int fd) {
+  Position position;
+  position.state = TRY(sys::tcp_information(fd)).tcpi_state;
+  position.send_end = TRY(sys::tcp_sequence(fd, TcpQueue::kSend));
+  position.receive_end = TRY(sys::tcp_sequence(fd, TcpQueue::kReceive));
+  position.unacknowledged = TRY(sys::tcp_unacknowledged(fd));
+  position.unsent = TRY(sys::tcp_unsent(fd));
+  position.unread = TRY(sys::tcp_unread(fd));
+  return position;
+}
+
+Result<void> read_queues(int fd, const Position& at, image::TcpSocket& out) {
+  uint32_t own_end = end_is_unacknowledged(at.state) ? 1 : 0;
+  if (at.unacknowledged < own_end) return fail(Code::kSystem, "TCP sequences do not add up");
+  out.set_state(at.state);
+  out.set_send_queue(TRY(sys::peek_tcp_queue(fd, TcpQueue::kSend, at.unacknowledged - own_end)));
+  out.set_receive_queue(TRY(sys::peek_tcp_queue(fd, TcpQueue::kReceive, at.unread)));
+  out.set_unsent_bytes(at.unsent - std::min(at.unsent, own_end));
+  // An acknowledged end of the stream lies before `send_end` and is sent again by the copy.
+  out.set_send_sequence(at.send_end - at.unacknowledged - (at.state == TCP_FIN_WAIT2 ? 1 : 0));
+  out.set_receive_sequence(at.receive_end - at.unread - (peer_has_ended(at.state) ? 1 : 0));
+  if (out.send_queue().size() != at.unacknowledged - own_end)
+    return fail(Code::kSystem, "send queue could not be read as a whole");
+  if (out.receive_queue().size() != at.unread)
+    return fail(Code::kUnsupported, "urgent data waits in the receive queue");
+  return {};
+}
+
+// A packet that passed the filter just before it was attached may still be on its way into the
+// socket on another processor, so what is read counts only if nothing changed meanwhile.
+Result<void> read_steady_queues(int fd, image::TcpSocket& out) {
+  constexpr int kAttempts = 16;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Position before = TRY(position_of(fd));
+    if (!is_connection(before.state)) return fail(Code::kGone, "connection ended meanwhile");
+    auto read = read_queues(fd, before, out);
+    if (TRY(position_of(fd)) == before) return read;
+  }
+  return fail(Code::kTimeout, "packets keep arriving");
+}
+
+Result<void> read_connection(int fd, image::TcpSocket& out) {
+  auto negotiated = TRY(sys::tcp_negotiated(fd));
+  out.set_mss_clamp(negotiated.mss_clamp);
+  out.set_window_scaling(negotiated.window_scaling);
+  out.set_send_scale(negotiated.send_scale);
+  out.set_receive_scale(negotiated.receive_scale);
+  out.set_sack(negotiated.sack);
+  out.set_timestamps(negotiated.timestamps);
+  if (negotiated.timestamps) out.set_timestamp(TRY(sys::tcp_timestamp(fd)));
+  auto window = TRY(sys::tcp_window(fd));
+  out.set_window(&window, sizeof window);
+  return {};
+}
+
+Result<void> capture_connection(CaptureContext& context, const OpenFile& file,
+                                image::TcpSocket& out) {
+  out.set_remote(TRY(sys::remote_address(file.fd)));
+  TRY(drop_arrivals(context, file, out.common()));
+  TRY(enter_repair(context, file));
+  TRY(read_steady_queues(file.fd, out));
+  return read_connection(file.fd, out);
+}
+
+// A socket that waits for the answer to its first segment has no peer yet as far as getpeername is
+// concerned; sock_diag knows it.
+Result<void> capture_connecting(CaptureContext& context, const OpenFile& file,
+                                image::TcpSocket& out) {
+  TRY(drop_arrivals(context, file, out.common()));
+  int diag = TRY(group_sock_diag(context));
+  auto sockets = TRY(sys::list_tcp_sockets(diag, 1u << TCP_SYN_SENT));
+  auto own = std::ranges::find(sockets, static_cast<uint32_t>(file.status.st_ino),
+                               &sys::TcpSocketInfo::inode);
+  if (own == sockets.end()) return fail(Code::kGone, "connection attempt ended meanwhile");
+  out.set_remote(sys::to_address(own->remote));
+  TRY(enter_repair(context, file));
+  out.set_send_sequence(TRY(sys::tcp_sequence(file.fd, TcpQueue::kSend)) - 1);
+  return {};
+}
+
+// A connection that is over keeps its descriptor, what was received before, and perhaps an error.
+Result<void> capture_closed(int fd, image::TcpSocket& out) {
+  pollfd state{fd, POLLIN | POLLRDHUP, 0};
+  if (::poll(&state, 1, 0) < 0) return fail_errno("poll a TCP socket");
+  out.set_finished((state.revents & POLLRDHUP) != 0);
+  out.set_failed((state.revents & POLLERR) != 0);
+  if (!out.finished()) return {};
+  uint32_t unread = TRY(sys::tcp_unread(fd));
+  if (unread == 0) return {};
+  std::string bytes(unread, '\0');
+  ssize_t got = ::recv(fd, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0) return fail_errno("peek into a closed TCP socket");
+  bytes.resize(static_cast<size_t>(got));
+  out.set_receive_queue(std::move(bytes));
+  return {};
+}
+
+// A peek offset set by the program would hide the front of the receive queue.
+Result<void> reset_peek_offset(CaptureContext& context, int fd) {
+  auto offset = sys::get_int_option(fd, SOL_SOCKET, SO_PEEK_OFF);
+  if (!offset || *offset < 0) return {};
+  TRY(on_thaw(context, fd, [value = *offset](int socket) {
+    log_if_failed(sys::set_int_option(socket, SOL_SOCKET, SO_PEEK_OFF, value), "SO_PEEK_OFF");
+  }));
+  return sys::set_int_option(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+}
+
+}  // namespace
+
+Result<void> capture_tcp(CaptureContext& context, const OpenFile& file, image::TcpSocket& out) {
+  TRY(refuse_upper_layers(file.fd));
+  TRY(capture_common(file, *out.mutable_common()));
+  TRY(reset_peek_offset(context, file.fd));
+  out.set_family(static_cast<uint32_t>(TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN))));
+  out.set_local(TRY(sys::local_address(file.fd)));
+  out.set_state(TRY(sys::tcp_information(file.fd)).tcpi_state);
+  switch (out.state()) {
+    case TCP_LISTEN: return capture_listener(context, file, out);
+    case TCP_CLOSE: return capture_closed(file.fd, out);
+    case TCP_SYN_SENT: return capture_connecting(context, file, out);
+    default: break;
+  }
+  if (is_connection(out.state())) return capture_connection(context, file, out);
+  return fail(Code::kUnsupported, "TCP socket in state " + std::to_string(out.state()));
+}
+
+}  // namespace martlet::engine

@@ -1,0 +1,334 @@
+#include "sys/socket_options.h"
+
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+namespace martlet::sys {
+namespace {
+
+// Newer than the C library's headers.
+constexpr int kSoBufLock = 72;
+constexpr int kSoPreferBusyPoll = 69;
+constexpr int kSoBusyPollBudget = 70;
+constexpr int kSoRcvMark = 75;
+constexpr int kSoPassPidFd = 76;
+constexpr int kSoRcvPriority = 82;
+constexpr int kSoPassRights = 83;
+constexpr int kTcpRtoMaxMs = 44;
+constexpr int kIpLocalPortRange = 51;
+
+enum class Default {
+  kZero,   // always zero on a new socket: a zero need not be stored
+  kVaries  // set by the system or by other options
+};
+
+enum class Scope {
+  kAlways,
+  kUnconnected,  // once it has been connected, a socket reports something else
+  kDatagram      // a stream socket uses the option's place for something else
+};
+
+struct OptionRow {
+  int level;
+  int name;
+  const char* label;
+  OptionPhase phase;
+  Default initial;
+  Scope scope = Scope::kAlways;
+};
+
+constexpr auto kEarly = OptionPhase::kBeforeBind;
+constexpr auto kLast = OptionPhase::kLast;
+constexpr auto kZero = Default::kZero;
+constexpr auto kVaries = Default::kVaries;
+
+#define ROW(level, name) level, name, #name
+
+// In the order of writing: IP_TOS changes SO_PRIORITY, SO_RCVLOWAT may change SO_RCVBUF, and a
+// buffer's size sets its lock.
+constexpr auto kTable = std::to_array<OptionRow>({
+    {ROW(IPPROTO_IP, IP_TOS), kEarly, kVaries},
+    {ROW(IPPROTO_IP, IP_TTL), kEarly, kVaries},
+    {ROW(IPPROTO_IP, IP_MTU_DISCOVER), kEarly, kVaries},
+    {ROW(IPPROTO_IP, IP_MINTTL), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_FREEBIND), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_TRANSPARENT), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), kEarly, kZero},
+    {ROW(IPPROTO_IP, kIpLocalPortRange), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_PKTINFO), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVTTL), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVTOS), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVOPTS), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RETOPTS), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVERR), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVORIGDSTADDR), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVFRAGSIZE), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_PASSSEC), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_CHECKSUM), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_MULTICAST_IF), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_MULTICAST_TTL), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_MULTICAST_LOOP), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_MULTICAST_ALL), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_V6ONLY), kEarly, kVaries},
+    {ROW(IPPROTO_IPV6, IPV6_TCLASS), kEarly, kVaries},
+    {ROW(IPPROTO_IPV6, IPV6_UNICAST_HOPS), kEarly, kVaries},
+    {ROW(IPPROTO_IPV6, IPV6_MTU_DISCOVER), kEarly, kVaries},
+    {ROW(IPPROTO_IPV6, IPV6_MINHOPCOUNT), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_FREEBIND), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_TRANSPARENT), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVPKTINFO), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVHOPLIMIT), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVTCLASS), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVRTHDR), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVERR), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVFRAGSIZE), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_DONTFRAG), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL), kEarly, kVaries},
+    {ROW(IPPROTO_IPV6, IPV6_MULTICAST_IF), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_MULTICAST_HOPS), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_MULTICAST_LOOP), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_MULTICAST_ALL), kEarly, kVaries, Scope::kDatagram},
+    {ROW(SOL_SOCKET, SO_REUSEPORT), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_BINDTODEVICE), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_PRIORITY), kEarly, kVaries},
+    {ROW(SOL_SOCKET, SO_MARK), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_KEEPALIVE), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_OOBINLINE), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_BROADCAST), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_DONTROUTE), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_NO_CHECK), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_LINGER), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_RCVTIMEO), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_SNDTIMEO), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_TIMESTAMP), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_TIMESTAMPNS), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_TIMESTAMPING), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_TIMESTAMP_NEW), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_TIMESTAMPNS_NEW), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_RXQ_OVFL), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_SELECT_ERR_QUEUE), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_BUSY_POLL), kEarly, kVaries},
+    {ROW(SOL_SOCKET, kSoPreferBusyPoll), kEarly, kZero},
+    {ROW(SOL_SOCKET, kSoBusyPollBudget), kEarly, kVaries},
+    {ROW(SOL_SOCKET, SO_MAX_PACING_RATE), kEarly, kVaries},
+    {ROW(SOL_SOCKET, SO_ZEROCOPY), kEarly, kZero},
+    {ROW(SOL_SOCKET, kSoRcvMark), kEarly, kZero},
+    {ROW(SOL_SOCKET, kSoRcvPriority), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_MAXSEG), kEarly, kVaries, Scope::kUnconnected},
+    {ROW(IPPROTO_TCP, TCP_CONGESTION), kEarly, kVaries},
+    {ROW(IPPROTO_TCP, TCP_NODELAY), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_CORK), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_KEEPIDLE), kEarly, kVaries},
+    {ROW(IPPROTO_TCP, TCP_KEEPINTVL), kEarly, kVaries},
+    {ROW(IPPROTO_TCP, TCP_KEEPCNT), kEarly, kVaries},
+    {ROW(IPPROTO_TCP, TCP_SYNCNT), kEarly, kVaries},
+    {ROW(IPPROTO_TCP, TCP_LINGER2), kEarly, kVaries},
+    {ROW(IPPROTO_TCP, TCP_USER_TIMEOUT), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_DEFER_ACCEPT), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_SAVE_SYN), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_FASTOPEN), kEarly, kZero, Scope::kUnconnected},
+    {ROW(IPPROTO_TCP, TCP_FASTOPEN_CONNECT), kEarly, kZero, Scope::kUnconnected},
+    {ROW(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE), kEarly, kZero, Scope::kUnconnected},
+    {ROW(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_INQ), kEarly, kZero},
+    {ROW(IPPROTO_TCP, TCP_TX_DELAY), kEarly, kZero},
+    {ROW(IPPROTO_TCP, kTcpRtoMaxMs), kEarly, kVaries},
+    {ROW(SOL_SOCKET, SO_PASSCRED), kLast, kZero},
+    {ROW(SOL_SOCKET, SO_PASSSEC), kLast, kZero},
+    {ROW(SOL_SOCKET, kSoPassPidFd), kLast, kZero},
+    {ROW(SOL_SOCKET, kSoPassRights), kLast, kVaries},
+    {ROW(SOL_SOCKET, SO_REUSEADDR), kLast, kVaries},
+    {ROW(SOL_SOCKET, SO_PEEK_OFF), kLast, kVaries},
+    {ROW(SOL_SOCKET, SO_RCVLOWAT), kLast, kVaries},
+    {ROW(SOL_SOCKET, SO_SNDBUF), kLast, kVaries},
+    {ROW(SOL_SOCKET, SO_RCVBUF), kLast, kVaries},
+    {ROW(SOL_SOCKET, kSoBufLock), kLast, kVaries},
+    {ROW(IPPROTO_TCP, TCP_WINDOW_CLAMP), kLast, kVaries},
+    {ROW(IPPROTO_TCP, TCP_NOTSENT_LOWAT), kLast, kVaries},
+    {ROW(IPPROTO_TCP, TCP_QUICKACK), kLast, kVaries},
+});
+
+#undef ROW
+
+// No option of the table is longer (the longest are IP options and names of devices).
+constexpr size_t kMaxValueBytes = 64;
+
+bool is_stream(int fd) {
+  auto type = get_int_option(fd, SOL_SOCKET, SO_TYPE);
+  return type && *type == SOCK_STREAM;
+}
+
+// Also if the connection is over.
+bool is_connected(int fd) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0) return true;
+  pollfd state{fd, POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLRDHUP) != 0;
+}
+
+Result<std::string> read_value(int fd, const OptionRow& row) {
+  std::string value(kMaxValueBytes, '\0');
+  socklen_t length = kMaxValueBytes;
+  if (::getsockopt(fd, row.level, row.name, value.data(), &length) != 0)
+    return fail_errno(std::string("read socket option ") + row.label);
+  value.resize(length);
+  return value;
+}
+
+bool is_zero(const std::string& value) {
+  return std::ranges::all_of(value, [](char byte) { return byte == 0; });
+}
+
+// The kernel doubles a buffer size that is written and reports the doubled one; the variants that
+// ignore the system's limits have names of their own.
+Result<void> write_buffer_size(int fd, int forced_name, const std::string& value) {
+  int doubled = 0;
+  if (value.size() != sizeof doubled) return fail(Code::kBadImage, "size of a socket buffer");
+  std::memcpy(&doubled, value.data(), sizeof doubled);
+  return set_int_option(fd, SOL_SOCKET, forced_name, doubled / 2);
+}
+
+Result<void> write_value(int fd, const OptionRow& row, const std::string& value) {
+  if (row.level == SOL_SOCKET && row.name == SO_SNDBUF)
+    return write_buffer_size(fd, SO_SNDBUFFORCE, value);
+  if (row.level == SOL_SOCKET && row.name == SO_RCVBUF)
+    return write_buffer_size(fd, SO_RCVBUFFORCE, value);
+  if (::setsockopt(fd, row.level, row.name, value.data(), static_cast<socklen_t>(value.size())) !=
+      0)
+    return fail_errno(std::string("write socket option ") + row.label);
+  return {};
+}
+
+const OptionRow* find_row(int level, int name) {
+  auto row = std::ranges::find_if(
+      kTable, [&](const OptionRow& each) { return each.level == level && each.name == name; });
+  return row == kTable.end() ? nullptr : &*row;
+}
+
+size_t order_of(const SocketOption& option) {
+  return static_cast<size_t>(find_row(option.level, option.name) - kTable.data());
+}
+
+Result<void> write_if_different(int fd, const OptionRow& row, const std::string& value) {
+  auto current = read_value(fd, row);
+  if (!current)
+    return fail(Code::kUnsupported, std::string("this kernel has no socket option ") + row.label);
+  if (*current == value || (is_zero(*current) && is_zero(value))) return {};
+  return write_value(fd, row, value);
+}
+
+}  // namespace
+
+std::vector<SocketOption> read_socket_options(int fd) {
+  std::vector<SocketOption> options;
+  bool connected = is_connected(fd);
+  bool stream = is_stream(fd);
+  for (const OptionRow& row : kTable) {
+    if (connected && row.scope == Scope::kUnconnected) continue;
+    if (stream && row.scope == Scope::kDatagram) continue;
+    auto value = read_value(fd, row);
+    if (!value) continue;  // an option of another family
+    if (row.initial == Default::kZero && is_zero(*value)) continue;
+    options.push_back({row.level, row.name, *std::move(value)});
+  }
+  return options;
+}
+
+Result<void> write_socket_options(int fd, const std::vector<SocketOption>& options,
+                                  OptionPhase phase) {
+  std::vector<const SocketOption*> chosen;
+  for (const SocketOption& option : options) {
+    const OptionRow* row = find_row(option.level, option.name);
+    if (row == nullptr || option.value.size() > kMaxValueBytes)
+      return fail(Code::kBadImage, "socket option " + std::to_string(option.level) + "/" +
+                                       std::to_string(option.name) + " is not one that moves");
+    if (row->phase == phase) chosen.push_back(&option);
+  }
+  std::ranges::stable_sort(chosen, {}, [](const SocketOption* each) { return order_of(*each); });
+  for (const SocketOption* option : chosen)
+    TRY(write_if_different(fd, kTable[order_of(*option)], option->value));
+  return {};
+}
+
+Result<int> get_int_option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (::getsockopt(fd, level, name, &value, &length) != 0)
+    return fail_errno("read socket option " + std::to_string(level) + "/" + std::to_string(name));
+  return value;
+}
+
+Result<void> set_int_option(int fd, int level, int name, int value) {
+  if (::setsockopt(fd, level, name, &value, sizeof value) != 0)
+    return fail_errno("write socket option " + std::to_string(level) + "/" + std::to_string(name));
+  return {};
+}
+
+namespace {
+
+// A queued byte costs up to a few bytes of bookkeeping when it comes in small pieces.
+constexpr size_t kOverheadFactor = 4;
+constexpr size_t kOverheadBase = 1u << 20;
+
+int enlarged(size_t bytes) {
+  return static_cast<int>(std::min<size_t>(bytes * kOverheadFactor + kOverheadBase, INT_MAX / 2));
+}
+
+}  // namespace
+
+Result<void> enlarge_send_buffer(int fd, size_t bytes) {
+  return set_int_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, enlarged(bytes));
+}
+
+Result<void> enlarge_receive_buffer(int fd, size_t bytes) {
+  return set_int_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, enlarged(bytes));
+}
+
+Result<std::string> read_socket_filter(int fd) {
+  socklen_t instructions = 0;
+  if (::getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions) != 0) {
+    if (errno == EACCES) return fail(Code::kUnsupported, "socket has an extended BPF program");
+    return fail_errno("read the filter of a socket");
+  }
+  std::string program(instructions * sizeof(sock_filter), '\0');
+  if (instructions != 0 &&
+      ::getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, program.data(), &instructions) != 0)
+    return fail_errno("read the filter of a socket");
+  return program;
+}
+
+Result<void> write_socket_filter(int fd, const std::string& program) {
+  if (program.empty()) {
+    int unused = 0;
+    if (::setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) != 0 &&
+        errno != ENOENT)
+      return fail_errno("detach the filter of a socket");
+    return {};
+  }
+  if (program.size() % sizeof(sock_filter) != 0 || program.size() / sizeof(sock_filter) > 0xffff)
+    return fail(Code::kBadImage, "size of a socket filter");
+  std::string code = program;
+  sock_fprog request{static_cast<unsigned short>(code.size() / sizeof(sock_filter)),
+                     reinterpret_cast<sock_filter*>(code.data())};
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &request, sizeof request) != 0)
+    return fail_errno("attach a filter to a socket");
+  return {};
+}
+
+std::string drop_everything_filter() {
+  sock_filter accept_nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  return std::string(reinterpret_cast<const char*>(&accept_nothing), sizeof accept_nothing);
+}
+
+}  // namespace martlet::sys

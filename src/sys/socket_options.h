@@ -1,0 +1,50 @@
+// The options of a socket, read from one and written to another.
+//
+// One table in socket_options.cc names every option that moves; one more is one more line there.
+// Values travel as the raw bytes of getsockopt, because the kernel's interface to them is per
+// option and stable. Free functions without state; any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace martlet::sys {
+
+struct SocketOption {
+  int level = 0;
+  int name = 0;
+  std::string value;
+};
+
+// When an option must be written: most before the socket gets its address; some only after its
+// queues are filled, because they limit or trigger what happens on the way.
+enum class OptionPhase { kBeforeBind, kLast };
+
+// Every option of the table that the socket has, except those at a constant default of zero.
+std::vector<SocketOption> read_socket_options(int fd);
+
+// Writes the options of one phase where they differ from what the socket has. Errors: kBadImage for
+// an option outside the table, kUnsupported for one that this kernel lacks, else the kernel's
+// refusal, with the option's name.
+Result<void> write_socket_options(int fd, const std::vector<SocketOption>& options,
+                                  OptionPhase phase);
+
+Result<int> get_int_option(int fd, int level, int name);
+Result<void> set_int_option(int fd, int level, int name, int value);
+
+// Lets queues grow to `bytes` each, past the limits of the system. The option values of kLast put
+// the real sizes back.
+Result<void> enlarge_send_buffer(int fd, size_t bytes);
+Result<void> enlarge_receive_buffer(int fd, size_t bytes);
+
+// The classic BPF program attached to the socket, as an array of struct sock_filter; empty if there
+// is none. kUnsupported: an extended BPF program is attached.
+Result<std::string> read_socket_filter(int fd);
+// Replaces the program; an empty one detaches.
+Result<void> write_socket_filter(int fd, const std::string& program);
+// A program that discards everything that arrives for the socket, silently.
+std::string drop_everything_filter();
+
+}  // namespace martlet::sys
