@@ -41,7 +41,7 @@ class PlainRedis:
 def martlet(build, *args):
     """Runs the command line; returns its JSON and the time the whole command took."""
     start = time.monotonic()
-    done = subprocess.run([build / "src/cli/martlet", *args, "--json"], capture_output=True,
+    done = subprocess.run([build / "bin/martlet", *args, "--json"], capture_output=True,
                           text=True, timeout=120)
     if done.returncode != 0:
         raise RuntimeError(f"martlet {args[0]}: {done.stderr}")
