@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "checkpoint/host_facts.h"
 #include "engine/files/file_table.h"
+#include "engine/files/unlinked_file.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
 #include "engine/tasks/limits.h"
@@ -74,6 +75,8 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       ipc_ = TRY(image::parse_as<image::Ipc>(record));
       sysv_ = TRY(engine::SysvObjects::create(*context_, ipc_));
       return {};
+    case RecordType::kTmpfs: return tmpfs_->apply(record);
+    case RecordType::kFileContent: return engine::apply_content(*context_, record);
     case RecordType::kFile: {
       auto file = TRY(image::parse_as<image::File>(record));
       uint32_t id = file.id();
@@ -105,6 +108,7 @@ Result<void> GroupBuilder::begin(const image::Tree& tree) {
       TargetAddr(tree_.work_area()), engine::kRestoreArenaDataSize)));
   channel_ = std::make_unique<engine::DescriptorChannel>(std::move(sandbox_.control), 3);
   context_ = std::make_unique<engine::ApplyContext>(root_, sandbox_.external_files);
+  tmpfs_ = std::make_unique<engine::TmpfsRestore>(*context_);
   spaces_ = std::make_unique<engine::SpaceBuilder>(*context_, *channel_);
   for (const image::Process& process : tree_.processes())
     if (!process.zombie()) members_[process.pid()].process = &process;
@@ -218,6 +222,7 @@ Result<void> GroupBuilder::finish() {
     auto found = members_.find(pid);
     return found == members_.end() ? nullptr : &found->second.leader();
   }));
+  TRY(tmpfs_->finish());
   TRY(each(&GroupBuilder::join_group));
   TRY(each(&GroupBuilder::set_process_state));
   TRY(each(&GroupBuilder::set_credentials));

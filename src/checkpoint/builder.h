@@ -12,6 +12,7 @@
 #include "engine/files/descriptor_channel.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/rebuild.h"
+#include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
@@ -70,6 +71,7 @@ class GroupBuilder {
   std::unique_ptr<engine::DescriptorChannel> channel_;
   std::unique_ptr<engine::ApplyContext> context_;
   std::unique_ptr<engine::SpaceBuilder> spaces_;
+  std::unique_ptr<engine::TmpfsRestore> tmpfs_;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
   std::map<int32_t, Member> members_;  // without zombies

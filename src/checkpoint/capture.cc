@@ -10,6 +10,7 @@
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
 #include "sys/pidfd.h"
@@ -146,16 +147,19 @@ Result<void> GroupCapture::gather() {
                                    *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]),
            name_of(processes_[i]));
   }
-  files_ = TRY(engine::capture_files(context_, kinds_));
   return {};
 }
 
+// Contents that files bring along (of files without a name) go into the stream while the files are
+// captured, before the files themselves.
 Result<void> GroupCapture::write() {
   using image::RecordType;
   image::Sink& sink = context_.sink();
   TRY(image::put_message(sink, RecordType::kHeader, make_header(container_)));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
+  TRY(engine::capture_tmpfs(context_));
+  files_ = TRY(engine::capture_files(context_, kinds_));
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));
   for (const image::File& file : files_) TRY(image::put_message(sink, RecordType::kFile, file));
   TRY(write_spaces());

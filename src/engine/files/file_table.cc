@@ -200,6 +200,8 @@ Result<void> complete_files(ApplyContext& context,
     TRY_IN(task->call("set owner", SYS_fcntl, {number, F_SETOWN, file.owner()}), what());
     TRY_IN(task->call("set owner's signal", SYS_fcntl, {number, F_SETSIG, file.owner_signal()}),
            what());
+    if ((file.flags() & O_ASYNC) != 0)
+      TRY_IN(task->call("set O_ASYNC", SYS_fcntl, {number, F_SETFL, file.flags()}), what());
   }
   return {};
 }
