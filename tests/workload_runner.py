@@ -143,6 +143,22 @@ def kill_all_below(pid):
         time.sleep(0.002)
 
 
+def reap_all():
+    """Reaps all that end soon; returns their statuses by PID, and the processes that are left."""
+    ended = {}
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended, []
+        if pid == 0:
+            time.sleep(0.002)
+        else:
+            ended[pid] = status
+    return ended, descendants(os.getpid())
+
+
 def run_martlet(martlet, *arguments, deadline):
     command = [str(martlet), *map(str, arguments)]
     try:
@@ -215,8 +231,7 @@ class LocalRun:
     def _reap_original(self):
         if not select.select([self.pidfd], [], [], 10)[0]:
             raise Failure("the checkpoint succeeded and the original still runs")
-        os.waitpid(self.pid, 0)
-        left = descendants(os.getpid())
+        left = reap_all()[1]
         if left:
             raise Failure(f"the checkpoint left processes behind:\n{describe_tasks(left)}")
 
@@ -264,17 +279,11 @@ class LocalRun:
 
     def _check_nothing_left(self):
         """All processes of the tree end with its root, or at once after it."""
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == self.pid and status != 0:
-                raise Failure(f"the program said ok and ended with status {status}")
-            if pid == 0:
-                time.sleep(0.002)
-        raise Failure(f"processes left behind:\n{describe_tasks(descendants(os.getpid()))}")
+        ended, left = reap_all()
+        if ended.get(self.pid, 0) != 0:
+            raise Failure(f"the program said ok and ended with status {ended[self.pid]}")
+        if left:
+            raise Failure(f"processes left behind:\n{describe_tasks(left)}")
 
 
 def isolate():

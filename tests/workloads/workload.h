@@ -97,7 +97,7 @@ struct timespec timespec_of_ms(int64_t milliseconds);
 
 // A wait with a timeout that begins before the checkpoint and must end after it in its own time.
 // The waiting thread fills started, ended and result; `length` is how long it is to wait.
-enum { kWaitMs = 4000, kWaitAgeMs = 1000, kSlackMs = 900 };
+enum { kWaitMs = 5000, kWaitAgeMs = 1500, kSlackMs = 1000 };
 struct timed_wait {
   int64_t started;
   int64_t ended;
