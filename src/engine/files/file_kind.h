@@ -76,7 +76,7 @@ class FileKind {
 // Every kind, most specific first.
 const std::vector<const FileKind*>& file_kinds();
 
-// How messages name the file: "fd 7 (anon_inode:[io_uring])".
-std::string describe(const OpenFile& file);
+// Why no kind recognises the file, for messages: "terminals are not supported".
+std::string unsupported(const OpenFile& file);
 
 }  // namespace martlet::engine

@@ -8,33 +8,51 @@
 #include <limits>
 #include <sstream>
 
+#include "engine/task.h"
+
 namespace martlet::engine {
 namespace {
 
 constexpr std::string_view kLockKey = "lock:";
 
+enum class Owner { kDescription, kProcess };
+
+struct Line {
+  Owner owner;
+  image::FileLock lock;
+};
+
 // "lock:	1: FLOCK  ADVISORY  WRITE 8814 fe:00:10952821 0 EOF", the last two being first and
 // last byte.
-Result<image::FileLock> parse_lock(const std::string& line) {
+Result<Line> parse_line(const std::string& line) {
   std::istringstream words(line.substr(kLockKey.size()));
-  std::string number, type, strictness, access, owner, file, start, end;
-  words >> number >> type >> strictness >> access >> owner >> file >> start >> end;
-  image::FileLock lock;
-  if (type == "FLOCK") {
-    lock.set_kind(image::FileLock::WHOLE_FILE);
-  } else if (type == "OFDLCK") {
-    lock.set_kind(image::FileLock::RANGE);
-    uint64_t first = std::strtoull(start.c_str(), nullptr, 10);
-    lock.set_start(first);
-    if (end != "EOF") lock.set_length(std::strtoull(end.c_str(), nullptr, 10) - first + 1);
-  } else {
+  std::string number, type, strictness, access, pid, file, start, end;
+  words >> number >> type >> strictness >> access >> pid >> file >> start >> end;
+  if (type != "FLOCK" && type != "OFDLCK" && type != "POSIX")
     return fail(Code::kUnsupported, fmt::format("file lock of type {}", type));
-  }
-  lock.set_exclusive(access == "WRITE");
-  return lock;
+  Line parsed{type == "POSIX" ? Owner::kProcess : Owner::kDescription, {}};
+  parsed.lock.set_exclusive(access == "WRITE");
+  if (type == "FLOCK") return parsed;
+  uint64_t first = std::strtoull(start.c_str(), nullptr, 10);
+  parsed.lock.set_kind(image::FileLock::RANGE);
+  parsed.lock.set_start(first);
+  if (end != "EOF") parsed.lock.set_length(std::strtoull(end.c_str(), nullptr, 10) - first + 1);
+  return parsed;
 }
 
-Result<void> take_range(int fd, const image::FileLock& lock) {
+Result<std::vector<image::FileLock>> parse_locks_of(Owner owner, std::string_view info) {
+  std::vector<image::FileLock> locks;
+  if (info.find(kLockKey) == std::string_view::npos) return locks;
+  std::istringstream lines{std::string(info)};
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(kLockKey)) continue;
+    Line parsed = TRY(parse_line(line));
+    if (parsed.owner == owner) locks.push_back(std::move(parsed.lock));
+  }
+  return locks;
+}
+
+Result<struct flock> to_kernel(const image::FileLock& lock) {
   constexpr uint64_t kLimit = std::numeric_limits<off_t>::max();
   if (lock.start() > kLimit || lock.length() > kLimit - lock.start())
     return fail(Code::kBadImage, "range of a file lock is out of bounds");
@@ -43,29 +61,58 @@ Result<void> take_range(int fd, const image::FileLock& lock) {
   range.l_whence = SEEK_SET;
   range.l_start = static_cast<off_t>(lock.start());
   range.l_len = static_cast<off_t>(lock.length());
+  return range;
+}
+
+Result<void> take_range(int fd, const image::FileLock& lock) {
+  struct flock range = TRY(to_kernel(lock));
   if (::fcntl(fd, F_OFD_SETLK, &range) != 0) return fail_errno("lock a range of the file");
   return {};
+}
+
+// A conflict shows as one of two errors.
+Result<void> name_conflict(Result<void> taken) {
+  if (!taken && (taken.error().error_number() == EAGAIN || taken.error().error_number() == EACCES))
+    return fail(Code::kAlreadyExists, "the file is locked by somebody else");
+  return taken;
+}
+
+bool can_be_taken_through(const OpenFile& file, const image::FileLock& lock) {
+  int access = file.flags & O_ACCMODE;
+  return access == O_RDWR || access == (lock.exclusive() ? O_WRONLY : O_RDONLY);
 }
 
 }  // namespace
 
 Result<std::vector<image::FileLock>> parse_locks(std::string_view info) {
-  std::vector<image::FileLock> locks;
-  std::istringstream lines{std::string(info)};
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with(kLockKey)) locks.push_back(TRY(parse_lock(line)));
-  return locks;
+  return parse_locks_of(Owner::kDescription, info);
 }
 
 Result<void> take_lock(int fd, const image::FileLock& lock) {
-  Result<void> taken;
-  if (lock.kind() == image::FileLock::RANGE)
-    taken = take_range(fd, lock);
-  else if (::flock(fd, (lock.exclusive() ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
-    taken = fail_errno("lock the file");
-  if (!taken && (taken.error().error_number() == EAGAIN || taken.error().error_number() == EACCES))
-    return fail(Code::kAlreadyExists, "the file is locked by somebody else");
-  return taken;
+  if (lock.kind() == image::FileLock::RANGE) return name_conflict(take_range(fd, lock));
+  if (::flock(fd, (lock.exclusive() ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
+    return name_conflict(fail_errno("lock the file"));
+  return {};
+}
+
+Result<void> capture_process_locks(const OpenFile& file, image::Process& out) {
+  for (const image::FileLock& lock : TRY(parse_locks_of(Owner::kProcess, file.info))) {
+    if (!can_be_taken_through(file, lock)) continue;
+    image::ProcessLock& record = *out.add_locks();
+    record.set_fd(file.number);
+    *record.mutable_lock() = lock;
+  }
+  return {};
+}
+
+Result<void> apply_process_locks(Task& task, const image::Process& process) {
+  for (const image::ProcessLock& lock : process.locks()) {
+    struct flock range = TRY(to_kernel(lock.lock()));
+    Program program(task.arena());
+    program.call("lock", SYS_fcntl, {lock.fd(), F_SETLK, program.put_value(range)});
+    TRY_IN(name_conflict(task.run(program)), fmt::format("fd {}", lock.fd()));
+  }
+  return {};
 }
 
 }  // namespace martlet::engine

@@ -1,18 +1,29 @@
-// Locks that belong to an open file description: flock(2) and OFD locks of fcntl(2).
+// File locks: those of an open file description (flock(2), OFD locks of fcntl(2)) and those of a
+// process (record locks of fcntl(2)).
 #pragma once
 
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "engine/files/file_kind.h"
 #include "image/files.pb.h"
+#include "image/tasks.pb.h"
 
 namespace martlet::engine {
 
-// The locks in an fdinfo. Errors: kUnsupported for leases and for fcntl locks of a process.
+// The locks of the description in an fdinfo. Errors: kUnsupported for leases.
 Result<std::vector<image::FileLock>> parse_locks(std::string_view info);
 
 // Takes the lock without waiting. Errors: kAlreadyExists if somebody else has it.
 Result<void> take_lock(int fd, const image::FileLock& lock);
+
+// Adds the locks that the process has on the file, as far as they can be taken again through this
+// descriptor. Taking one twice, through another descriptor of the same file, does no harm.
+Result<void> capture_process_locks(const OpenFile& file, image::Process& out);
+
+// When the process has all its descriptors. No descriptor of a locked file may be closed in it any
+// more: the kernel would drop the locks.
+Result<void> apply_process_locks(Task& task, const image::Process& process);
 
 }  // namespace martlet::engine

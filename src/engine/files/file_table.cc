@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "engine/batch.h"
+#include "engine/files/file_locks.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
 
@@ -77,6 +78,7 @@ Result<void> FileTable::add(const FrozenProcess& process, image::Process& out) {
     auto* descriptor = out.add_descriptors();
     descriptor->set_fd(number);
     descriptor->set_close_on_exec(close_on_exec(file.info));
+    TRY_IN(capture_process_locks(file, out), link());
     uint32_t id = TRY(identify(process.pid, number, std::move(file), std::move(duplicate)));
     descriptor->set_file(id);
     context_.set_file_of(process.pid, number, id);
@@ -106,7 +108,7 @@ Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
     auto kind = std::ranges::find_if(
         file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
     if (kind == file_kinds().end())
-      return fail(Code::kUnsupported, where(file) + ": not supported");
+      return fail(Code::kUnsupported, where(file) + ": " + unsupported(file));
     kinds.push_back(*kind);
   }
   return kinds;

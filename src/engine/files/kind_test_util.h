@@ -28,11 +28,11 @@ class KindTest : public testing::Test {
     for (int fd : fds) add(fd);
     for (const OpenFile& file : capture_context_->files()) {
       const FileKind* kind = kind_of(file);
-      if (!kind) return fail(Code::kUnsupported, describe(file));
+      if (!kind) return fail(Code::kUnsupported, unsupported(file));
       image::File& record = files_[file.id];
       record.set_id(file.id);
       record.set_flags(static_cast<uint32_t>(file.flags));
-      TRY_IN(kind->capture(*capture_context_, file, record), describe(file));
+      TRY_IN(kind->capture(*capture_context_, file, record), file.link);
     }
     return {};
   }

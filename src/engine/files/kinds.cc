@@ -1,4 +1,8 @@
 // The registry of file kinds.
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+
 #include "engine/files/epoll_kind.h"
 #include "engine/files/event_kind.h"
 #include "engine/files/file_kind.h"
@@ -18,8 +22,12 @@ const std::vector<const FileKind*>& file_kinds() {
   return kinds;
 }
 
-std::string describe(const OpenFile& file) {
-  return "fd " + std::to_string(file.number) + " (" + file.link + ")";
+std::string unsupported(const OpenFile& file) {
+  constexpr unsigned kTerminalMajors[] = {4, 5};  // consoles; /dev/tty and /dev/ptmx
+  if (!S_ISCHR(file.status.st_mode)) return "not supported";
+  unsigned major = ::major(file.status.st_rdev);
+  bool terminal = std::ranges::find(kTerminalMajors, major) != std::end(kTerminalMajors);
+  return terminal ? "terminals are not supported" : "this device is not supported";
 }
 
 }  // namespace martlet::engine
