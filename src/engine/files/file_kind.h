@@ -61,8 +61,8 @@ class FileKind {
   // description here. For what refers to other descriptions (peers, queued data).
   virtual Result<void> complete(ApplyContext&, const image::File&, int /*fd*/) const { return {}; }
 
-  // Called once for one task that has the description at `number`; for what must be done inside the
-  // task, such as epoll entries.
+  // Called once for one task that has the description at `number`; for what only a task can do
+  // for itself.
   virtual Result<void> complete_in_task(ApplyContext&, const image::File&, Task&,
                                         int /*number*/) const {
     return {};

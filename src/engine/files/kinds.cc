@@ -11,13 +11,16 @@
 #include "engine/files/signal_kind.h"
 #include "engine/files/timer_kind.h"
 #include "engine/memory/memory_file_kind.h"
+#include "engine/sockets/tcp_socket.h"
 
 namespace martlet::engine {
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
-      &event_kind(), &signal_kind(),      &timer_kind(), &epoll_kind(),
-      &pipe_kind(),  &memory_file_kind(), &path_kind(),
+      &tcp_socket_kind(),                                                     // sockets
+      &event_kind(),      &signal_kind(),      &timer_kind(), &epoll_kind(),  // anonymous inodes
+      &pipe_kind(),       &memory_file_kind(),
+      &path_kind(),  // what is left
   };
   return kinds;
 }
