@@ -14,6 +14,7 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
 #include "sys/pidfd.h"
+#include "sys/time_namespace.h"
 
 namespace martlet::checkpoint {
 namespace {
@@ -155,7 +156,8 @@ Result<void> GroupCapture::gather() {
 Result<void> GroupCapture::write() {
   using image::RecordType;
   image::Sink& sink = context_.sink();
-  TRY(image::put_message(sink, RecordType::kHeader, make_header(container_)));
+  auto clocks = TRY(sys::read_clocks(context_.root()));
+  TRY(image::put_message(sink, RecordType::kHeader, make_header(container_, clocks)));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   TRY(engine::capture_tmpfs(context_));

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/clock.h"
+#include "image/group.pb.h"
 
 namespace martlet::checkpoint {
 namespace {
@@ -62,7 +63,8 @@ class Draft {
 
 Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
                                                  const std::string& directory,
-                                                 Afterwards afterwards) {
+                                                 Afterwards afterwards,
+                                                 const WhileFrozen& while_frozen) {
   Draft draft = TRY(Draft::create(directory));
   SystemClock clock;
   Stopwatch frozen(clock);
@@ -71,6 +73,7 @@ Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
     FrozenGroup group = TRY(FrozenGroup::freeze(spec));
     auto sink = image::make_file_sink(draft.fd());
     report.stats = TRY(group.capture(*sink));
+    if (while_frozen) TRY(while_frozen());
     if (afterwards == Afterwards::kKill) {
       report.image_bytes = TRY(draft.publish());
       TRY(group.kill());
@@ -88,6 +91,13 @@ Result<Fd> open_image(const std::string& directory) {
   if (!fd && fd.error().code() == Code::kNotFound)
     return fail(Code::kNotFound, directory + " holds no checkpoint");
   return fd;
+}
+
+Result<bool> holds_container(const std::string& directory) {
+  Fd image = TRY(open_image(directory));
+  auto source = image::make_file_source(image.get());
+  return TRY_IN(image::parse_as<image::Header>(TRY_IN(source->next(), directory)), directory)
+      .container();
 }
 
 Result<RestoreReport> restore_from_directory(const std::string& directory) {

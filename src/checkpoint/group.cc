@@ -7,8 +7,14 @@
 #include "checkpoint/capture.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
+#include "sys/cgroup.h"
 
 namespace martlet::checkpoint {
+namespace {
+
+constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
+
+}  // namespace
 
 struct FrozenGroup::State {
   GroupSpec spec;
@@ -30,7 +36,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   Stopwatch watch(clock);
   auto state = std::make_unique<State>();
   state->spec = spec;
-  state->processes = TRY_IN(engine::freeze_processes(spec.root, spec.container), "freeze");
+  state->processes = TRY_IN(
+      engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
   state->freeze_seconds = watch.seconds();
   return FrozenGroup(std::move(state));
 }
@@ -65,6 +72,9 @@ Result<void> FrozenGroup::kill() {
   for (auto process = state->processes.rbegin(); process != state->processes.rend(); ++process)
     if (!process->zombie && ::kill(process->pid.value, SIGKILL) != 0 && errno != ESRCH)
       return fail_errno("kill process " + to_string(process->pid));
+  // Whoever froze the cgroup too: its tasks cannot end while they are in it.
+  if (!state->spec.freezer_cgroup.empty())
+    TRY(sys::thaw_cgroup(state->spec.freezer_cgroup, kFreezerDeadline));
   for (auto& process : state->processes)
     for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
       while (thread->tracee.tid().value != 0) {

@@ -30,15 +30,15 @@ uint64_t xsave_features() {
   return (static_cast<uint64_t>(high) << 32) | low;
 }
 
-image::Header make_header(bool container) {
+image::Header make_header(bool container, const sys::ClockReading& clocks) {
   image::Header header;
   header.set_version(image::kFormatVersion);
   header.set_product(kProduct);
   utsname host{};
   if (::uname(&host) == 0) header.set_kernel(host.release);
   header.set_captured_at_ns(now(CLOCK_REALTIME));
-  header.set_monotonic_ns(now(CLOCK_MONOTONIC));
-  header.set_boottime_ns(now(CLOCK_BOOTTIME));
+  header.set_monotonic_ns(clocks.monotonic.count());
+  header.set_boottime_ns(clocks.boottime.count());
   header.set_container(container);
   header.set_xsave_features(xsave_features());
   return header;

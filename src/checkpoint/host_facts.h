@@ -3,15 +3,17 @@
 
 #include <cstdint>
 
-#include "image/group.pb.h"
 #include "base/result.h"
+#include "image/group.pb.h"
+#include "sys/time_namespace.h"
 
 namespace martlet::checkpoint {
 
 // The extended states the processor and kernel keep (XCR0); 0 if there is no XSAVE.
 uint64_t xsave_features();
 
-image::Header make_header(bool container);
+// `clocks` is what the group's clocks show.
+image::Header make_header(bool container, const sys::ClockReading& clocks);
 
 // Whether this host can restore such a stream; kUnsupported or kBadImage if not.
 Result<void> check_header(const image::Header& header);

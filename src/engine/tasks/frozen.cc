@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <map>
 #include <set>
+#include <tuple>
 
+#include "sys/cgroup.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -21,6 +23,7 @@ constexpr int kRestartNoInterrupt = 513;
 constexpr int kRestartNoHandler = 514;
 
 constexpr int kSyscallInstructionSize = 2;
+constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 
 // Calls that a stop makes return EINTR although no signal handler runs (signal(7)).
 bool stop_interrupts(uint64_t number) {
@@ -40,10 +43,13 @@ uint64_t deliverable(const sys::TaskStatus& status) {
 // Gathers and stops the tasks of a group.
 class Freezer {
  public:
-  Freezer(HostPid root, bool container) : root_(root), container_(container) {}
+  Freezer(HostPid root, bool container, std::string cgroup)
+      : root_(root), container_(container), cgroup_(std::move(cgroup)) {}
+  ~Freezer() { std::ignore = thaw_cgroup(); }
 
   Result<std::vector<FrozenProcess>> run() {
     TRY(seize_all());
+    TRY(thaw_cgroup());  // a task that the cgroup holds does not reach its ptrace stop
     for (auto& [tid, thread] : threads_) TRY(wait_for(thread));
     return assemble();
   }
@@ -59,13 +65,26 @@ class Freezer {
   // A stopped task creates no other, so a round that finds nothing new has found all.
   Result<void> seize_all() {
     constexpr int kMaxRounds = 1000;
+    constexpr int kPatientRounds = 5;
     for (int round = 0; round < kMaxRounds; ++round) {
+      if (round == kPatientRounds) TRY(freeze_cgroup());
       bool found_new = false;
       processes_ = TRY(list_processes());
       for (HostPid pid : processes_) found_new |= TRY(seize_threads(pid));
       if (!found_new) return {};
     }
     return fail(Code::kTimeout, "the group creates tasks faster than they can be stopped");
+  }
+
+  Result<void> freeze_cgroup() {
+    if (cgroup_.empty()) return {};
+    cgroup_frozen_ = true;
+    return sys::freeze_cgroup(cgroup_, kFreezerDeadline);
+  }
+
+  Result<void> thaw_cgroup() {
+    if (!std::exchange(cgroup_frozen_, false)) return {};
+    return sys::thaw_cgroup(cgroup_, kFreezerDeadline);
   }
 
   Result<std::vector<HostPid>> list_processes() const {
@@ -174,6 +193,8 @@ class Freezer {
 
   HostPid root_;
   bool container_;
+  std::string cgroup_;
+  bool cgroup_frozen_ = false;
   std::vector<HostPid> processes_;
   std::map<HostPid, Seized> threads_;
   std::set<HostPid> zombies_;
@@ -181,8 +202,9 @@ class Freezer {
 
 }  // namespace
 
-Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container) {
-  return Freezer(root, container).run();
+Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container,
+                                                    const std::string& freezer_cgroup) {
+  return Freezer(root, container, freezer_cgroup).run();
 }
 
 Result<void> settle(sys::Tracee& tracee) {

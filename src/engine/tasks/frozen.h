@@ -37,8 +37,10 @@ struct FrozenProcess {
 };
 
 // Stops every task of the tree below `root` (and, for a container, of its PID namespace). Processes
-// come with parents before children. On failure everything goes on.
-Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container);
+// come with parents before children. On failure everything goes on. `freezer_cgroup` may be empty;
+// it is used against a group that creates tasks as fast as they can be stopped.
+Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container,
+                                                    const std::string& freezer_cgroup);
 
 // Lets a process go on exactly where it stopped.
 Result<void> thaw_process(FrozenProcess& process);
