@@ -14,9 +14,11 @@ namespace martlet::agent {
 
 Result<void> read_config_file(const std::string& path, AgentConfig& config) {
   const std::map<std::string, std::string*> fields{
-      {"name", &config.name},     {"state_dir", &config.state_dir}, {"socket", &config.socket},
-      {"listen", &config.listen}, {"advertise", &config.advertise}, {"bridge", &config.bridge},
-      {"uplink", &config.uplink}, {"log_level", &config.log_level}};
+      {"name", &config.name},           {"state_dir", &config.state_dir},
+      {"socket", &config.socket},       {"listen", &config.listen},
+      {"advertise", &config.advertise}, {"bridge", &config.bridge},
+      {"uplink", &config.uplink},       {"cgroup", &config.cgroup},
+      {"log_level", &config.log_level}};
   toml::table table;
   try {
     table = toml::parse(TRY(read_file(path)), path);
@@ -45,6 +47,10 @@ Result<void> complete(AgentConfig& config) {
   TRY_IN(check_name(config.name), "--name");
   for (std::string* path : {&config.state_dir, &config.socket})
     *path = std::filesystem::absolute(*path).lexically_normal();
+  if (config.cgroup.empty()) config.cgroup = "/martlet-" + config.name;
+  if (!config.cgroup.starts_with('/') || config.cgroup.find("..") != std::string::npos)
+    return fail(Code::kInvalidArgument,
+                fmt::format("--cgroup: '{}' is not absolute", config.cgroup));
   if (config.bridge.empty() || config.bridge.size() > 15)
     return fail(Code::kInvalidArgument, fmt::format("--bridge: '{}' is not a link", config.bridge));
   const size_t colon = config.listen.rfind(':');

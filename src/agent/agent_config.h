@@ -15,6 +15,7 @@ struct AgentConfig {
   std::string advertise;                // the host peers reach it by; empty: from `listen`
   std::string bridge = "br0";
   std::string uplink;  // a device to attach to the bridge; may be empty
+  std::string cgroup;  // that holds the containers' cgroups; empty: "/martlet-NAME"
   std::string log_level = "info";
 };
 

@@ -12,9 +12,13 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "agent/container_manager.h"
 #include "agent/local_service.h"
+#include "agent/membership.h"
+#include "agent/peer_server.h"
+#include "agent/peer_service.h"
 #include "base/log.h"
 #include "cluster/sqlite_store.h"
 
@@ -87,8 +91,16 @@ Result<void> run_daemon(const AgentConfig& config) {
   const auto store = TRY(cluster::SqliteStore::open(config.state_dir + "/agent.db"));
   TRY_IN(ensure_bridge(config.bridge, config.uplink), "bridge " + config.bridge);
   const auto manager = TRY(ContainerManager::open(
-      {config.name, config.state_dir, "/martlet-" + config.name, config.bridge}, *store));
-  LocalService service(config, *manager);
+      {config.name, config.state_dir, config.cgroup, config.bridge}, *store));
+  const auto membership = TRY(Membership::open(config, *store));
+  PeerService peer_service(config, *membership);
+  PeerServer peers(config, *membership, {&peer_service});
+  std::jthread announcer;
+  if (membership->is_member()) {
+    TRY(peers.start());
+    announcer = std::jthread([&] { membership->announce(); });
+  }
+  LocalService service(config, *manager, *membership, peers);
   const auto server = TRY(serve_local(config.socket, service));
 
   spdlog::info("agent {} serves at {}", config.name, config.socket);
@@ -98,6 +110,7 @@ Result<void> run_daemon(const AgentConfig& config) {
   spdlog::info("agent {} stops; its containers go on", config.name);
   sd_notify(0, "STOPPING=1");
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  peers.stop();
   return {};
 }
 

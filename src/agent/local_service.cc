@@ -29,7 +29,7 @@ ContainerInfo to_info(const Container& container) {
 }
 
 grpc::Status LocalService::Info(grpc::ServerContext*, const InfoRequest*, HostInfo* reply) {
-  const auto info = gather_host_info(config_, "");
+  const auto info = gather_host_info(config_, membership_.address());
   if (info) *reply = *info;
   return to_status(info);
 }

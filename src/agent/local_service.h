@@ -7,13 +7,16 @@
 #include "agent/agent_config.h"
 #include "agent/api.grpc.pb.h"
 #include "agent/container_manager.h"
+#include "agent/membership.h"
+#include "agent/peer_server.h"
 
 namespace martlet::agent {
 
 class LocalService final : public Local::Service {
  public:
-  LocalService(const AgentConfig& config, ContainerManager& manager)
-      : config_(config), manager_(manager) {}
+  LocalService(const AgentConfig& config, ContainerManager& manager, Membership& membership,
+               PeerServer& peers)
+      : config_(config), manager_(manager), membership_(membership), peers_(peers) {}
 
   // local_service.cc
   grpc::Status Info(grpc::ServerContext*, const InfoRequest*, HostInfo* reply) override;
@@ -44,9 +47,23 @@ class LocalService final : public Local::Service {
                        grpc::ServerWriter<MigrationEvent>* writer) override;
   grpc::Status CancelMigration(grpc::ServerContext*, const NameRequest* request, Empty*) override;
 
+  // local_service_cluster.cc
+  grpc::Status InitCluster(grpc::ServerContext*, const InitClusterRequest*,
+                           InitClusterReply* reply) override;
+  grpc::Status CreateToken(grpc::ServerContext*, const CreateTokenRequest* request,
+                           CreateTokenReply* reply) override;
+  grpc::Status JoinCluster(grpc::ServerContext*, const JoinClusterRequest* request,
+                           JoinClusterReply* reply) override;
+  grpc::Status ListHosts(grpc::ServerContext*, const ListHostsRequest*,
+                         ListHostsReply* reply) override;
+  grpc::Status AddHost(grpc::ServerContext*, const Host* request, Empty*) override;
+  grpc::Status RemoveHost(grpc::ServerContext*, const NameRequest* request, Empty*) override;
+
  private:
   const AgentConfig& config_;
   ContainerManager& manager_;
+  Membership& membership_;
+  PeerServer& peers_;
 };
 
 // A container as the API shows it.

@@ -28,6 +28,7 @@ martlet::Result<AgentConfig> read_config(const std::string& file, const CLI::App
   take("--advertise", &AgentConfig::advertise);
   take("--bridge", &AgentConfig::bridge);
   take("--uplink", &AgentConfig::uplink);
+  take("--cgroup", &AgentConfig::cgroup);
   take("--log-level", &AgentConfig::log_level);
   TRY(martlet::agent::complete(config));
   return config;
@@ -56,6 +57,7 @@ int main(int argc, char** argv) {
   app.add_option("--bridge", given.bridge, "bridge of the containers; made if missing")
       ->capture_default_str();
   app.add_option("--uplink", given.uplink, "device to attach to the bridge");
+  app.add_option("--cgroup", given.cgroup, "cgroup of the containers [/martlet-NAME]");
   app.add_option("--log-level", given.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();

@@ -1,0 +1,32 @@
+#include "agent/peer_service.h"
+
+#include "agent/host_info.h"
+#include "agent/peer_server.h"
+#include "agent/rpc_status.h"
+#include "base/log.h"
+
+namespace martlet::agent {
+
+grpc::Status PeerService::Info(grpc::ServerContext* context, const InfoRequest*, HostInfo* reply) {
+  if (const auto caller = authenticated_host(*context); !caller) return to_status(caller);
+  const auto info = gather_host_info(config_, membership_.address());
+  if (info) *reply = *info;
+  return to_status(info);
+}
+
+grpc::Status PeerService::Join(grpc::ServerContext*, const JoinRequest* request, JoinReply* reply) {
+  const auto admitted = membership_.admit(*request);
+  if (!admitted) spdlog::warn("a host was not let in: {}", admitted.error().to_string());
+  if (admitted) *reply = *admitted;
+  return to_status(admitted);
+}
+
+grpc::Status PeerService::Announce(grpc::ServerContext* context, const Host* request, Empty*) {
+  const auto caller = authenticated_host(*context);
+  if (!caller) return to_status(caller);
+  if (*caller != request->name())
+    return to_status(Error(Code::kPermission, "a host announces only itself"));
+  return to_status(membership_.add_host(*request));
+}
+
+}  // namespace martlet::agent

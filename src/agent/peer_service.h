@@ -1,0 +1,26 @@
+// What agents ask of each other (peer.proto), as far as it is about hosts.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include "agent/agent_config.h"
+#include "agent/membership.h"
+#include "agent/peer.grpc.pb.h"
+
+namespace martlet::agent {
+
+class PeerService final : public Peer::Service {
+ public:
+  PeerService(const AgentConfig& config, Membership& membership)
+      : config_(config), membership_(membership) {}
+
+  grpc::Status Info(grpc::ServerContext* context, const InfoRequest*, HostInfo* reply) override;
+  grpc::Status Join(grpc::ServerContext*, const JoinRequest* request, JoinReply* reply) override;
+  grpc::Status Announce(grpc::ServerContext* context, const Host* request, Empty*) override;
+
+ private:
+  const AgentConfig& config_;
+  Membership& membership_;
+};
+
+}  // namespace martlet::agent
