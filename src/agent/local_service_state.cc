@@ -1,4 +1,5 @@
 // Calls of the local API that capture, restore or move the state of a container.
+#include "agent/container_checkpoint.h"
 #include "agent/local_service.h"
 #include "agent/rpc_status.h"
 
@@ -12,13 +13,33 @@ grpc::Status not_yet(const char* what) {
 
 }  // namespace
 
-grpc::Status LocalService::Checkpoint(grpc::ServerContext*, const CheckpointRequest*,
-                                      CheckpointReply*) {
-  return not_yet("checkpoint");
+grpc::Status LocalService::Checkpoint(grpc::ServerContext*, const CheckpointRequest* request,
+                                      CheckpointReply* reply) {
+  auto afterwards = request->leave_running() ? checkpoint::Afterwards::kLeaveRunning
+                                             : checkpoint::Afterwards::kKill;
+  auto report =
+      checkpoint_container(manager_, request->name(), request->directory(), afterwards);
+  if (!report) return to_status(report.error());
+  reply->set_processes(report->stats.processes);
+  reply->set_threads(report->stats.threads);
+  reply->set_memory_bytes(report->stats.memory_bytes);
+  reply->set_freeze_seconds(report->stats.freeze_seconds);
+  reply->set_capture_seconds(report->stats.capture_seconds);
+  reply->set_frozen_seconds(report->frozen_seconds);
+  reply->set_image_bytes(report->image_bytes);
+  return grpc::Status::OK;
 }
 
-grpc::Status LocalService::Restore(grpc::ServerContext*, const RestoreRequest*, RestoreReply*) {
-  return not_yet("restore");
+grpc::Status LocalService::Restore(grpc::ServerContext*, const RestoreRequest* request,
+                                   RestoreReply* reply) {
+  auto restored = restore_container(manager_, request->directory(), request->name());
+  if (!restored) return to_status(restored.error());
+  *reply->mutable_container() = to_info(restored->container);
+  reply->set_processes(restored->stats.processes);
+  reply->set_threads(restored->stats.threads);
+  reply->set_memory_bytes(restored->stats.memory_bytes);
+  reply->set_restore_seconds(restored->stats.build_seconds);
+  return grpc::Status::OK;
 }
 
 grpc::Status LocalService::Migrate(grpc::ServerContext*, const MigrateRequest*,

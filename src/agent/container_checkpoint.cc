@@ -1,0 +1,123 @@
+#include "agent/container_checkpoint.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <filesystem>
+#include <tuple>
+
+#include "image/group.pb.h"
+#include "sys/program.h"
+#include "sys/time_namespace.h"
+
+namespace martlet::agent {
+namespace {
+
+constexpr Nanoseconds kCopyTimeout = std::chrono::hours(1);
+
+std::string declaration_path(const std::string& directory) { return directory + "/container.json"; }
+
+// Copies a directory's content or a file with everything that belongs to it: owners, times, hard
+// links, holes, extended attributes (an overlay keeps its own notes in trusted.*), devices.
+Result<void> copy_files(const std::string& from, const std::string& to) {
+  sys::Program rsync;
+  rsync.args = {"rsync", "--archive", "--hard-links", "--acls", "--xattrs", "--sparse",
+                "--numeric-ids", "--delete", from, to};
+  int code = TRY(sys::run_program(rsync, kCopyTimeout));
+  if (code == 0) return {};
+  return fail(Code::kSystem,
+              "copy " + from + " to " + to + ": rsync ended with " + std::to_string(code));
+}
+
+Result<void> save_files(const Container& container, const std::string& directory) {
+  std::string text;
+  auto status =
+      google::protobuf::util::MessageToJsonString(container.record.declaration(), &text);
+  if (!status.ok()) return fail(Code::kSystem, "cannot write the declaration");
+  TRY(replace_file(declaration_path(directory), text, 0600));
+  TRY(copy_files(container.paths.upper + "/", directory + "/upper"));
+  return copy_files(container.paths.log, directory + "/log");
+}
+
+Result<Declaration> read_declaration(const std::string& directory) {
+  std::string text = TRY(read_file(declaration_path(directory)));
+  Declaration declaration;
+  if (!google::protobuf::util::JsonStringToMessage(text, &declaration).ok())
+    return fail(Code::kBadImage, declaration_path(directory) + " is damaged");
+  return declaration;
+}
+
+// The container's clocks go on from where they stood.
+Result<sys::ClockOffsets> clocks_of_image(const std::string& directory) {
+  Fd image = TRY(checkpoint::open_image(directory));
+  auto source = image::make_file_source(image.get());
+  auto header = TRY(image::parse_as<image::Header>(TRY(source->next())));
+  if (!header.container()) return fail(Code::kInvalidArgument, directory + " holds no container");
+  return sys::offsets_to_show(
+      {Nanoseconds(header.monotonic_ns()), Nanoseconds(header.boottime_ns())});
+}
+
+Result<checkpoint::RestoreStats> restore_into(ContainerManager& manager,
+                                              const Operation& operation,
+                                              const std::string& directory) {
+  Container reserved = TRY(manager.find(operation.name()));
+  TRY(copy_files(directory + "/upper/", reserved.paths.upper));
+  TRY(copy_files(directory + "/log", reserved.paths.log));
+  auto clocks = TRY(clocks_of_image(directory));
+  Fd control = TRY(manager.build_sandbox(operation, clocks, checkpoint::stub_program()));
+  Container sandbox = TRY(manager.find(operation.name()));
+  Fd image = TRY(checkpoint::open_image(directory));
+  auto source = image::make_file_source(image.get());
+  auto spec = group_of(sandbox);
+  auto group = TRY(checkpoint::RestoredGroup::build(
+      *source, {sandbox.init(), std::move(control), std::move(spec.external_files)}));
+  TRY(manager.announce(operation));
+  TRY(group.resume());
+  TRY(manager.adopt(operation));
+  return group.stats();
+}
+
+}  // namespace
+
+checkpoint::GroupSpec group_of(const Container& container) {
+  checkpoint::GroupSpec spec;
+  spec.root = container.init();
+  spec.container = true;
+  spec.freezer_cgroup = container.freezer_cgroup;
+  spec.external_files = {{"log", container.paths.log}};
+  return spec;
+}
+
+Result<checkpoint::CheckpointReport> checkpoint_container(ContainerManager& manager,
+                                                          const std::string& name,
+                                                          const std::string& directory,
+                                                          checkpoint::Afterwards afterwards) {
+  auto link = [&] { return "container " + name; };
+  auto operation = TRY(manager.begin(name, "checkpoint"));
+  Container container = TRY(manager.find(name));
+  if (container.record.state() != STATE_RUNNING)
+    return fail(Code::kInvalidArgument, link() + " does not run");
+  TRY_IN(manager.hold_network(operation), link());
+  auto report = checkpoint::checkpoint_to_directory(
+      group_of(container), directory, afterwards, [&] { return save_files(container, directory); });
+  auto released = manager.release_network(operation);
+  if (report && !released) return in_context(Result<checkpoint::CheckpointReport>(
+                                                 std::unexpected(released.error())), link());
+  return in_context(std::move(report), link());
+}
+
+Result<RestoredContainer> restore_container(ContainerManager& manager,
+                                            const std::string& directory,
+                                            const std::string& new_name) {
+  Declaration declaration = TRY(read_declaration(directory));
+  if (!new_name.empty()) declaration.set_name(new_name);
+  auto operation = TRY(manager.reserve(declaration, 1, "restore"));
+  auto stats = in_context(restore_into(manager, operation, directory),
+                          "container " + declaration.name());
+  if (!stats) {
+    std::ignore = manager.destroy(operation);
+    return std::unexpected(stats.error());
+  }
+  return RestoredContainer{TRY(manager.find(declaration.name())), *stats};
+}
+
+}  // namespace martlet::agent
