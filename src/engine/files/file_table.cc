@@ -171,7 +171,8 @@ Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& chann
     program->call("move descriptor", SYS_dup3, {numbers[i], wanted[i].fd(), flags});
     program->call("close descriptor", SYS_close, {numbers[i]});
   }
-  return batch.finish();
+  TRY(batch.finish());
+  return apply_process_locks(task, process);
 }
 
 Result<void> complete_files(ApplyContext& context,

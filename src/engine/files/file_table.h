@@ -39,7 +39,8 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
 // Restoring. Creates the descriptions of all files in context.files().
 Result<void> create_files(ApplyContext& context);
 
-// Gives the task its descriptors; it must have none but the control socket.
+// Gives the task its descriptors, and its locks on their files; it must have none but the control
+// socket.
 Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& channel, Task& task,
                                  const image::Process& process);
 

@@ -125,20 +125,27 @@ Result<void> fill(const PipePair& pair, const image::PipeEnd& pipe) {
   return {};
 }
 
-// A description of the pipe. Packet mode cannot be asked for when a pipe is opened.
-Result<Fd> open_end(const PipePair& pair, int flags) {
-  Fd fd = TRY(reopen(reads(flags) ? pair.reader.get() : pair.writer.get(),
-                     flags & (O_ACCMODE | O_NONBLOCK)));
+// A description of the pipe. What pipe(2) made is handed out itself, because opening adds
+// O_LARGEFILE, which F_GETFL reports; any other description of an end was opened. Packet mode
+// cannot be asked for when a pipe is opened.
+Result<Fd> open_end(const PipePair& pair, int flags, bool was_opened) {
+  const Fd& end = reads(flags) ? pair.reader : pair.writer;
+  Fd fd =
+      was_opened ? TRY(reopen(end.get(), flags & (O_ACCMODE | O_NONBLOCK))) : TRY(end.duplicate());
   TRY(set_status_flags(fd.get(), flags));
   return fd;
 }
 
 Result<void> make_all_ends(ApplyContext& context, const image::PipeEnd& pipe) {
+  constexpr int kLargeFile = 0100000;  // O_LARGEFILE, which the C library defines as 0
   PipePair pair = TRY(make_pipe(context, pipe));
+  for (const auto& [id, file] : context.files())
+    if (is_same_pipe(file, pipe)) TRY(fill(pair, file.pipe()));
   for (const auto& [id, file] : context.files()) {
     if (!is_same_pipe(file, pipe)) continue;
-    context.stash(stash_key(id), TRY(open_end(pair, static_cast<int>(file.flags()))));
-    TRY(fill(pair, file.pipe()));
+    auto flags = static_cast<int>(file.flags());
+    bool was_opened = pipe.has_fifo() || (flags & kLargeFile) != 0;
+    context.stash(stash_key(id), TRY(open_end(pair, flags, was_opened)));
   }
   return {};
 }

@@ -76,7 +76,8 @@ TEST_F(PipeTest, several_descriptions_of_one_end) {
   put(restored(second.get()), "b");
   put(restored(both.get()), "c");
   EXPECT_EQ(take(restored(reader_.get())), "abc");
-  EXPECT_FALSE(::fcntl(restored(second.get()), F_GETFL) & O_NONBLOCK);
+  for (int fd : {reader_.get(), writer_.get(), second.get(), both.get()})
+    EXPECT_EQ(::fcntl(restored(fd), F_GETFL), ::fcntl(fd, F_GETFL));
 }
 
 TEST_F(PipeTest, closed_write_end_leaves_data_and_end_of_file) {
