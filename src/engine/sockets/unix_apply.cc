@@ -1,0 +1,237 @@
+#include "engine/sockets/unix_apply.h"
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <span>
+
+#include "engine/sockets/common.h"
+#include "engine/sockets/unix_connection.h"
+#include "engine/sockets/unix_name.h"
+#include "sys/socket_address.h"
+
+namespace martlet::engine {
+namespace {
+
+bool is_sound_name(const std::string& name) {
+  return name.empty() || (sys::family_of(name) == AF_UNIX && name.size() <= sizeof(sockaddr_un));
+}
+
+Result<void> check(const image::UnixSocket& socket) {
+  if (socket.type() != SOCK_STREAM && socket.type() != SOCK_DGRAM &&
+      socket.type() != SOCK_SEQPACKET)
+    return fail(Code::kBadImage, "type of a Unix socket");
+  if (!is_sound_name(socket.name()) || !is_sound_name(socket.peer_name()))
+    return fail(Code::kBadImage, "name of a Unix socket");
+  return {};
+}
+
+// The File record of a socket of the image, or null.
+const image::File* find_record(ApplyContext& context,
+                               const std::function<bool(const image::UnixSocket&)>& matches) {
+  auto found = std::ranges::find_if(context.files(), [&](const auto& entry) {
+    return entry.second.has_unix_socket() && matches(entry.second.unix_socket());
+  });
+  return found == context.files().end() ? nullptr : &found->second;
+}
+
+const image::File* record_of_peer(ApplyContext& context, const image::UnixSocket& socket) {
+  if (socket.peer_inode() == 0) return nullptr;
+  return find_record(context, [&](const image::UnixSocket& other) {
+    return other.inode() == socket.peer_inode() && other.type() == socket.type();
+  });
+}
+
+bool is_peer_closed(const image::UnixSocket& socket) {
+  return socket.connected() && socket.peer_inode() == 0;
+}
+
+// Two datagram sockets that are each other's peer can be made together; one that is connected to a
+// name only is not known to the other end.
+bool is_half_of_pair(ApplyContext& context, const image::UnixSocket& socket) {
+  if (!socket.connected()) return false;
+  if (socket.type() != SOCK_DGRAM || is_peer_closed(socket)) return true;
+  const image::File* peer = record_of_peer(context, socket);
+  return peer != nullptr && peer->unix_socket().connected() &&
+         peer->unix_socket().peer_inode() == socket.inode();
+}
+
+std::string made_key(uint32_t inode) {
+  return "unix socket " + std::to_string(inode);
+}
+
+// The other end of a connection whose other end is closed: it fills the queue and goes.
+std::string closed_peer_key(const image::UnixSocket& socket) {
+  return "closed peer of unix socket " + std::to_string(socket.inode());
+}
+
+Result<void> bind_name(ApplyContext& context, int fd, const image::UnixSocket& socket) {
+  const std::string& name = socket.name();
+  if (is_abstract(name)) return sys::bind_address(fd, name);
+  if (!socket.has_file())
+    return run_in_empty_root({name}, [&] { return sys::bind_address(fd, name); });
+  return run_in_root_of(context.root(), socket.directory(),
+                        [&] { return bind_with_file(fd, socket); });
+}
+
+Result<Fd> make_unconnected(ApplyContext& context, const image::UnixSocket& socket) {
+  Fd fd = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(socket.type()), 0}));
+  if (!socket.name().empty()) TRY(bind_name(context, fd.get(), socket));
+  auto backlog = static_cast<int>(std::min<uint32_t>(socket.backlog(), INT32_MAX));
+  if (socket.listening() && ::listen(fd.get(), backlog) != 0)
+    return fail_errno("listen on " + sys::describe_address(socket.name()));
+  return fd;
+}
+
+Result<int> listener_of(ApplyContext& context, const std::string& name) {
+  const image::File* listener = find_record(context, [&](const image::UnixSocket& socket) {
+    return socket.listening() && socket.name() == name;
+  });
+  if (listener == nullptr) return -1;
+  if (int made = context.description(listener->id()); made >= 0) return made;
+  std::string key = made_key(listener->unix_socket().inode());
+  auto ready = context.take_stashed(key);
+  if (!ready) ready = TRY(make_unconnected(context, listener->unix_socket()));
+  int fd = ready->get();
+  context.stash(key, std::move(*ready));
+  return fd;
+}
+
+image::UnixSocket closed_peer(const image::UnixSocket& socket) {
+  image::UnixSocket peer;
+  peer.set_type(socket.type());
+  peer.set_name(socket.peer_name());
+  return peer;
+}
+
+Result<UnixEnds> make_ends(ApplyContext& context, const image::UnixSocket& socket,
+                           const image::UnixSocket& peer) {
+  if (socket.type() != SOCK_DGRAM)
+    return connect_unix(context, socket, peer,
+                        [&](const std::string& name) { return listener_of(context, name); });
+  UnixEnds ends = TRY(make_unix_pair(context, socket.type()));
+  if (!socket.name().empty()) TRY(bind_name(context, ends.first.get(), socket));
+  if (!peer.name().empty()) TRY(bind_name(context, ends.second.get(), peer));
+  return ends;
+}
+
+Result<Fd> make_connected(ApplyContext& context, const image::UnixSocket& socket) {
+  const image::File* record = record_of_peer(context, socket);
+  if (record == nullptr && !is_peer_closed(socket))
+    return fail(Code::kBadImage, "Unix socket without its peer");
+  image::UnixSocket peer = record != nullptr ? record->unix_socket() : closed_peer(socket);
+  UnixEnds ends = TRY(make_ends(context, socket, peer));
+  context.stash(record != nullptr ? made_key(peer.inode()) : closed_peer_key(socket),
+                std::move(ends.second));
+  return std::move(ends.first);
+}
+
+Result<Fd> make_socket(ApplyContext& context, const image::UnixSocket& socket) {
+  if (auto made = context.take_stashed(made_key(socket.inode()))) return std::move(*made);
+  return is_half_of_pair(context, socket) ? make_connected(context, socket)
+                                          : make_unconnected(context, socket);
+}
+
+Result<void> send_message(int sender, const image::UnixMessage& message,
+                          const std::string& receiver) {
+  const auto* name =
+      receiver.empty() ? nullptr : reinterpret_cast<const sockaddr*>(receiver.data());
+  ssize_t put =
+      ::sendto(sender, message.data().data(), message.data().size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+               name, static_cast<socklen_t>(receiver.size()));
+  if (put < 0) return fail_errno("fill the queue of a Unix socket");
+  if (static_cast<size_t>(put) != message.data().size())
+    return fail(Code::kSystem, "queue of a Unix socket could not be filled");
+  return {};
+}
+
+Result<void> fill_from_peer(int peer, const image::UnixSocket& socket) {
+  size_t bytes = 0;
+  for (const image::UnixMessage& message : socket.queue()) bytes += message.data().size();
+  TRY(sys::enlarge_send_buffer(peer, bytes));
+  for (const image::UnixMessage& message : socket.queue()) TRY(send_message(peer, message, ""));
+  return {};
+}
+
+// A socket with the name of a sender that is not in the image any more.
+Result<Fd> make_sender(ApplyContext& context, const std::string& name) {
+  Fd fd = TRY(open_group_socket(context, {AF_UNIX, SOCK_DGRAM, 0}));
+  if (!name.empty())
+    TRY(run_in_empty_root({name}, [&] { return sys::bind_address(fd.get(), name); }));
+  return fd;
+}
+
+Result<void> send_as(ApplyContext& context, const image::UnixMessage& message,
+                     const image::UnixSocket& receiver) {
+  const image::File* record = nullptr;
+  if (!message.sender().empty())
+    record = find_record(context, [&](const image::UnixSocket& socket) {
+      return socket.type() == SOCK_DGRAM && socket.name() == message.sender();
+    });
+  Fd temporary;
+  if (record == nullptr) temporary = TRY(make_sender(context, message.sender()));
+  int sender = record != nullptr ? context.description(record->id()) : temporary.get();
+  TRY(sys::enlarge_send_buffer(sender, message.data().size()));
+  return run_in_root_of(context.root(), receiver.directory(),
+                        [&] { return send_message(sender, message, receiver.name()); });
+}
+
+Result<void> fill_from_senders(ApplyContext& context, const image::UnixSocket& socket) {
+  if (socket.queue().empty()) return {};
+  if (!is_abstract(socket.name()) && !socket.has_file())
+    return fail(Code::kUnsupported, "queue of a datagram socket that has no name any more");
+  for (const image::UnixMessage& message : socket.queue()) TRY(send_as(context, message, socket));
+  return {};
+}
+
+Result<void> connect_to_name(ApplyContext& context, const image::UnixSocket& socket, int fd) {
+  const image::File* peer = record_of_peer(context, socket);
+  if (peer == nullptr || peer->unix_socket().name().empty())
+    return fail(Code::kBadImage, "Unix socket connected to one without a name");
+  const image::UnixSocket& target = peer->unix_socket();
+  return run_in_root_of(context.root(), target.directory(),
+                        [&] { return sys::connect_address(fd, target.name()); });
+}
+
+}  // namespace
+
+Result<Fd> create_unix(ApplyContext& context, const image::File& file) {
+  const image::UnixSocket& socket = file.unix_socket();
+  TRY(check(socket));
+  Fd fd =
+      TRY_IN(make_socket(context, socket), "Unix socket " + sys::describe_address(socket.name()));
+  TRY(apply_options(fd.get(), socket.common(), sys::OptionPhase::kBeforeBind));
+  TRY(apply_identity(fd.get(), file, socket.common()));
+  return fd;
+}
+
+Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socket, int fd) {
+  if (is_half_of_pair(context, socket)) {
+    auto closed = context.take_stashed(closed_peer_key(socket));
+    const image::File* record = record_of_peer(context, socket);
+    int peer = closed ? closed->get() : context.description(record->id());
+    return fill_from_peer(peer, socket);
+  }
+  TRY(fill_from_senders(context, socket));
+  return socket.connected() ? connect_to_name(context, socket, fd) : Result<void>();
+}
+
+Result<void> complete_unix_in_task(const image::UnixSocket& socket, Task& task, int number) {
+  if (!socket.listening()) return {};
+  TRY(task.call("listen again", SYS_listen, {number, socket.backlog()}));
+  return {};
+}
+
+void go_live_unix(const image::UnixSocket& socket, int fd) {
+  constexpr uint32_t kReceive = 1;
+  constexpr uint32_t kSend = 2;
+  // A connection whose other end is closed is shut already.
+  if (socket.shutdown() & kReceive) ::shutdown(fd, SHUT_RD);
+  if (socket.shutdown() & kSend) ::shutdown(fd, SHUT_WR);
+  log_if_failed(sys::write_socket_filter(fd, socket.common().filter()), "filter of a Unix socket");
+  log_if_failed(apply_options(fd, socket.common(), sys::OptionPhase::kLast), "Unix socket");
+}
+
+}  // namespace martlet::engine

@@ -1,0 +1,87 @@
+#include "engine/sockets/unix_connection.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "engine/sockets/common.h"
+#include "engine/sockets/unix_name.h"
+#include "sys/socket_address.h"
+
+namespace martlet::engine {
+namespace {
+
+Result<void> listen_as(int fd, const std::string& name) {
+  TRY(sys::bind_address(fd, name));
+  if (::listen(fd, 1) != 0) return fail_errno("listen on " + sys::describe_address(name));
+  return {};
+}
+
+Result<Fd> connect_and_accept(int listener, int client, const std::string& name) {
+  TRY(sys::connect_address(client, name));
+  Fd accepted(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  if (!accepted.valid()) return fail_errno("accept on " + sys::describe_address(name));
+  return accepted;
+}
+
+struct ClientAndServer {
+  Fd client;
+  Fd server;
+};
+
+Result<ClientAndServer> connect_through_listener(ApplyContext& context,
+                                                 const std::string& client_name,
+                                                 const std::string& server_name, uint32_t type,
+                                                 const ListenerOfName& listener_of) {
+  SocketType socket{AF_UNIX, static_cast<int>(type), 0};
+  ClientAndServer ends;
+  ends.client = TRY(open_group_socket(context, socket));
+  Fd temporary = TRY(open_group_socket(context, socket));
+  int own = is_abstract(server_name) ? TRY(listener_of(server_name)) : -1;
+  int listener = own >= 0 ? own : temporary.get();
+  TRY(run_in_empty_root({client_name, server_name}, [&]() -> Result<void> {
+    if (own < 0) TRY(listen_as(listener, server_name));
+    if (!client_name.empty()) TRY(sys::bind_address(ends.client.get(), client_name));
+    ends.server = TRY(connect_and_accept(listener, ends.client.get(), server_name));
+    return {};
+  }));
+  return ends;
+}
+
+bool is_listener_name(ApplyContext& context, const std::string& name) {
+  return std::ranges::any_of(context.files(), [&](const auto& entry) {
+    const image::File& file = entry.second;
+    return file.has_unix_socket() && file.unix_socket().listening() &&
+           file.unix_socket().name() == name;
+  });
+}
+
+// If both ends have a name, one of them is its listener's, which may be gone.
+bool is_server(ApplyContext& context, const std::string& name, const std::string& other_name) {
+  return !name.empty() && (other_name.empty() || is_listener_name(context, name));
+}
+
+}  // namespace
+
+Result<UnixEnds> make_unix_pair(ApplyContext& context, uint32_t type) {
+  int fds[2] = {-1, -1};
+  TRY(run_in_namespace(context.root(), "net", [&]() -> Result<void> {
+    if (::socketpair(AF_UNIX, static_cast<int>(type) | SOCK_CLOEXEC, 0, fds) != 0)
+      return fail_errno("create a pair of sockets");
+    return {};
+  }));
+  return UnixEnds{Fd(fds[0]), Fd(fds[1])};
+}
+
+Result<UnixEnds> connect_unix(ApplyContext& context, const image::UnixSocket& first,
+                              const image::UnixSocket& second, const ListenerOfName& listener_of) {
+  if (first.name().empty() && second.name().empty()) return make_unix_pair(context, first.type());
+  bool first_is_server = is_server(context, first.name(), second.name());
+  const std::string& server = first_is_server ? first.name() : second.name();
+  const std::string& client = first_is_server ? second.name() : first.name();
+  auto ends = TRY(connect_through_listener(context, client, server, first.type(), listener_of));
+  if (first_is_server) return UnixEnds{std::move(ends.server), std::move(ends.client)};
+  return UnixEnds{std::move(ends.client), std::move(ends.server)};
+}
+
+}  // namespace martlet::engine

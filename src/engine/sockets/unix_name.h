@@ -1,0 +1,39 @@
+// Names of Unix sockets, and the places in which they are given.
+//
+// The kernel keeps the name of a socket as the bytes that bind() got, and finds the file from the
+// root and working directory of the caller. So a name is given on a thread whose root is the
+// group's, or, when no file may appear there (it is unlinked, or belongs to another socket), an
+// empty directory. Engine's thread only.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "image/sockets.pb.h"
+
+namespace martlet::engine {
+
+// The kernel reports a socket without a name as an address that holds only the family.
+std::string named_or_empty(const std::string& address);
+
+bool is_abstract(const std::string& address);
+// Empty for an abstract or no name.
+std::string path_of(const std::string& address);
+
+using Work = std::function<Result<void>()>;
+
+// Runs `work` on a thread that sees the file system as `process` does, with `directory` (empty: the
+// root) as its working directory.
+Result<void> run_in_root_of(HostPid process, const std::string& directory, const Work& work);
+
+// Runs `work` on a thread whose root is a fresh directory that vanishes afterwards. The directories
+// that the paths of `names` need are there.
+Result<void> run_in_empty_root(const std::vector<std::string>& names, const Work& work);
+
+// Binds the socket to a path that others can find, with the owner and mode of its file. A file left
+// by a socket that nobody has any more is replaced. Call it in the group's root.
+Result<void> bind_with_file(int fd, const image::UnixSocket& socket);
+
+}  // namespace martlet::engine

@@ -1,0 +1,54 @@
+#include "engine/sockets/unix_socket.h"
+
+#include <sys/socket.h>
+
+#include "engine/sockets/common.h"
+#include "engine/sockets/unix_apply.h"
+#include "engine/sockets/unix_capture.h"
+
+namespace martlet::engine {
+namespace {
+
+class UnixSocketKind final : public FileKind {
+ public:
+  std::string_view name() const override { return "Unix socket"; }
+
+  bool recognises(const OpenFile& file) const override {
+    if (!S_ISSOCK(file.status.st_mode)) return false;
+    auto type = socket_type(file.fd);
+    return type && type->family == AF_UNIX;
+  }
+
+  Result<void> capture(CaptureContext& context, const OpenFile& file,
+                       image::File& out) const override {
+    return capture_unix(context, file, *out.mutable_unix_socket());
+  }
+
+  bool owns(const image::File& file) const override { return file.has_unix_socket(); }
+
+  Result<Fd> create(ApplyContext& context, const image::File& file) const override {
+    return create_unix(context, file);
+  }
+
+  Result<void> complete(ApplyContext& context, const image::File& file, int fd) const override {
+    return complete_unix(context, file.unix_socket(), fd);
+  }
+
+  Result<void> complete_in_task(ApplyContext&, const image::File& file, Task& task,
+                                int number) const override {
+    return complete_unix_in_task(file.unix_socket(), task, number);
+  }
+
+  void go_live(ApplyContext&, const image::File& file, int fd) const override {
+    go_live_unix(file.unix_socket(), fd);
+  }
+};
+
+}  // namespace
+
+const FileKind& unix_socket_kind() {
+  static const UnixSocketKind kind;
+  return kind;
+}
+
+}  // namespace martlet::engine
