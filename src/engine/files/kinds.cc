@@ -12,15 +12,16 @@
 #include "engine/files/timer_kind.h"
 #include "engine/memory/memory_file_kind.h"
 #include "engine/sockets/tcp_socket.h"
+#include "engine/sockets/udp_socket.h"
+#include "engine/sockets/unix_socket.h"
 
 namespace martlet::engine {
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
-      &tcp_socket_kind(),                                                     // sockets
-      &event_kind(),      &signal_kind(),      &timer_kind(), &epoll_kind(),  // anonymous inodes
-      &pipe_kind(),       &memory_file_kind(),
-      &path_kind(),  // what is left
+      &tcp_socket_kind(),  &udp_socket_kind(), &unix_socket_kind(), &event_kind(),
+      &signal_kind(),      &timer_kind(),      &epoll_kind(),       &pipe_kind(),
+      &memory_file_kind(), &path_kind(),
   };
   return kinds;
 }
