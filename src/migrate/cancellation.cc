@@ -1,0 +1,29 @@
+#include "migrate/cancellation.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+namespace martlet::migrate {
+
+Result<Cancellation> Cancellation::create() {
+  Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event.valid()) return fail_errno("eventfd");
+  return Cancellation(std::move(event));
+}
+
+void Cancellation::cancel() {
+  // Fails only when the counter would overflow, and then it is set already.
+  (void)::eventfd_write(event_.get(), 1);
+}
+
+bool Cancellation::cancelled() const {
+  pollfd entry{.fd = event_.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&entry, 1, 0) == 1;
+}
+
+Result<void> Cancellation::check() const {
+  if (cancelled()) return fail(Code::kCancelled, "cancelled");
+  return {};
+}
+
+}  // namespace martlet::migrate

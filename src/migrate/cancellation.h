@@ -1,0 +1,30 @@
+// A request to stop that every blocking wait of one migration observes.
+//
+// cancel() may be called from any thread, any number of times; it is never taken back.
+#pragma once
+
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace martlet::migrate {
+
+class Cancellation {
+ public:
+  static Result<Cancellation> create();
+
+  void cancel();
+  bool cancelled() const;
+  // Readable once cancelled; for poll(2).
+  int fd() const { return event_.get(); }
+  // kCancelled once cancelled.
+  Result<void> check() const;
+
+ private:
+  explicit Cancellation(Fd event) : event_(std::move(event)) {}
+
+  Fd event_;
+};
+
+}  // namespace martlet::migrate
