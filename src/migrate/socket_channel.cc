@@ -8,13 +8,15 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 #include <memory>
 
 namespace martlet::migrate {
 
 namespace {
 
-constexpr int kSocketBufferBytes = 4 << 20;
+// Enough for 25 Gbit/s at a round trip of 0.6 ms; the kernel's own tuning starts too small for TLS.
+constexpr int kSendBufferBytes = 2 << 20;
 constexpr int kBacklog = 64;
 
 std::unexpected<Error> lost(int error_number, const char* what) {
@@ -46,7 +48,7 @@ void tune(int socket) {
   int on = 1;
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kSocketBufferBytes, sizeof kSocketBufferBytes);
+  ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
 }
 
 Result<void> finish_connect(int socket, const WaitLimits& limits) {
