@@ -19,6 +19,11 @@ namespace {
 constexpr int kSendBufferBytes = 2 << 20;
 constexpr int kBacklog = 64;
 
+// A host that vanished without a word is noticed after at most this time.
+constexpr int kKeepAliveSeconds = 5;
+constexpr int kUnansweredProbes = 3;
+constexpr unsigned kUserTimeoutMilliseconds = 20'000;
+
 std::unexpected<Error> lost(int error_number, const char* what) {
   return fail(Code::kPeerLost, std::string(what) + ": " + ::strerrorname_np(error_number));
 }
@@ -48,6 +53,11 @@ void tune(int socket) {
   int on = 1;
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepAliveSeconds, sizeof kKeepAliveSeconds);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &kKeepAliveSeconds, sizeof kKeepAliveSeconds);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &kUnansweredProbes, sizeof kUnansweredProbes);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMilliseconds,
+               sizeof kUserTimeoutMilliseconds);
   ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
 }
 

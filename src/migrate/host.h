@@ -1,0 +1,87 @@
+// What a migration asks of the host it runs on. The agent implements it over its containers.
+//
+// A SourceContainer or a ReservedContainer holds the exclusive right to change its container until
+// it is destroyed. Each is used by one thread at a time.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "checkpoint/group.h"
+#include "sys/net_address.h"
+#include "sys/time_namespace.h"
+
+namespace martlet::migrate {
+
+// Files that move with the container. Both hosts know a tree by the same name.
+struct FileTree {
+  enum class Kind { kDirectory, kFile };
+  std::string name;  // "upper", "log"
+  Kind kind = Kind::kDirectory;
+  std::string path;  // absolute, on this host
+};
+
+// Where the container is attached to this host's network.
+struct NetworkPort {
+  std::string bridge;
+  std::string host_interface;
+  sys::MacAddress mac;
+};
+
+class SourceContainer {
+ public:
+  virtual ~SourceContainer() = default;
+  // What reserve() on the destination needs to know; its form is the agents' own.
+  virtual std::string record() const = 0;
+  virtual checkpoint::GroupSpec group() const = 0;
+  virtual std::vector<FileTree> files() const = 0;
+  // The writable layer over a read-only base that must be the same on both hosts; empty if the root
+  // is the container's own.
+  virtual std::string upper_layer() const = 0;
+  virtual std::optional<NetworkPort> network() const = 0;
+
+  // Nothing reaches the container or leaves it. Idempotent, as is its opposite.
+  virtual Result<void> hold_network() = 0;
+  virtual Result<void> release_network() = 0;
+  // Removes the container with everything it has here, its processes included.
+  virtual Result<void> destroy() = 0;
+};
+
+class ReservedContainer {
+ public:
+  virtual ~ReservedContainer() = default;
+  virtual std::vector<FileTree> files() const = 0;
+  virtual Result<checkpoint::Sandbox> build_sandbox(const sys::ClockOffsets& clocks) = 0;
+  // Valid once the sandbox is built.
+  virtual std::string freezer_cgroup() const = 0;
+  virtual std::optional<NetworkPort> network() const = 0;
+  // Attaches it to the network and tells the neighbours where it is.
+  virtual Result<void> announce() = 0;
+  // The sandbox is the container from now on.
+  virtual Result<void> adopt() = 0;
+  virtual Result<void> destroy() = 0;
+};
+
+class Host {
+ public:
+  virtual ~Host() = default;
+  virtual const std::string& name() const = 0;
+  virtual Result<std::unique_ptr<SourceContainer>> open_container(const std::string& name) = 0;
+
+  // Everything that keeps this host from taking the container, one sentence each: a taken name or
+  // address, a missing volume.
+  virtual std::vector<std::string> problems_with(const std::string& record) = 0;
+  // The directory of the base layer that the container would use here; empty: none.
+  virtual std::string base_layer(const std::string& record) const = 0;
+  // A directory of the file system that containers' files are kept on.
+  virtual std::string file_store() const = 0;
+  virtual Result<std::unique_ptr<ReservedContainer>> reserve(const std::string& record) = 0;
+  // A container of this name that an earlier agent reserved here and left. kNotFound if none.
+  virtual Result<std::unique_ptr<ReservedContainer>> reopen_reserved(const std::string& name) = 0;
+};
+
+}  // namespace martlet::migrate
