@@ -101,7 +101,7 @@ std::vector<std::string> rsync_arguments(const FileTree& tree, const protocol::T
 // Files of the tree that some process may change through memory, which leaves no trace in ctime.
 void add_mapped_files(const FileTree& tree, const std::vector<HostPid>& processes, TreeScan& scan) {
   for (HostPid process : processes) {
-    auto mappings = sys::read_smaps(process);
+    auto mappings = sys::read_maps(process);
     if (!mappings) continue;  // it ended meanwhile
     for (const sys::Vma& mapping : *mappings) {
       bool writable = mapping.shared && (mapping.protection & PROT_WRITE) != 0;

@@ -32,17 +32,48 @@ struct NetworkPort {
   sys::MacAddress mac;
 };
 
+// A container whose every task stands still. Bound to the thread that froze it; destroying it
+// thaws.
+class FrozenContainer {
+ public:
+  virtual ~FrozenContainer() = default;
+  // See checkpoint::FrozenGroup.
+  virtual Result<checkpoint::CaptureStats> capture(image::Sink& sink) = 0;
+  // From here on it stays frozen also when this process dies.
+  virtual Result<void> hold() = 0;
+  virtual Result<void> thaw() = 0;
+  virtual Result<void> kill() = 0;
+};
+
+// A container that was rebuilt and does not run yet. Bound to the thread that built it; destroying
+// it before detach_frozen() leaves nothing of it.
+class RestoredContainer {
+ public:
+  virtual ~RestoredContainer() = default;
+  virtual checkpoint::RestoreStats stats() const = 0;
+  // Completes every task and leaves all of them in the frozen cgroup, independent of this process;
+  // none has executed an instruction of its own.
+  virtual Result<void> detach_frozen() = 0;
+};
+
 class SourceContainer {
  public:
   virtual ~SourceContainer() = default;
   // What reserve() on the destination needs to know; its form is the agents' own.
   virtual std::string record() const = 0;
-  virtual checkpoint::GroupSpec group() const = 0;
+  virtual HostPid init() const = 0;
   virtual std::vector<FileTree> files() const = 0;
   // The writable layer over a read-only base that must be the same on both hosts; empty if the root
   // is the container's own.
   virtual std::string upper_layer() const = 0;
   virtual std::optional<NetworkPort> network() const = 0;
+
+  virtual Result<std::unique_ptr<FrozenContainer>> freeze() = 0;
+  // Lets it go on that an earlier process left frozen; no error if it is not.
+  virtual Result<void> thaw() = 0;
+  // Connections that a peer has opened and the container has not accepted yet, which cannot be
+  // captured.
+  virtual size_t connections_in_setup() const = 0;
 
   // Nothing reaches the container or leaves it. Idempotent, as is its opposite.
   virtual Result<void> hold_network() = 0;
@@ -55,9 +86,11 @@ class ReservedContainer {
  public:
   virtual ~ReservedContainer() = default;
   virtual std::vector<FileTree> files() const = 0;
-  virtual Result<checkpoint::Sandbox> build_sandbox(const sys::ClockOffsets& clocks) = 0;
-  // Valid once the sandbox is built.
-  virtual std::string freezer_cgroup() const = 0;
+  virtual Result<void> build_sandbox(const sys::ClockOffsets& clocks) = 0;
+  // Rebuilds the container in the sandbox. May be called once.
+  virtual Result<std::unique_ptr<RestoredContainer>> restore(image::Source& source) = 0;
+  // Thaws what detach_frozen() left. Idempotent, also in a later process.
+  virtual Result<void> run() = 0;
   virtual std::optional<NetworkPort> network() const = 0;
   // Attaches it to the network and tells the neighbours where it is.
   virtual Result<void> announce() = 0;

@@ -1,6 +1,7 @@
 #include "migrate/requirements.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -97,7 +98,7 @@ void gather_base_files(const std::vector<HostPid>& processes, const std::string&
                        protocol::Requirements& out) {
   std::set<std::string> seen;
   for (HostPid process : processes) {
-    auto mappings = sys::read_smaps(process);
+    auto mappings = sys::read_maps(process);
     if (!mappings) continue;  // it ended meanwhile
     for (const sys::Vma& mapping : *mappings) {
       if (!mapping.path.starts_with('/') || mapping.inode == 0) continue;
@@ -179,7 +180,7 @@ Result<HostCapabilities> read_capabilities(const std::string& file_store) {
 }
 
 Result<protocol::Requirements> gather_requirements(const SourceContainer& container) {
-  auto processes = TRY(sys::list_namespace_processes(container.group().root));
+  auto processes = TRY(sys::list_namespace_processes(container.init()));
   protocol::Requirements requirements;
   requirements.set_image_version(image::kFormatVersion);
   for (auto& flag : instruction_set_flags(TRY(read_file("/proc/cpuinfo"))))

@@ -1,0 +1,67 @@
+// The destination's side of one migration.
+//
+// run() blocks on the thread that serves the control connection; that thread rebuilds the container
+// and is therefore its tracer. Further connections of the migration are handed in from the server's
+// other threads. Until the commit everything that was made here is removed on any failure, and on
+// the loss of the source.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "migrate/environment.h"
+#include "migrate/message_channel.h"
+
+namespace martlet::migrate {
+
+class DestinationSession {
+ public:
+  // `source` is the name in the peer's certificate. `cancellation` ends the session early.
+  DestinationSession(const Environment& environment, MessageChannel control, std::string source,
+                     const Cancellation& cancellation);
+  ~DestinationSession();
+
+  Result<void> run(const protocol::Offer& offer);
+
+  // Takes a further connection: keeps the state stream for run(), serves files until their end.
+  // Called on the thread of that connection.
+  Result<void> serve_channel(protocol::Channel::Kind kind, std::unique_ptr<TlsConnection> channel);
+
+  const std::string& source() const { return source_; }
+
+ private:
+  Result<void> move(const protocol::Offer& offer);
+  Result<bool> consider(const protocol::Offer& offer);
+  Result<void> build_sandbox(const protocol::BuildSandbox& request);
+  Result<void> answer_until_restore();
+  Result<void> restore();
+  Result<void> commit();
+  Result<void> write_journal(JournalState state);
+  Result<std::unique_ptr<TlsConnection>> await_state_channel();
+  Result<void> fault(const char* step);
+  Result<void> receive_on(std::unique_ptr<TlsConnection> channel);
+  void stop_channels();
+  void remove_everything();
+
+  const Environment& environment_;
+  MessageChannel control_;
+  const std::string source_;
+  const Cancellation& cancellation_;
+  std::string migration_;
+  std::string container_name_;
+  std::unique_ptr<ReservedContainer> container_;
+  std::unique_ptr<RestoredContainer> restored_;
+  bool committed_ = false;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::unique_ptr<TlsConnection> state_channel_;
+  std::vector<FileTree> trees_;
+  std::set<TlsConnection*> file_channels_;  // being served by other threads
+  bool closing_ = false;
+};
+
+}  // namespace martlet::migrate

@@ -1,0 +1,73 @@
+#include "migrate/peer.h"
+
+#include "base/log.h"
+
+namespace martlet::migrate {
+
+namespace {
+
+constexpr std::chrono::milliseconds kConnectTimeout{5000};
+constexpr Nanoseconds kQueryInterval = std::chrono::milliseconds(500);
+
+}  // namespace
+
+protocol::Message make_hello() {
+  protocol::Message message;
+  message.mutable_hello()->set_version(kProtocolVersion);
+  message.mutable_hello()->set_product("martlet");
+  return message;
+}
+
+Result<MessageChannel> Peer::open_control(const WaitLimits& limits) const {
+  auto connection = TRY_IN(
+      TlsConnection::connect(tls_, destination_.endpoint, destination_.name,
+                             {.timeout = kConnectTimeout, .cancellation = limits.cancellation}),
+      "host " + destination_.name);
+  connection->set_limits(limits);
+  return MessageChannel(std::move(connection));
+}
+
+Result<std::unique_ptr<TlsConnection>> Peer::open_channel(protocol::Channel::Kind kind,
+                                                          const WaitLimits& limits) const {
+  MessageChannel channel = TRY(open_control(limits));
+  protocol::Message hello = make_hello();
+  hello.mutable_hello()->mutable_channel()->set_migration(migration_);
+  hello.mutable_hello()->mutable_channel()->set_kind(kind);
+  TRY(channel.send(hello));
+  return channel.release();
+}
+
+Result<protocol::Resolution::Outcome> Peer::query(const WaitLimits& limits) const {
+  MessageChannel channel = TRY(open_control(limits));
+  protocol::Message hello = make_hello();
+  hello.mutable_hello()->mutable_query()->set_migration(migration_);
+  TRY(channel.send(hello));
+  auto answer = TRY(channel.expect(protocol::Message::kResolution));
+  return answer.resolution().outcome();
+}
+
+protocol::Resolution::Outcome Peer::resolve(Clock& clock) const {
+  const WaitLimits limits{.timeout = kConnectTimeout, .cancellation = nullptr};
+  for (;; clock.sleep_for(kQueryInterval)) {
+    auto outcome = query(limits);
+    if (!outcome) {
+      spdlog::debug("migration {}: {}", migration_, outcome.error().to_string());
+    } else if (*outcome == protocol::Resolution::ABORTED ||
+               *outcome == protocol::Resolution::COMMITTED) {
+      return *outcome;
+    }
+  }
+}
+
+Result<void> Peer::forget(const WaitLimits& limits) const {
+  MessageChannel channel = TRY(open_control(limits));
+  protocol::Message hello = make_hello();
+  hello.mutable_hello()->mutable_query()->set_migration(migration_);
+  TRY(channel.send(hello));
+  TRY(channel.expect(protocol::Message::kResolution));
+  protocol::Message message;
+  message.mutable_forget()->set_migration(migration_);
+  return channel.send(message);
+}
+
+}  // namespace martlet::migrate

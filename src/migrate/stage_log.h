@@ -1,0 +1,42 @@
+// Gathers the time and the bytes of each stage of one migration, and tells the observer.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "migrate/stages.h"
+
+namespace martlet::migrate {
+
+class StageLog {
+ public:
+  StageLog(const Clock& clock, Observer& observer, std::string container, std::string source,
+           std::string destination);
+
+  const std::string& container() const { return report_.container; }
+
+  // Runs the stage, charges it with the time, and adds its name to an error.
+  Result<void> measure(Stage stage, const std::function<Result<void>()>& work);
+  void add_bytes(Stage stage, uint64_t bytes);
+  // Charges `to` with time that `from` is, or will be, charged with.
+  void move_seconds(Stage from, Stage to, double seconds);
+  void progress(Stage stage, uint64_t bytes, uint64_t expected_bytes);
+  void set_pause(Nanoseconds pause);
+
+  MigrationReport finish();
+
+ private:
+  StageReport& at(Stage stage) { return stages_[static_cast<size_t>(stage)]; }
+
+  const Clock& clock_;
+  Observer& observer_;
+  Nanoseconds started_;
+  Nanoseconds stage_started_{};
+  std::array<StageReport, kStageCount> stages_;
+  MigrationReport report_;
+};
+
+}  // namespace martlet::migrate
