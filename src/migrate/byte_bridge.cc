@@ -53,7 +53,7 @@ class Bridge {
     while (!left.empty()) {
       ssize_t put = ::send(local_, left.data(), left.size(), MSG_NOSIGNAL);
       if (put < 0 && errno == EINTR) continue;
-      if (put < 0 && (errno == EPIPE || errno == ECONNRESET)) return Flow::kEnded;
+      if (put < 0 && (errno == EPIPE || errno == ECONNRESET)) return drain_local();
       if (put < 0) return fail_errno("send to the local program");
       left = left.subspan(static_cast<size_t>(put));
     }
@@ -67,6 +67,13 @@ class Bridge {
     if (got <= 0) return Flow::kEnded;
     TRY(connection_.write(buffer().first(static_cast<size_t>(got))));
     return Flow::kGoesOn;
+  }
+
+  // The local program listens no more, but its last words must still arrive.
+  Result<Flow> drain_local() {
+    while (TRY(to_connection()) == Flow::kGoesOn)
+      TRY(wait_ready(local_, POLLIN, connection_.limits()));
+    return Flow::kEnded;
   }
 
   TlsConnection& connection_;

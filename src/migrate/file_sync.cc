@@ -1,6 +1,8 @@
 #include "migrate/file_sync.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,10 +21,13 @@ namespace martlet::migrate {
 namespace {
 
 constexpr Nanoseconds kExitTimeout = std::chrono::seconds(20);
-constexpr int kPartialTransfer = 23;  // exit codes of rsync
+// Exit codes of rsync.
+constexpr int kConnectionErrors[] = {5, 10, 12, 30,
+                                     35};  // of the start, the socket, the stream, time
+constexpr int kPartialTransfer = 23;
 constexpr int kVanishedFiles = 24;
 constexpr int kSocketNumber = 3;
-constexpr int kListNumber = 4;
+constexpr int kListNumber = 0;
 constexpr int kErrorsNumber = 2;
 
 struct SocketPair {
@@ -44,6 +49,31 @@ Result<Fd> memory_file(const char* name, const std::string& content) {
   if (::lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno("lseek");
   return file;
 }
+
+// A file with a name, because rsync opens its configuration without following links, those of
+// /proc/PID/fd included. Removed by the destructor.
+class TemporaryFile {
+ public:
+  static Result<TemporaryFile> create(const std::string& content) {
+    auto path = (std::filesystem::temp_directory_path() / "martlet-rsyncd-XXXXXX").string();
+    Fd file(::mkostemp(path.data(), O_CLOEXEC));
+    if (!file.valid()) return fail_errno("make " + path);
+    TemporaryFile made(std::move(path));
+    TRY(write_full(file.get(), std::as_bytes(std::span(content))));
+    return made;
+  }
+  ~TemporaryFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
 
 // Equal for the same file seen from two agents of one machine, and only then.
 std::string identity_of(const std::string& path) {
@@ -82,14 +112,16 @@ std::string last_line(int file) {
 
 std::vector<std::string> rsync_arguments(const FileTree& tree, const protocol::TreeTarget& target,
                                          bool only_listed) {
-  // rsync starts this as the way to reach the daemon: what it writes goes into the socket.
+  // rsync starts this as the way to reach the daemon. Once our end of the socket closes, rsync must
+  // see the end of the stream too, and not wait for the half that carries its own words.
   std::vector<std::string> args = {
-      "env", fmt::format("RSYNC_CONNECT_PROG=cat <&{0} & exec cat >&{0}", kSocketNumber), "rsync",
-      "-aHAXS", "--numeric-ids"};
+      "env",
+      fmt::format("RSYNC_CONNECT_PROG=exec 8<&0; cat <&8 >&{0} & cat <&{0}; kill $!",
+                  kSocketNumber),
+      "rsync", "-aHAXS", "--numeric-ids"};
   bool directory = tree.kind == FileTree::Kind::kDirectory;
   if (only_listed) {
-    args.insert(args.end(), {"--ignore-times", "--from0",
-                             fmt::format("--files-from=/proc/self/fd/{}", kListNumber)});
+    args.insert(args.end(), {"--ignore-times", "--from0", "--files-from=-"});
   } else if (directory) {
     args.push_back("--delete");
   }
@@ -187,22 +219,20 @@ Result<uint64_t> FileSender::run_rsync(const FileTree& tree, CopyPass pass,
   int code = TRY(rsync.wait(kExitTimeout));
   bool tolerable =
       pass == CopyPass::kRunning && (code == kPartialTransfer || code == kVanishedFiles);
-  if (code != 0 && !tolerable)
-    return fail(Code::kSystem,
-                fmt::format("rsync failed with {}: {}", code, last_line(errors.get())));
-  return connection->bytes_sent();
+  if (code == 0 || tolerable) return connection->bytes_sent();
+  bool lost = std::ranges::find(kConnectionErrors, code) != std::end(kConnectionErrors);
+  return fail(lost ? Code::kPeerLost : Code::kSystem,
+              fmt::format("rsync failed with {}: {}", code, last_line(errors.get())));
 }
 
 Result<void> receive_files(TlsConnection& connection, const std::vector<FileTree>& trees) {
-  Fd configuration = TRY(memory_file("rsyncd.conf", daemon_configuration(trees)));
+  auto configuration = TRY(TemporaryFile::create(daemon_configuration(trees)));
   SocketPair sockets = TRY(make_socket_pair());
-  sys::Program program{.args = {"rsync", "--server", "--daemon",
-                                fmt::format("--config=/proc/self/fd/{}", kSocketNumber), "."},
-                       .descriptors = {{sockets.theirs.get(), 0},
-                                       {sockets.theirs.get(), 1},
-                                       {configuration.get(), kSocketNumber}},
-                       .new_time_namespace = {},
-                       .time_namespace = {}};
+  sys::Program program{
+      .args = {"rsync", "--server", "--daemon", "--config=" + configuration.path(), "."},
+      .descriptors = {{sockets.theirs.get(), 0}, {sockets.theirs.get(), 1}},
+      .new_time_namespace = {},
+      .time_namespace = {}};
   auto rsync = TRY(sys::start_program(program));
   sockets.theirs.reset();
   auto bridged = bridge(connection, sockets.ours.get(), -1);

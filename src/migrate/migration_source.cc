@@ -254,7 +254,12 @@ class SourceRun {
 
   // The destination closes once it has removed everything; a new attempt may follow at once then.
   void await_end() {
-    while (control_->receive()) continue;
+    for (;;) {
+      auto message = control_->receive();
+      if (message) continue;
+      Code code = message.error().code();
+      if (code == Code::kPeerLost || code == Code::kTimeout) return;
+    }
   }
 
   // The container serves here again.

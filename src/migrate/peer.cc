@@ -1,5 +1,7 @@
 #include "migrate/peer.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace martlet::migrate {
@@ -7,7 +9,10 @@ namespace martlet::migrate {
 namespace {
 
 constexpr std::chrono::milliseconds kConnectTimeout{5000};
-constexpr Nanoseconds kQueryInterval = std::chrono::milliseconds(500);
+// A destination that gave up needs a moment to clean up; one that crashed, until it is started
+// again.
+constexpr Nanoseconds kFirstQueryInterval = std::chrono::milliseconds(5);
+constexpr Nanoseconds kLastQueryInterval = std::chrono::milliseconds(500);
 
 }  // namespace
 
@@ -48,7 +53,8 @@ Result<protocol::Resolution::Outcome> Peer::query(const WaitLimits& limits) cons
 
 protocol::Resolution::Outcome Peer::resolve(Clock& clock) const {
   const WaitLimits limits{.timeout = kConnectTimeout, .cancellation = nullptr};
-  for (;; clock.sleep_for(kQueryInterval)) {
+  for (Nanoseconds interval = kFirstQueryInterval;;
+       interval = std::min(2 * interval, kLastQueryInterval)) {
     auto outcome = query(limits);
     if (!outcome) {
       spdlog::debug("migration {}: {}", migration_, outcome.error().to_string());
@@ -56,6 +62,7 @@ protocol::Resolution::Outcome Peer::resolve(Clock& clock) const {
                *outcome == protocol::Resolution::COMMITTED) {
       return *outcome;
     }
+    clock.sleep_for(interval);
   }
 }
 
