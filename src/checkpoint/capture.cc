@@ -178,10 +178,9 @@ Result<void> GroupCapture::write_spaces() {
 
 Result<void> GroupCapture::write_space(const FrozenProcess& frozen, image::AddressSpace& space) {
   auto pagemap = TRY(sys::Pagemap::open(frozen.pid));
-  std::vector<std::vector<sys::Range>> inherited;
-  for (const image::Mapping& mapping : space.mappings()) {
-    inherited.push_back(TRY(find_inherited(frozen, mapping)));
-    for (const sys::Range& range : inherited.back()) {
+  auto inherited = TRY(find_inherited(frozen, space));
+  for (const auto& of_mapping : inherited) {
+    for (const sys::Range& range : of_mapping) {
       auto* out = space.add_inherited();
       out->set_start(range.start);
       out->set_end(range.end);
@@ -190,7 +189,8 @@ Result<void> GroupCapture::write_space(const FrozenProcess& frozen, image::Addre
   image::Sink& sink = context_.sink();
   TRY(image::put_message(sink, image::RecordType::kAddressSpace, space));
   engine::PageWriter writer(sink);
-  engine::PageReader reader{frozen.pid, frozen.ns_pid, pagemap};
+  auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
+  engine::PageReader reader{frozen.pid, frozen.ns_pid, pagemap, mode};
   for (int i = 0; i < space.mappings_size(); ++i)
     if (engine::has_private_pages(space.mappings(i)))
       stats_.memory_bytes +=
@@ -199,18 +199,20 @@ Result<void> GroupCapture::write_space(const FrozenProcess& frozen, image::Addre
   return sink.put(image::RecordType::kEndOfAddressSpace, std::as_bytes(std::span(&owner, 1)), {});
 }
 
-Result<std::vector<sys::Range>> GroupCapture::find_inherited(const FrozenProcess& frozen,
-                                                             const image::Mapping& mapping) const {
+Result<std::vector<std::vector<sys::Range>>> GroupCapture::find_inherited(
+    const FrozenProcess& frozen, const image::AddressSpace& space) const {
+  std::vector<std::vector<sys::Range>> inherited(static_cast<size_t>(space.mappings_size()));
   auto parent = std::ranges::find(processes_, frozen.status.parent, &FrozenProcess::pid);
-  if (parent == processes_.end() || parent->zombie) return std::vector<sys::Range>{};
+  if (parent == processes_.end() || parent->zombie) return inherited;
   const auto& parent_space = spaces_[static_cast<size_t>(parent - processes_.begin())];
-  std::vector<image::Mapping> mappings(parent_space.mappings().begin(),
-                                       parent_space.mappings().end());
-  auto part = engine::inheritable_part(mapping, mappings);
-  if (!part) return std::vector<sys::Range>{};
+  std::vector<image::Mapping> parent_mappings(parent_space.mappings().begin(),
+                                              parent_space.mappings().end());
   auto own = TRY(sys::Pagemap::open(frozen.pid));
   auto other = TRY(sys::Pagemap::open(parent->pid));
-  return engine::inherited_pages(own, other, *part);
+  for (int i = 0; i < space.mappings_size(); ++i)
+    if (auto part = engine::inheritable_part(space.mappings(i), parent_mappings))
+      inherited[static_cast<size_t>(i)] = TRY(engine::inherited_pages(own, other, *part));
+  return inherited;
 }
 
 }  // namespace martlet::checkpoint

@@ -28,8 +28,9 @@ class GroupCapture {
   Result<void> survey_process(engine::FrozenProcess& frozen);
   Result<void> write_spaces();
   Result<void> write_space(const engine::FrozenProcess& frozen, image::AddressSpace& space);
-  Result<std::vector<sys::Range>> find_inherited(const engine::FrozenProcess& frozen,
-                                                 const image::Mapping& mapping) const;
+  // For each mapping the pages that are physically the parent's.
+  Result<std::vector<std::vector<sys::Range>>> find_inherited(
+      const engine::FrozenProcess& frozen, const image::AddressSpace& space) const;
 
   std::vector<engine::FrozenProcess>& processes_;
   engine::CaptureContext& context_;

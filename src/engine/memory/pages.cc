@@ -18,10 +18,11 @@ bool is_zero(std::span<const std::byte> page) {
   return page[0] == std::byte{0} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
 }
 
-Result<void> read_pages(HostPid pid, uint32_t protection, uint64_t address,
+Result<void> read_pages(const PageReader& reader, uint32_t protection, uint64_t address,
                         std::span<std::byte> into) {
-  if ((protection & PROT_READ) != 0) return sys::read_memory(pid, TargetAddr(address), into);
-  auto memory = TRY(sys::ForcedMemory::open(pid));
+  if (reader.mode == ReadMode::kPinned && (protection & PROT_READ) != 0)
+    return sys::read_memory(reader.pid, TargetAddr(address), into);
+  auto memory = TRY(sys::ForcedMemory::open(reader.pid));
   return memory.read(TargetAddr(address), into);
 }
 
@@ -85,7 +86,7 @@ Result<uint64_t> PageWriter::put_range(const PageReader& reader, const image::Ma
   uint64_t total = 0;
   for (uint64_t address = range.start; address < range.end; address += buffer_.size()) {
     auto part = std::span(buffer_).first(std::min<uint64_t>(buffer_.size(), range.end - address));
-    TRY(read_pages(reader.pid, mapping.protection(), address, part));
+    TRY(read_pages(reader, mapping.protection(), address, part));
     total += TRY(put_chunk(reader, mapping, address, part));
   }
   return total;

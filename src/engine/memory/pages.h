@@ -12,11 +12,17 @@
 
 namespace martlet::engine {
 
+// How a process's memory is read. process_vm_readv is the faster way, but it pins what it reads, and
+// the kernel copies a page that fork left shared before it is pinned: the process would lose the
+// sharing for good.
+enum class ReadMode { kPinned, kKeepShared };
+
 // Where a frozen process's memory is read from.
 struct PageReader {
   HostPid pid;
   NsPid process;  // names the pages in the stream
   const sys::Pagemap& pagemap;
+  ReadMode mode;
 };
 
 // The pages of `mapping` that are physically the parent's, as the two page tables show (same frame,
