@@ -330,12 +330,12 @@ Result<void> GroupBuilder::resume() {
   sysv_.keep();
   engine::files_go_live(*context_);
   for (auto& [pid, member] : members_) {
-    int signal = member.process->stopped() ? SIGSTOP : 0;
+    // Waits as a pending signal until the process is let go; a detach delivers none from this stop.
+    if (member.process->stopped()) ::kill(member.leader().host_pid().value, SIGSTOP);
     for (Task& task : member.tasks) {
-      auto detached = task.tracee().detach(signal);
+      auto detached = task.tracee().detach();
       if (!detached && detached.error().code() != Code::kGone)
         spdlog::error("process {}: {}", pid, detached.error().to_string());
-      signal = 0;
     }
   }
   context_.reset();
