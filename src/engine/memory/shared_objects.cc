@@ -59,11 +59,13 @@ uint64_t round_up(uint64_t size) { return (size + kPageSize - 1) / kPageSize * k
 Result<uint64_t> put_content(image::Sink& sink, const SharedObjectTable::Object& object) {
   uint64_t total = 0;
   std::vector<std::byte> buffer(kChunk);
-  TRY(for_each_extent(object.fd.get(), object.message.size(),
+  // Looking for data moves the file offset, and object.fd may share one with the group.
+  Fd file = TRY(open_file(fmt::format("/proc/self/fd/{}", object.fd.get()), O_RDONLY));
+  TRY(for_each_extent(file.get(), object.message.size(),
                       [&](uint64_t start, uint64_t end) -> Result<void> {
     for (uint64_t at = start; at < end; at += buffer.size()) {
       auto part = std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - at));
-      ssize_t got = ::pread(object.fd.get(), part.data(), part.size(), static_cast<off_t>(at));
+      ssize_t got = ::pread(file.get(), part.data(), part.size(), static_cast<off_t>(at));
       if (got < 0) return fail_errno("read shared memory");
       auto whole = part.first(round_up(static_cast<uint64_t>(got)));
       std::ranges::fill(whole.subspan(static_cast<size_t>(got)), std::byte{0});
