@@ -100,6 +100,8 @@ Answer ask_interval_timers(Program& program, image::Process& out) {
   return [slots, &out](const Program& ran) -> Result<void> {
     for (size_t which = 0; which < slots.size(); ++which) {
       auto value = ran.output_value<itimerval>(slots[which]);
+      // A periodic timer whose signal is pending stands still until the signal is taken.
+      if (microseconds(value.it_value) == 0) value.it_value = value.it_interval;
       if (microseconds(value.it_value) == 0) continue;
       auto* timer = out.add_interval_timers();
       timer->set_which(static_cast<uint32_t>(which));
