@@ -1,4 +1,4 @@
-// refused: terminal
+// refused: /dev/pt
 #include <termios.h>
 
 #include "workload.h"

@@ -162,11 +162,21 @@ class Freezer {
       process.stat = TRY(sys::read_stat(pid));
       process.ns_pid = process.status.ns_tids.back();
       process.zombie = zombies_.contains(pid);
+      if (process.zombie && has_live_thread(pid))
+        return fail(Code::kUnsupported,
+                    fmt::format("process {}: its main thread has ended", pid.value));
       if (process.status.state == 'X') continue;
       if (!process.zombie) TRY(assemble_threads(process));
       frozen.push_back(std::move(process));
     }
     return frozen;
+  }
+
+  // The main thread of a process can end before the others.
+  bool has_live_thread(HostPid pid) const {
+    return std::ranges::any_of(threads_, [pid](const auto& entry) {
+      return entry.second.pid == pid && !entry.second.gone;
+    });
   }
 
   Result<void> assemble_threads(FrozenProcess& process) {
@@ -185,8 +195,7 @@ class Freezer {
     auto leader = std::ranges::find(process.threads, process.pid,
                                     [](const FrozenThread& t) { return t.tracee.tid(); });
     if (leader == process.threads.end())
-      return fail(Code::kUnsupported,
-                  fmt::format("process {}: its main thread has ended", process.pid.value));
+      return fail(Code::kGone, fmt::format("process {} ended", process.pid.value));
     std::rotate(process.threads.begin(), leader, leader + 1);
     return {};
   }

@@ -1,4 +1,5 @@
-// A process whose first thread has ended while another goes on.
+// A process whose main thread has ended while another goes on.
+// refused: main thread
 #include "workload.h"
 
 static void* work(void* argument) {
