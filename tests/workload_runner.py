@@ -12,7 +12,6 @@ import ctypes
 import fcntl
 import os
 import pathlib
-import re
 import select
 import shutil
 import signal
@@ -23,107 +22,12 @@ import sys
 import tempfile
 import time
 
+from workload_containers import run_in_containers
+from workload_run import CONTAINER_MODES, DEADLINE_SECONDS, SOURCES, Failure, Output, Program
+from workload_run import children, descendants, describe_tasks, finish, libc, must_refuse
+from workload_run import must_succeed
+
 LOCAL_MODES = ("none", "pid1", "pid", "pid-twice")
-CONTAINER_MODES = ("container", "container-twice", "migrate")
-DEADLINE_SECONDS = 60
-SOURCES = pathlib.Path(__file__).resolve().parent / "workloads"
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Failure(Exception):
-    """The program or the product did not do what the test expects."""
-
-
-class Program:
-    """One executable and what its source says about it."""
-
-    def __init__(self, path):
-        self.path = pathlib.Path(path).resolve()
-        self.name = self.path.name
-        self.group = self.name.split("_")[0]
-        header = (SOURCES / f"{self.name}.c").read_text()
-        self.modes = self._field(header, "modes") or "pid container"
-        self.refused = self._field(header, "refused")
-
-    @staticmethod
-    def _field(header, name):
-        match = re.search(rf"^// {name}: (.*)$", header, re.MULTILINE)
-        return match.group(1).strip() if match else None
-
-    def runs_in(self, mode):
-        if mode == "none":
-            return True
-        kind = "container" if mode in CONTAINER_MODES + ("pid1",) else "pid"
-        return kind in self.modes.split()
-
-
-class Output:
-    """The file that a program writes its lines to, and waiting for them."""
-
-    def __init__(self, path):
-        self.path = path
-        self._inotify = os.fdopen(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "rb", 0)
-        modified = 0x2
-        if libc.inotify_add_watch(self._inotify.fileno(), os.fsencode(path), modified) < 0:
-            raise OSError(ctypes.get_errno(), "inotify_add_watch", str(path))
-
-    def lines(self):
-        return self.path.read_text(errors="replace").splitlines()
-
-    def wait(self, words, deadline, pidfd):
-        """The first line that begins with one of the words; it is an error if the process behind
-        pidfd ends first."""
-        while True:
-            ended = bool(select.select([pidfd], [], [], 0)[0])
-            for line in self.lines():
-                if line.startswith(words):
-                    return line
-            if ended:
-                raise Failure(f"the program ended without a word; its output: {self.lines()}")
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise Failure(f"no line {' or '.join(words)} in time; output: {self.lines()}")
-            select.select([self._inotify, pidfd], [], [], left)
-            try:
-                self._inotify.read(65536)
-            except BlockingIOError:
-                pass
-
-
-def children(pid):
-    found = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            text = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text()
-            found += [int(child) for child in text.split()]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return found
-
-
-def descendants(pid):
-    found = []
-    for child in children(pid):
-        found += [child] + descendants(child)
-    return found
-
-
-def describe_tasks(pids):
-    """Where each task is, for the report of a run that got stuck."""
-    lines = []
-    for pid in pids:
-        try:
-            tasks = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
-            for task in tasks[:20]:
-                base = pathlib.Path(f"/proc/{pid}/task/{task}")
-                stat = (base / "stat").read_text()
-                call = (base / "syscall").read_text().split()
-                name, rest = stat[stat.index("("):].rsplit(")", 1)
-                lines.append(f"    task {task} {name[1:]}: state {rest.split()[0]}, "
-                             f"system call {' '.join(call[:4])}")
-        except (OSError, ValueError):
-            lines.append(f"    task {pid}: gone")
-    return "\n".join(lines)
 
 
 def kill_all_below(pid):
@@ -167,31 +71,6 @@ def run_martlet(martlet, *arguments, deadline):
     except subprocess.TimeoutExpired as error:
         raise Failure(f"`martlet {arguments[0]}` did not end in time; "
                       f"stderr: {(error.stderr or b'').decode()}") from error
-
-
-def must_succeed(done):
-    if done.returncode != 0:
-        raise Failure(f"`martlet {done.args[1]}` failed with {done.returncode}: "
-                      f"{done.stderr.strip()}")
-
-
-def must_refuse(done, word):
-    if done.returncode == 0:
-        raise Failure(f"`martlet {done.args[1]}` must refuse {word} but succeeded")
-    if word.lower() not in done.stderr.lower():
-        raise Failure(f"the refusal must name {word}: {done.stderr.strip()}")
-
-
-def finish(output, pidfd, deadline):
-    """After the program was told to go on: its verdict and its end."""
-    verdict = output.wait(("ok", "FAIL"), deadline, pidfd)
-    if verdict != "ok":
-        raise Failure(verdict)
-    if not select.select([pidfd], [], [], max(0, deadline - time.monotonic()))[0]:
-        raise Failure("the program said ok and did not end")
-    failures = [line for line in output.lines() if line.startswith("FAIL")]
-    if failures:
-        raise Failure(failures[0])
 
 
 class LocalRun:
@@ -238,7 +117,7 @@ class LocalRun:
     def _restore(self, directory):
         pidfile = directory.with_suffix(".pid")
         must_succeed(run_martlet(self.martlet, "restore", "--dir", directory, "--pidfile", pidfile,
-                                 deadline=self.deadline))
+                                 deadline=self.deadline), "restore")
         pid = int(pidfile.read_text())
         if pid != self.pid:
             raise Failure(f"the root has PID {pid} after the restore, {self.pid} before")
@@ -246,7 +125,7 @@ class LocalRun:
 
     def _round(self, number):
         directory = self.scratch / f"image-{number}"
-        must_succeed(self._checkpoint(directory))
+        must_succeed(self._checkpoint(directory), "checkpoint")
         self._reap_original()
         self._restore(directory)
 
@@ -258,7 +137,8 @@ class LocalRun:
         elif self.mode == "pid":
             self._round(1)
         elif self.mode == "pid-twice":
-            must_succeed(self._checkpoint(self.scratch / "image-0", "--leave-running"))
+            must_succeed(self._checkpoint(self.scratch / "image-0", "--leave-running"),
+                         "checkpoint --leave-running")
             self._round(1)
             self._round(2)
 
@@ -325,6 +205,7 @@ def run_one(arguments):
 
 
 def run_in_child(arguments, program):
+    """Runs one program in a process of its own; returns its verdict."""
     command = [sys.executable, __file__, "--one", "--mode", arguments.mode, str(program.path)]
     if arguments.martlet:
         command += ["--martlet", arguments.martlet]
@@ -333,7 +214,7 @@ def run_in_child(arguments, program):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     print(done.stdout, end="", flush=True)
-    return done
+    return done.stdout.partition(f"{program.name}: ")[2]
 
 
 def select_programs(arguments):
@@ -350,9 +231,14 @@ def select_programs(arguments):
 def run_all(arguments):
     programs = select_programs(arguments)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        results = list(pool.map(lambda program: run_in_child(arguments, program), programs))
-    failed = [program.name for program, done in zip(programs, results) if done.returncode != 0]
-    skipped = sum(": skip" in done.stdout for done in results)
+        if arguments.mode in CONTAINER_MODES:
+            build_dir = pathlib.Path(arguments.martlet).resolve().parents[1]
+            verdicts = run_in_containers(programs, arguments.mode, build_dir, pool)
+        else:
+            verdicts = list(pool.map(lambda program: run_in_child(arguments, program), programs))
+    failed = [program.name for program, verdict in zip(programs, verdicts)
+              if not verdict.startswith(("ok", "skip"))]
+    skipped = sum(verdict.startswith("skip") for verdict in verdicts)
     print(f"{arguments.mode}: {len(programs)} programs, {skipped} skipped, {len(failed)} failed"
           f"{': ' if failed else ''}{' '.join(failed)}")
     return 1 if failed else 0
