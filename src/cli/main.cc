@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   CLI::App app{"martlet runs containers and moves them between hosts while they serve", "martlet"};
   app.set_version_flag("--version", martlet::agent::kVersion);
   app.set_help_all_flag("--help-all", "Help of every command");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   app.add_option("--socket", session.socket, "Unix socket of the agent")
       ->envname("MARTLET_SOCKET")
       ->capture_default_str();
@@ -40,6 +40,10 @@ int main(int argc, char** argv) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr, "martlet: {}; see 'martlet --help'\n", error.what());
+    return kBadUsage;
+  }
+  if (!session.action) {
+    fmt::print("{}", app.help());
     return kBadUsage;
   }
   const auto exit_code = session.action();

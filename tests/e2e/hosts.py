@@ -11,6 +11,7 @@ The hosts are 10.77.0.1, .2, ... (fd77::1, ...), the clients 10.77.0.200 (fd77::
 have 10.77.0.10 to .199.
 """
 import atexit
+import contextlib
 import json
 import os
 import pathlib
@@ -183,12 +184,13 @@ class Host(Namespace):
 class Hosts:
     """The hosts of one run; a context manager."""
 
-    def __init__(self, names, build_dir=None):
+    def __init__(self, names, build_dir=None, join=True):
         self.build_dir = pathlib.Path(build_dir) if build_dir else find_build_dir()
         self.directory = None
         self.run_id = None
         self.switch = None
         self._names = list(names)
+        self._join = join  # all hosts are members of one cluster
         self._hosts = {}
         self.clients = None
 
@@ -221,7 +223,8 @@ class Hosts:
             self._hosts[name].set_up()
         for host in self._hosts.values():
             host.start_agent()
-        self._form_cluster()
+        if self._join:
+            self._form_cluster()
 
     def _form_cluster(self):
         """Gives every host a certificate and makes it known to the others."""
@@ -379,3 +382,13 @@ def mounts_below(directory):
 def unmount_below(directory):
     for point in mounts_below(directory):
         command("umount", "-l", point, check=False)
+
+
+@contextlib.contextmanager
+def temporary_directory():
+    """A directory on the file system of the hosts' state, removed afterwards."""
+    path = tempfile.mkdtemp(prefix="martlet-test-")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
