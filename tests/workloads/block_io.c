@@ -73,7 +73,6 @@ int main(void) {
   CHECK_SYS(pipe(pipe_out));
   write_all(pipe_out[1], block, sizeof block);  // which fills it
   CHECK_SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-  write_all(pair[1], "mess", 4);
   CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, full_pair));
   int queued = 0;
   while (send(full_pair[0], "packet", 6, MSG_DONTWAIT) == 6) queued++;
@@ -103,7 +102,7 @@ int main(void) {
   int client = CHECK_SYS(socket(AF_INET, SOCK_STREAM, 0));
   CHECK_SYS(connect(client, (struct sockaddr*)&address, sizeof address));
   write_all(client, "knock", 5);
-  write_all(pair[1], "age", 3);
+  write_all(pair[1], "message", 7);
   for (int i = 0; i < queued; i++) {
     char packet[8];
     CHECK_EQ(CHECK_SYS(recv(full_pair[1], packet, sizeof packet, 0)), 6);
