@@ -24,10 +24,10 @@ struct PassedDescriptor {
 
 struct Program {
   std::vector<std::string> args;  // args[0] is searched in PATH
-  std::vector<PassedDescriptor> descriptors;
+  std::vector<PassedDescriptor> descriptors{};
   // Either: a new time namespace, or that of a process given by its /proc/PID/ns/time.
-  std::optional<ClockOffsets> new_time_namespace;
-  Fd time_namespace;
+  std::optional<ClockOffsets> new_time_namespace{};
+  Fd time_namespace{};
 };
 
 // A program that was started and has not been waited for. The destructor kills it and waits.

@@ -1,0 +1,121 @@
+#include "sys/netlink.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/if_ether.h>
+#include <netpacket/packet.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "sys/announce.h"
+#include "sys/namespaces.h"
+
+namespace martlet::sys {
+namespace {
+
+// A network namespace of the test's own, which vanishes with the process.
+class NetlinkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+    auto opened = Netlink::open();
+    ASSERT_TRUE(opened) << opened.error().to_string();
+    netlink_ = std::make_unique<Netlink>(std::move(*opened));
+  }
+  std::unique_ptr<Netlink> netlink_;
+};
+
+#define ASSERT_OK(result) ASSERT_TRUE(result) << (result).error().to_string()
+
+TEST_F(NetlinkTest, JoinsAVethToABridge) {
+  ASSERT_OK(netlink_->add_bridge("br0"));
+  ASSERT_OK(netlink_->add_veth("veth0", "eth0", HostPid(gettid())));
+  EXPECT_EQ(*netlink_->master_of("veth0"), 0);
+  ASSERT_OK(netlink_->set_master("veth0", "br0"));
+  EXPECT_EQ(*netlink_->master_of("veth0"), *netlink_->index_of("br0"));
+  ASSERT_OK(netlink_->clear_master("veth0"));
+  EXPECT_EQ(*netlink_->master_of("veth0"), 0);
+  ASSERT_OK(netlink_->remove_link("veth0"));
+  EXPECT_EQ(netlink_->index_of("eth0").error().code(), Code::kNotFound);
+}
+
+TEST_F(NetlinkTest, ConfiguresALink) {
+  ASSERT_OK(netlink_->add_veth("veth0", "peer", HostPid(gettid())));
+  ASSERT_OK(netlink_->rename("peer", "eth0"));
+  ASSERT_OK(netlink_->set_mac("eth0", *parse_mac("02:00:00:00:00:05")));
+  ASSERT_OK(netlink_->set_up("veth0"));
+  ASSERT_OK(netlink_->set_up("eth0"));
+  for (const char* address : {"10.1.0.5/16", "fd00::5/64"})
+    ASSERT_OK(netlink_->add_address("eth0", *parse_prefix(address)));
+  for (const char* gateway : {"10.1.0.1", "fd00::1"})
+    ASSERT_OK(netlink_->add_default_route("eth0", *parse_ip(gateway)));
+  EXPECT_EQ(netlink_->add_address("eth0", *parse_prefix("10.1.0.5/16")).error().code(),
+            Code::kAlreadyExists);
+}
+
+TEST_F(NetlinkTest, NamesTheLinkThatIsMissing) {
+  const auto result = netlink_->set_up("nothing0");
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code(), Code::kNotFound);
+  EXPECT_NE(result.error().to_string().find("nothing0"), std::string::npos);
+}
+
+TEST_F(NetlinkTest, WorksInAnotherNamespaceFromHere) {
+  const Fd name_space = *open_namespace(HostPid(gettid()), NamespaceKind::kNetwork);
+  ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+  auto there = Netlink::open_in(name_space);
+  ASSERT_OK(there);
+  ASSERT_OK(there->add_bridge("br7"));
+  EXPECT_TRUE(netlink_->index_of("br7"));
+  EXPECT_FALSE(Netlink::open()->index_of("br7"));
+}
+
+// Frames with this EtherType that arrive at a link.
+class Listener {
+ public:
+  Listener(const Netlink& netlink, const std::string& link, uint16_t type)
+      : socket_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(type))) {
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(type);
+    address.sll_ifindex = *netlink.index_of(link);
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  // Waits for a frame that contains these bytes.
+  bool hears(std::string_view bytes) {
+    for (;;) {
+      pollfd readable{socket_.get(), POLLIN, 0};
+      if (poll(&readable, 1, 5000) != 1) return false;
+      char frame[2048];
+      const ssize_t size = recv(socket_.get(), frame, sizeof frame, 0);
+      if (size > 0 && std::string_view(frame, static_cast<size_t>(size)).contains(bytes))
+        return true;
+    }
+  }
+
+ private:
+  Fd socket_;
+};
+
+TEST_F(NetlinkTest, AnnouncesAddresses) {
+  const MacAddress mac = *parse_mac("02:00:00:00:00:05");
+  ASSERT_OK(netlink_->add_veth("veth0", "eth0", HostPid(gettid())));
+  ASSERT_OK(netlink_->set_up("veth0"));
+  ASSERT_OK(netlink_->set_up("eth0"));
+  Listener arp(*netlink_, "veth0", ETH_P_ARP);
+  Listener ipv6(*netlink_, "veth0", ETH_P_IPV6);
+  ASSERT_OK(announce_address("eth0", mac, *parse_ip("10.1.0.5")));
+  ASSERT_OK(announce_address("eth0", mac, *parse_ip("fd00::5")));
+  EXPECT_TRUE(
+      arp.hears(std::string_view("\x02\0\0\0\0\x05\x0a\x01\0\x05\0\0\0\0\0\0\x0a\x01\0\x05", 20)));
+  // A neighbour advertisement; the kernel checks the rest of it when it arrives.
+  EXPECT_TRUE(ipv6.hears(std::string_view("\x88\0", 2)));
+}
+
+}  // namespace
+}  // namespace martlet::sys
