@@ -172,11 +172,28 @@ Result<Task> GroupBuilder::make_process(Member& member) {
   if (parent->tasks.empty())
     return fail(Code::kBadImage, fmt::format("process {} comes before its parent",
                                              member.process->pid()));
-  bool in_parents_session = member.process->session() == parent->process->session();
+  int32_t session = member.process->session();
+  bool in_parents_session = session == parent->process->session();
+  if (!in_parents_session && session != member.process->pid() && !members_.contains(session) &&
+      session != tree_.processes(0).session())
+    return make_orphan(*parent, *member.process);
   if (in_parents_session || parent->process->session() != parent->process->pid())
     TRY(start_session(*parent));
-  Task task = TRY(engine::fork_process(parent->leader(), *member.process));
-  return task;
+  return engine::fork_process(parent->leader(), *member.process);
+}
+
+// The leader of the process's session has ended, and with it the process came to its present parent.
+// A stand-in for the leader lets the same happen again.
+Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
+  auto leader = stand_ins_.find(process.session());
+  if (leader == stand_ins_.end()) {
+    image::Process stand_in;
+    stand_in.set_pid(process.session());
+    Task task = TRY(engine::fork_process(parent.leader(), stand_in));
+    TRY(task.call("start session", SYS_setsid, {}));
+    leader = stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent}).first;
+  }
+  return engine::fork_process(leader->second.task, process);
 }
 
 // Only the leader of a session does something here. The stub starts in a session of its own.
@@ -224,6 +241,7 @@ Result<void> GroupBuilder::finish() {
   }));
   TRY(tmpfs_->finish());
   TRY(each(&GroupBuilder::join_group));
+  TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
   TRY(each(&GroupBuilder::set_credentials));
   return each(&GroupBuilder::release);
@@ -265,22 +283,37 @@ Result<void> GroupBuilder::equip(Member& member) {
   return {};
 }
 
-// Leaders of groups come before the members, because every group leader is an ancestor or a sibling
-// that was forked earlier; a member whose leader is outside of the image stays in the root's group.
+// A member whose group's leader has ended joins a stand-in with the leader's PID, which ends when all
+// have joined. A group from outside of a plain process tree becomes the root's.
 Result<void> GroupBuilder::join_group(Member& member) {
   const image::Process& process = *member.process;
   if (process.session() == process.pid() || &process == &tree_.processes(0)) return {};
   int32_t group = process.group();
-  if (group != process.pid()) {
-    auto leader = members_.find(group);
-    if (leader == members_.end()) {
-      if (group == tree_.processes(0).group()) return {};
-      return fail(Code::kUnsupported, fmt::format("process group {} has no leader any more", group));
-    }
-    if (leader->second.process->session() != leader->second.process->pid())
+  auto leader = members_.find(group);
+  if (leader != members_.end()) {
+    if (leader->second.process->session() != group)
       TRY(leader->second.leader().call("start process group", SYS_setpgid, {0, 0}));
+  } else if (group == tree_.processes(0).group() || group <= 0) {
+    return {};
+  } else if (!stand_ins_.contains(group)) {
+    image::Process stand_in;
+    stand_in.set_pid(group);
+    Task task = TRY(engine::fork_process(member.leader(), stand_in));
+    TRY(task.call("start process group", SYS_setpgid, {0, 0}));
+    stand_ins_.emplace(group, StandIn{std::move(task), &member});
   }
   TRY(member.leader().call("join process group", SYS_setpgid, {0, group}));
+  return {};
+}
+
+Result<void> GroupBuilder::dismiss_stand_ins() {
+  for (auto& [group, stand_in] : stand_ins_) {
+    Program program(*arena_);
+    program.call("end", SYS_exit_group, {0});
+    TRY(stand_in.task.run_to_end(program));
+    TRY(stand_in.parent->leader().call("reap", SYS_wait4, {group, 0, __WALL, 0}));
+  }
+  stand_ins_.clear();
   return {};
 }
 

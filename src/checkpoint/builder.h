@@ -42,6 +42,12 @@ class GroupBuilder {
     engine::Task& leader() { return tasks.front(); }
   };
 
+  // Holds the PID of a leader that has ended, while others join its process group or session.
+  struct StandIn {
+    engine::Task task;
+    Member* parent;
+  };
+
   Result<void> read_records(image::Source& source);
   Result<void> read_record(const image::Record& record);
   Result<void> begin(const image::Tree& tree);
@@ -50,6 +56,7 @@ class GroupBuilder {
   Result<void> build_space(image::AddressSpace space);
   Result<void> fill(const image::Record& record);
   Result<engine::Task> make_process(Member& member);
+  Result<engine::Task> make_orphan(Member& parent, const image::Process& process);
   Result<void> start_session(Member& member);
 
   // After the stream: each step for all members before the next step.
@@ -57,6 +64,7 @@ class GroupBuilder {
   Result<void> make_zombies();
   Result<void> equip(Member& member);         // directories, descriptors, signals, threads
   Result<void> join_group(Member& member);
+  Result<void> dismiss_stand_ins();
   Result<void> set_process_state(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);       // arena away, registers loaded
@@ -75,6 +83,7 @@ class GroupBuilder {
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
   std::map<int32_t, Member> members_;  // without zombies
+  std::map<int32_t, StandIn> stand_ins_;
   std::vector<int32_t> order_;         // of their address spaces in the stream
   bool files_ready_ = false;
   bool running_ = false;

@@ -75,6 +75,21 @@ Result<uint64_t> find_work_area(const std::vector<FrozenProcess>& processes) {
   return candidate;
 }
 
+// The stand-in for a leader that has ended takes its PID, which a zombie still has.
+Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) {
+  for (const auto& leader : processes) {
+    auto is_led = [&](const FrozenProcess& process) {
+      return &process != &leader && (process.status.ns_sessions.back() == leader.ns_pid ||
+                                     process.status.ns_groups.back() == leader.ns_pid);
+    };
+    if (leader.zombie && std::ranges::any_of(processes, is_led))
+      return fail(Code::kUnsupported,
+                  fmt::format("process {} has ended, leads a session or group and is not reaped",
+                              leader.pid.value));
+  }
+  return {};
+}
+
 Result<void> refuse_shared_resources(const std::vector<FrozenProcess>& processes) {
   using sys::Shared;
   constexpr std::pair<Shared, const char*> kResources[] = {
@@ -113,6 +128,7 @@ Result<CaptureStats> GroupCapture::run() {
 
 Result<void> GroupCapture::survey() {
   TRY(refuse_shared_resources(processes_));
+  TRY(refuse_zombie_leaders(processes_));
   std::map<HostPid, NsPid> inside;
   for (const auto& process : processes_) inside[process.pid] = process.ns_pid;
   spaces_.resize(processes_.size());

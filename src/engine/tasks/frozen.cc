@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@ namespace {
 constexpr int kRestartSys = 512;
 constexpr int kRestartNoInterrupt = 513;
 constexpr int kRestartNoHandler = 514;
+constexpr int kRestartBlock = 516;
 
 constexpr int kSyscallInstructionSize = 2;
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
@@ -228,6 +230,7 @@ Result<void> thaw_process(FrozenProcess& process) {
   for (FrozenThread& thread : process.threads) {
     auto put_back = [&]() -> Result<void> {
       TRY(settle(thread.tracee));
+      if (thread.instrumented) restart_from_arguments(thread.registers);
       TRY(thread.tracee.set_registers(thread.registers));
       TRY(thread.tracee.set_signal_mask(thread.signal_mask));
       return thread.tracee.detach();
@@ -246,6 +249,20 @@ void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus&
                result == -kRestartNoHandler ||
                (result == -EINTR && stop_interrupts(registers.orig_rax));
   if (!again) return;
+  registers.rip -= kSyscallInstructionSize;
+  registers.rax = registers.orig_rax;
+  registers.orig_rax = ~0ull;
+}
+
+void restart_from_arguments(user_regs_struct& registers) {
+  if (static_cast<int64_t>(registers.orig_rax) < 0 ||
+      static_cast<int64_t>(registers.rax) != -kRestartBlock)
+    return;
+  // nanosleep reports the remaining time through its last argument when it is interrupted.
+  if (registers.orig_rax == SYS_nanosleep && registers.rsi != 0) registers.rdi = registers.rsi;
+  if (registers.orig_rax == SYS_clock_nanosleep && registers.r10 != 0 &&
+      (registers.rsi & TIMER_ABSTIME) == 0)
+    registers.rdx = registers.r10;
   registers.rip -= kSyscallInstructionSize;
   registers.rax = registers.orig_rax;
   registers.orig_rax = ~0ull;

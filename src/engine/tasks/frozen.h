@@ -22,6 +22,7 @@ struct FrozenThread {
   user_regs_struct registers{};  // as the thread continues, interrupted system calls adjusted
   uint64_t signal_mask = 0;
   bool group_stopped = false;    // job control
+  bool instrumented = false;     // it has performed system calls for Martlet
 };
 
 struct FrozenProcess {
@@ -54,6 +55,11 @@ Result<void> settle(sys::Tracee& tracee);
 // they are made to run again, unless a signal is waiting to be delivered, which would have
 // interrupted them anyway.
 void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus& status);
+
+// For a thread that the kernel would continue from its notes on an interrupted call (its
+// restart_block): those do not travel, and they are lost once the thread performs another call. The
+// call is made once more instead, with what is left of its timeout where the task's memory shows it.
+void restart_from_arguments(user_regs_struct& registers);
 
 // If the thread is inside a restartable sequence: the kernel forgets that as soon as the thread
 // executes anything else, so the abort that a preemption entitles it to happens here.

@@ -54,6 +54,7 @@ Result<Injection> Injection::begin(FrozenProcess& process) {
 
 Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> arguments) {
   FrozenThread& leader = process_->leader();
+  leader.instrumented = true;
   // The task only borrows the tracee, and such a call needs no arena.
   static const Arena kNoArena = Arena::remote({}, {}, 0);
   Task task(std::move(leader.tracee), process_->ns_pid, leader.tid, kNoArena);
@@ -74,6 +75,7 @@ Result<void> Injection::map_arena() {
 }
 
 Result<void> Injection::run(FrozenThread& thread, Program& program) {
+  thread.instrumented = true;
   Task task(std::move(thread.tracee), process_->ns_pid, thread.tid, *arena_);
   task.set_done_signal(choose_done_signal(*process_));
   auto outcome = task.run(program);

@@ -4,10 +4,8 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 
 #include "engine/tasks/credentials.h"
@@ -17,25 +15,7 @@
 namespace martlet::engine {
 namespace {
 
-constexpr int kRestartBlock = 516;  // the kernel keeps the rest of the call in the task
-constexpr int kSyscallInstructionSize = 2;
 constexpr uint64_t kUserCodeSegment = 0x33;
-
-// A call that the kernel would have continued from notes of its own, which do not travel, is made
-// once more with what is left of its timeout where the task's memory shows it: nanosleep reports the
-// remaining time through its last argument when it is interrupted.
-void restart_from_arguments(user_regs_struct& registers) {
-  if (static_cast<int64_t>(registers.orig_rax) < 0 ||
-      static_cast<int64_t>(registers.rax) != -kRestartBlock)
-    return;
-  if (registers.orig_rax == SYS_nanosleep && registers.rsi != 0) registers.rdi = registers.rsi;
-  if (registers.orig_rax == SYS_clock_nanosleep && registers.r10 != 0 &&
-      (registers.rsi & TIMER_ABSTIME) == 0)
-    registers.rdx = registers.r10;
-  registers.rip -= kSyscallInstructionSize;
-  registers.rax = registers.orig_rax;
-  registers.orig_rax = ~0ull;
-}
 
 Result<void> capture_robust_list(HostPid tid, image::Thread& out) {
   uint64_t head = 0;
