@@ -12,6 +12,7 @@
 #include <set>
 #include <tuple>
 
+#include "engine/tasks/waits.h"
 #include "sys/cgroup.h"
 #include "sys/target_memory.h"
 
@@ -60,6 +61,7 @@ class Freezer {
   struct Seized {
     sys::Tracee tracee;
     HostPid pid;
+    std::optional<TimedWait> wait;
     bool group_stopped = false;
     bool gone = false;
   };
@@ -129,6 +131,7 @@ class Freezer {
       zombies_.insert(tid);
       return true;
     }
+    auto wait = find_timed_wait(tid);
     auto tracee = sys::Tracee::seize(tid, sys::Death::kGoOn);
     if (!tracee) {
       if (tracee.error().code() == Code::kGone) return false;
@@ -138,7 +141,7 @@ class Freezer {
       tracee = sys::Tracee::adopt(tid);
     }
     TRY(tracee->interrupt());
-    threads_.emplace(tid, Seized{std::move(*tracee), pid});
+    threads_.emplace(tid, Seized{std::move(*tracee), pid, wait});
     return true;
   }
 
@@ -190,6 +193,8 @@ class Freezer {
       thread.tid = thread.status.ns_tids.back();
       thread.registers = TRY(thread.tracee.registers());
       thread.signal_mask = TRY(thread.tracee.signal_mask());
+      if (found->second.wait)
+        TRY(shorten_wait(*found->second.wait, process.pid, thread.registers));
       adjust_interrupted_call(thread.registers, thread.status);
       TRY(abort_restartable_sequence(thread, process.pid));
       process.threads.push_back(std::move(thread));
