@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <optional>
 
 namespace martlet::sys {
 namespace {
@@ -34,7 +35,7 @@ enum class Default {
 enum class Scope {
   kAlways,
   kUnconnected,  // once it has been connected, a socket reports something else
-  kDatagram      // a stream socket uses the option's place for something else
+  kDatagram      // without meaning for a stream, or its place is used for something else
 };
 
 struct OptionRow {
@@ -64,16 +65,16 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(IPPROTO_IP, IP_TRANSPARENT), kEarly, kZero},
     {ROW(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), kEarly, kZero},
     {ROW(IPPROTO_IP, kIpLocalPortRange), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_PKTINFO), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_RECVTTL), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_RECVTOS), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_RECVOPTS), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_RETOPTS), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_PKTINFO), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_RECVTTL), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_RECVTOS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_RECVOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_RETOPTS), kEarly, kZero, Scope::kDatagram},
     {ROW(IPPROTO_IP, IP_RECVERR), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_RECVORIGDSTADDR), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_RECVFRAGSIZE), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_PASSSEC), kEarly, kZero},
-    {ROW(IPPROTO_IP, IP_CHECKSUM), kEarly, kZero},
+    {ROW(IPPROTO_IP, IP_RECVORIGDSTADDR), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_RECVFRAGSIZE), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_PASSSEC), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_CHECKSUM), kEarly, kZero, Scope::kDatagram},
     {ROW(IPPROTO_IP, IP_MULTICAST_IF), kEarly, kZero, Scope::kDatagram},
     {ROW(IPPROTO_IP, IP_MULTICAST_TTL), kEarly, kVaries, Scope::kDatagram},
     {ROW(IPPROTO_IP, IP_MULTICAST_LOOP), kEarly, kVaries, Scope::kDatagram},
@@ -85,14 +86,14 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(IPPROTO_IPV6, IPV6_MINHOPCOUNT), kEarly, kZero},
     {ROW(IPPROTO_IPV6, IPV6_FREEBIND), kEarly, kZero},
     {ROW(IPPROTO_IPV6, IPV6_TRANSPARENT), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_RECVPKTINFO), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_RECVHOPLIMIT), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_RECVTCLASS), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_RECVRTHDR), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVPKTINFO), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVHOPLIMIT), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVTCLASS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVRTHDR), kEarly, kZero, Scope::kDatagram},
     {ROW(IPPROTO_IPV6, IPV6_RECVERR), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_RECVFRAGSIZE), kEarly, kZero},
-    {ROW(IPPROTO_IPV6, IPV6_DONTFRAG), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVFRAGSIZE), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_DONTFRAG), kEarly, kZero, Scope::kDatagram},
     {ROW(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL), kEarly, kVaries},
     {ROW(IPPROTO_IPV6, IPV6_MULTICAST_IF), kEarly, kZero, Scope::kDatagram},
     {ROW(IPPROTO_IPV6, IPV6_MULTICAST_HOPS), kEarly, kVaries, Scope::kDatagram},
@@ -104,9 +105,9 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(SOL_SOCKET, SO_MARK), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_KEEPALIVE), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_OOBINLINE), kEarly, kZero},
-    {ROW(SOL_SOCKET, SO_BROADCAST), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_BROADCAST), kEarly, kZero, Scope::kDatagram},
     {ROW(SOL_SOCKET, SO_DONTROUTE), kEarly, kZero},
-    {ROW(SOL_SOCKET, SO_NO_CHECK), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_NO_CHECK), kEarly, kZero, Scope::kDatagram},
     {ROW(SOL_SOCKET, SO_LINGER), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_RCVTIMEO), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_SNDTIMEO), kEarly, kZero},
@@ -115,14 +116,14 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(SOL_SOCKET, SO_TIMESTAMPING), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_TIMESTAMP_NEW), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_TIMESTAMPNS_NEW), kEarly, kZero},
-    {ROW(SOL_SOCKET, SO_RXQ_OVFL), kEarly, kZero},
-    {ROW(SOL_SOCKET, SO_SELECT_ERR_QUEUE), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_RXQ_OVFL), kEarly, kZero, Scope::kDatagram},
+    {ROW(SOL_SOCKET, SO_SELECT_ERR_QUEUE), kEarly, kZero, Scope::kDatagram},
     {ROW(SOL_SOCKET, SO_BUSY_POLL), kEarly, kVaries},
     {ROW(SOL_SOCKET, kSoPreferBusyPoll), kEarly, kZero},
     {ROW(SOL_SOCKET, kSoBusyPollBudget), kEarly, kVaries},
     {ROW(SOL_SOCKET, SO_MAX_PACING_RATE), kEarly, kVaries},
     {ROW(SOL_SOCKET, SO_ZEROCOPY), kEarly, kZero},
-    {ROW(SOL_SOCKET, kSoRcvMark), kEarly, kZero},
+    {ROW(SOL_SOCKET, kSoRcvMark), kEarly, kZero, Scope::kDatagram},
     {ROW(SOL_SOCKET, kSoRcvPriority), kEarly, kZero},
     {ROW(IPPROTO_TCP, TCP_MAXSEG), kEarly, kVaries, Scope::kUnconnected},
     {ROW(IPPROTO_TCP, TCP_CONGESTION), kEarly, kVaries},
@@ -177,13 +178,19 @@ bool is_connected(int fd) {
   return ::poll(&state, 1, 0) == 1 && (state.revents & POLLRDHUP) != 0;
 }
 
-Result<std::string> read_value(int fd, const OptionRow& row) {
-  std::string value(kMaxValueBytes, '\0');
-  socklen_t length = kMaxValueBytes;
-  if (::getsockopt(fd, row.level, row.name, value.data(), &length) != 0)
-    return fail_errno(std::string("read socket option ") + row.label);
-  value.resize(length);
-  return value;
+// Empty if the socket has no such option.
+std::optional<std::string> read_value(int fd, const OptionRow& row) {
+  char value[kMaxValueBytes];
+  socklen_t length = sizeof value;
+  if (::getsockopt(fd, row.level, row.name, value, &length) != 0) return std::nullopt;
+  return std::string(value, length);
+}
+
+// Whether a socket of this family and protocol can have options of the level.
+bool has_level(int family, int protocol, int level) {
+  if (level == SOL_SOCKET) return true;
+  if (level == IPPROTO_IP) return family == AF_INET || family == AF_INET6;
+  return level == IPPROTO_IPV6 ? family == AF_INET6 : level == protocol && family != AF_UNIX;
 }
 
 bool is_zero(const std::string& value) {
@@ -234,11 +241,14 @@ std::vector<SocketOption> read_socket_options(int fd) {
   std::vector<SocketOption> options;
   bool connected = is_connected(fd);
   bool stream = is_stream(fd);
+  int family = get_int_option(fd, SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC);
+  int protocol = get_int_option(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0);
   for (const OptionRow& row : kTable) {
+    if (!has_level(family, protocol, row.level)) continue;
     if (connected && row.scope == Scope::kUnconnected) continue;
     if (stream && row.scope == Scope::kDatagram) continue;
     auto value = read_value(fd, row);
-    if (!value) continue;  // an option of another family
+    if (!value) continue;
     if (row.initial == Default::kZero && is_zero(*value)) continue;
     options.push_back({row.level, row.name, *std::move(value)});
   }

@@ -1,6 +1,7 @@
 #include "engine/sockets/common.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +31,18 @@ Result<Fd> open_in_network(HostPid root, const std::function<Result<Fd>()>& open
     return {};
   }));
   return fd;
+}
+
+std::string inet_socket_key(uint32_t file) {
+  return "new socket of file " + std::to_string(file);
+}
+
+Result<SocketType> inet_type_of(const image::File& file) {
+  uint32_t family = file.has_tcp() ? file.tcp().family() : file.udp().family();
+  if (family != AF_INET && family != AF_INET6)
+    return fail(Code::kBadImage, "address family of an Internet socket");
+  if (file.has_tcp()) return SocketType{static_cast<int>(family), SOCK_STREAM, IPPROTO_TCP};
+  return SocketType{static_cast<int>(family), SOCK_DGRAM, IPPROTO_UDP};
 }
 
 }  // namespace
@@ -94,6 +107,20 @@ Result<int> group_sock_diag(CaptureContext& context) {
 
 Result<Fd> open_group_socket(ApplyContext& context, SocketType type) {
   return open_in_network(context.root(), [&] { return open_socket(type); });
+}
+
+Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file) {
+  if (auto ready = context.take_stashed(inet_socket_key(file.id()))) return std::move(*ready);
+  TRY(run_in_namespace(context.root(), "net", [&]() -> Result<void> {
+    for (const auto& [id, record] : context.files()) {
+      if (id < file.id() || (!record.has_tcp() && !record.has_udp())) continue;
+      context.stash(inet_socket_key(id), TRY(open_socket(TRY(inet_type_of(record)))));
+    }
+    return {};
+  }));
+  auto opened = context.take_stashed(inet_socket_key(file.id()));
+  if (!opened) return fail(Code::kBadImage, "socket without a File record");
+  return std::move(*opened);
 }
 
 Result<int> group_packet_injector(ApplyContext& context, bool v6) {

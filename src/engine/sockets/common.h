@@ -42,6 +42,9 @@ Result<int> group_sock_diag(CaptureContext& context);
 
 // A new socket of the group's network namespace.
 Result<Fd> open_group_socket(ApplyContext& context, SocketType type);
+// The new socket for a TCP or UDP record. Those for all later records are opened with the first,
+// because entering the namespace costs more than a socket.
+Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file);
 
 // A raw socket of the group's network namespace; the context keeps it.
 Result<int> group_packet_injector(ApplyContext& context, bool v6);

@@ -30,8 +30,6 @@ bool is_bound(const image::TcpSocket& tcp) {
 }
 
 Result<void> check(const image::TcpSocket& tcp) {
-  if (tcp.family() != AF_INET && tcp.family() != AF_INET6)
-    return fail(Code::kBadImage, "address family of a TCP socket");
   TRY(sys::parse_endpoint(tcp.local()));
   if (tcp.unsent_bytes() > tcp.send_queue().size())
     return fail(Code::kBadImage, "more unsent bytes than the send queue holds");
@@ -47,25 +45,43 @@ Result<void> restore_listener(int fd, const image::TcpSocket& tcp) {
   return {};
 }
 
-// In repair mode connect() only joins the two addresses. It also fixes the size of segments, from a
-// default limit if none is set before; TCP_REPAIR_OPTIONS comes too late for it.
+// In repair mode connect() only joins the two addresses.
 Result<void> join(int fd, const image::TcpSocket& tcp, const std::string& remote) {
-  constexpr uint32_t kSmallestMss = 88;
-  constexpr uint32_t kLargestMss = 32767;
-  uint32_t mss = std::clamp(tcp.mss_clamp(), kSmallestMss, kLargestMss);
   TRY(sys::set_tcp_repair(fd, RepairMode::kOn));
   TRY(sys::bind_address(fd, tcp.local()));
   TRY(sys::set_tcp_sequence(fd, TcpQueue::kReceive, tcp.receive_sequence()));
   TRY(sys::set_tcp_sequence(fd, TcpQueue::kSend, tcp.send_sequence()));
-  TRY_IN(sys::set_int_option(fd, IPPROTO_TCP, TCP_MAXSEG, static_cast<int>(mss)), "TCP_MAXSEG");
-  TRY(sys::connect_address(fd, remote));
-  return in_context(sys::set_int_option(fd, IPPROTO_TCP, TCP_MAXSEG, 0), "TCP_MAXSEG");
+  return sys::connect_address(fd, remote);
 }
 
-Result<void> restore_negotiated(int fd, const image::TcpSocket& tcp) {
-  TRY(sys::set_tcp_negotiated(fd, {tcp.mss_clamp(), tcp.window_scaling(), tcp.send_scale() & 0xf,
-                                   tcp.receive_scale() & 0xf, tcp.sack(), tcp.timestamps()}));
+Result<void> set_maximum_segment(int fd, uint32_t bytes) {
+  return in_context(sys::set_int_option(fd, IPPROTO_TCP, TCP_MAXSEG, static_cast<int>(bytes)),
+                    "TCP_MAXSEG");
+}
+
+// connect() fixes the size of segments, from a small default because the peer's limit is not known
+// yet, and TCP_REPAIR_OPTIONS does not change it. Over IPv4 any change of the IP options computes
+// it anew, so the empty options are set once more. Over IPv6 nothing does, so the limit is given
+// before as the program's own, which can be at most 32767.
+Result<void> join_with_segment_size(int fd, const image::TcpSocket& tcp) {
+  constexpr uint32_t kSmallestMss = 88;
+  constexpr uint32_t kLargestMss = 32767;
+  sys::TcpNegotiated negotiated{
+      tcp.mss_clamp(),           tcp.window_scaling(), tcp.send_scale() & 0xf,
+      tcp.receive_scale() & 0xf, tcp.sack(),           tcp.timestamps()};
+  bool v6 = TRY(sys::parse_endpoint(tcp.local())).v6;
+  if (v6) TRY(set_maximum_segment(fd, std::clamp(tcp.mss_clamp(), kSmallestMss, kLargestMss)));
+  TRY(join(fd, tcp, tcp.remote()));
+  if (v6) TRY(set_maximum_segment(fd, 0));
+  TRY(sys::set_tcp_negotiated(fd, negotiated));
   if (tcp.timestamps()) TRY(sys::set_tcp_timestamp(fd, tcp.timestamp()));
+  return {};
+}
+
+// Sets the empty IP options once more, when the window is known, which bounds the size too.
+Result<void> compute_segment_size(int fd, const image::TcpSocket& tcp) {
+  if (TRY(sys::parse_endpoint(tcp.local())).v6) return {};
+  if (::setsockopt(fd, IPPROTO_IP, IP_OPTIONS, "", 0) != 0) return fail_errno("IP_OPTIONS");
   return {};
 }
 
@@ -102,10 +118,10 @@ Result<void> restore_window(int fd, const image::TcpSocket& tcp) {
 
 Result<void> restore_connection(ApplyContext& context, int fd, const image::TcpSocket& tcp) {
   TRY(sys::write_socket_filter(fd, sys::drop_everything_filter()));
-  TRY(join(fd, tcp, tcp.remote()));
-  TRY(restore_negotiated(fd, tcp));
+  TRY(join_with_segment_size(fd, tcp));
   TRY(restore_queues(fd, tcp));
   TRY(restore_window(fd, tcp));
+  TRY(compute_segment_size(fd, tcp));
   if (peer_has_ended(tcp.state()))  // go_live needs it and must not fail
     TRY(group_packet_injector(context, TRY(sys::parse_endpoint(tcp.local())).v6));
   return {};
@@ -226,8 +242,7 @@ bool is_local(const image::TcpSocket& tcp) {
 Result<Fd> create_tcp(ApplyContext& context, const image::File& file) {
   const image::TcpSocket& tcp = file.tcp();
   TRY(check(tcp));
-  Fd fd =
-      TRY(open_group_socket(context, {static_cast<int>(tcp.family()), SOCK_STREAM, IPPROTO_TCP}));
+  Fd fd = TRY(open_inet_socket(context, file));
   TRY(apply_options(fd.get(), tcp.common(), sys::OptionPhase::kBeforeBind));
   // Connections share the port of their listener, and each may come first; the real value follows
   // in go_live.

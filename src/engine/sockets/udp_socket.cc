@@ -98,11 +98,8 @@ Result<void> fill_queue(ApplyContext& context, const image::UdpSocket& udp, int 
 
 Result<Fd> create_udp(ApplyContext& context, const image::File& file) {
   const image::UdpSocket& udp = file.udp();
-  if (udp.family() != AF_INET && udp.family() != AF_INET6)
-    return fail(Code::kBadImage, "address family of a UDP socket");
   sys::InetEndpoint local = TRY(sys::parse_endpoint(udp.local()));
-  Fd fd =
-      TRY(open_group_socket(context, {static_cast<int>(udp.family()), SOCK_DGRAM, IPPROTO_UDP}));
+  Fd fd = TRY(open_inet_socket(context, file));
   TRY(apply_options(fd.get(), udp.common(), sys::OptionPhase::kBeforeBind));
   TRY(apply_options(fd.get(), udp.common(), sys::OptionPhase::kLast));
   if (local.port != 0) TRY(sys::bind_address(fd.get(), udp.local()));
