@@ -14,14 +14,16 @@ namespace {
 
 constexpr Nanoseconds kCopyTimeout = std::chrono::hours(1);
 
-std::string declaration_path(const std::string& directory) { return directory + "/container.json"; }
+std::string declaration_path(const std::string& directory) {
+  return directory + "/container.json";
+}
 
 // Copies a directory's content or a file with everything that belongs to it: owners, times, hard
 // links, holes, extended attributes (an overlay keeps its own notes in trusted.*), devices.
 Result<void> copy_files(const std::string& from, const std::string& to) {
   sys::Program rsync;
-  rsync.args = {"rsync", "--archive", "--hard-links", "--acls", "--xattrs", "--sparse",
-                "--numeric-ids", "--delete", from, to};
+  rsync.args = {"rsync",    "--archive",     "--hard-links", "--acls", "--xattrs",
+                "--sparse", "--numeric-ids", "--delete",     from,     to};
   int code = TRY(sys::run_program(rsync, kCopyTimeout));
   if (code == 0) return {};
   return fail(Code::kSystem,
@@ -30,8 +32,7 @@ Result<void> copy_files(const std::string& from, const std::string& to) {
 
 Result<void> save_files(const Container& container, const std::string& directory) {
   std::string text;
-  auto status =
-      google::protobuf::util::MessageToJsonString(container.record.declaration(), &text);
+  auto status = google::protobuf::util::MessageToJsonString(container.record.declaration(), &text);
   if (!status.ok()) return fail(Code::kSystem, "cannot write the declaration");
   TRY(replace_file(declaration_path(directory), text, 0600));
   TRY(copy_files(container.paths.upper + "/", directory + "/upper"));
@@ -56,8 +57,7 @@ Result<sys::ClockOffsets> clocks_of_image(const std::string& directory) {
       {Nanoseconds(header.monotonic_ns()), Nanoseconds(header.boottime_ns())});
 }
 
-Result<checkpoint::RestoreStats> restore_into(ContainerManager& manager,
-                                              const Operation& operation,
+Result<checkpoint::RestoreStats> restore_into(ContainerManager& manager, const Operation& operation,
                                               const std::string& directory) {
   Container reserved = TRY(manager.find(operation.name()));
   TRY(copy_files(directory + "/upper/", reserved.paths.upper));
@@ -100,19 +100,19 @@ Result<checkpoint::CheckpointReport> checkpoint_container(ContainerManager& mana
   auto report = checkpoint::checkpoint_to_directory(
       group_of(container), directory, afterwards, [&] { return save_files(container, directory); });
   auto released = manager.release_network(operation);
-  if (report && !released) return in_context(Result<checkpoint::CheckpointReport>(
-                                                 std::unexpected(released.error())), link());
+  if (report && !released)
+    return in_context(Result<checkpoint::CheckpointReport>(std::unexpected(released.error())),
+                      link());
   return in_context(std::move(report), link());
 }
 
-Result<RestoredContainer> restore_container(ContainerManager& manager,
-                                            const std::string& directory,
+Result<RestoredContainer> restore_container(ContainerManager& manager, const std::string& directory,
                                             const std::string& new_name) {
   Declaration declaration = TRY(read_declaration(directory));
   if (!new_name.empty()) declaration.set_name(new_name);
   auto operation = TRY(manager.reserve(declaration, 1, "restore"));
-  auto stats = in_context(restore_into(manager, operation, directory),
-                          "container " + declaration.name());
+  auto stats =
+      in_context(restore_into(manager, operation, directory), "container " + declaration.name());
   if (!stats) {
     std::ignore = manager.destroy(operation);
     return std::unexpected(stats.error());

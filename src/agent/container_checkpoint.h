@@ -1,8 +1,8 @@
 // Checkpoints of containers in directories.
 //
 // A checkpoint directory holds "image" (the stream of the processes' state), "container.json" (the
-// declaration), "upper" (the container's own files) and "log". Volumes are the host's and stay where
-// they are.
+// declaration), "upper" (the container's own files) and "log". Volumes are the host's and stay
+// where they are.
 #pragma once
 
 #include <string>
@@ -29,8 +29,7 @@ struct RestoredContainer {
 
 // Makes a container from a checkpoint under `new_name`, or its old name if that is empty, and lets
 // it run. On failure nothing is left. Errors: kAlreadyExists if the name or an address is taken.
-Result<RestoredContainer> restore_container(ContainerManager& manager,
-                                            const std::string& directory,
+Result<RestoredContainer> restore_container(ContainerManager& manager, const std::string& directory,
                                             const std::string& new_name);
 
 }  // namespace martlet::agent

@@ -9,8 +9,8 @@ namespace martlet::internal {
 [[noreturn]] void check_failed(std::string_view condition, std::source_location where);
 }
 
-#define CHECK(condition)                                                               \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]]                                                     \
-      ::martlet::internal::check_failed(#condition, std::source_location::current());  \
+#define CHECK(condition)                                                              \
+  do {                                                                                \
+    if (!(condition)) [[unlikely]]                                                    \
+      ::martlet::internal::check_failed(#condition, std::source_location::current()); \
   } while (false)

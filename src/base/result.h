@@ -69,8 +69,8 @@ template <typename T>
 using Result = std::expected<T, Error>;
 
 // return fail(Code::kNotFound, "no container of this name");
-inline std::unexpected<Error> fail(
-    Code code, std::string cause, std::source_location where = std::source_location::current()) {
+inline std::unexpected<Error> fail(Code code, std::string cause,
+                                   std::source_location where = std::source_location::current()) {
   return std::unexpected(Error(code, std::move(cause), where));
 }
 
@@ -92,18 +92,17 @@ Result<T> in_context(Result<T> result, std::string link) {
   MARTLET_TRY_IMPL(expression, MARTLET_CONCAT(try_result_, __COUNTER__), error())
 
 // The same with a link of context for the error; the link is evaluated only on failure.
-#define TRY_IN(expression, link)                                           \
-  MARTLET_TRY_IMPL(expression, MARTLET_CONCAT(try_result_, __COUNTER__), \
-                   error().with_context(link))
+#define TRY_IN(expression, link) \
+  MARTLET_TRY_IMPL(expression, MARTLET_CONCAT(try_result_, __COUNTER__), error().with_context(link))
 
 // A name of its own for each use, so that uses nest.
 #define MARTLET_CONCAT(a, b) MARTLET_CONCAT_IMPL(a, b)
 #define MARTLET_CONCAT_IMPL(a, b) a##b
-#define MARTLET_TRY_IMPL(expression, name, failure)                 \
-  ({                                                                \
-    auto name = (expression);                                       \
-    if (!(name)) return std::unexpected(std::move(name).failure);   \
-    ::martlet::internal::take(name);                                \
+#define MARTLET_TRY_IMPL(expression, name, failure)               \
+  ({                                                              \
+    auto name = (expression);                                     \
+    if (!(name)) return std::unexpected(std::move(name).failure); \
+    ::martlet::internal::take(name);                              \
   })
 
 namespace internal {

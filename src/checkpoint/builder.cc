@@ -89,8 +89,8 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
     case RecordType::kZeroPages: return fill(record);
     case RecordType::kEndOfAddressSpace: return {};
     default:
-      return fail(Code::kBadImage, fmt::format("unexpected record of type {}",
-                                               static_cast<int>(record.type)));
+      return fail(Code::kBadImage,
+                  fmt::format("unexpected record of type {}", static_cast<int>(record.type)));
   }
 }
 
@@ -104,8 +104,8 @@ Result<void> GroupBuilder::begin(const image::Tree& tree) {
     sandbox_.control = std::move(stub.control);
   }
   root_ = sandbox_.stub;
-  arena_ = std::make_unique<engine::Arena>(TRY(engine::Arena::create_shared(
-      TargetAddr(tree_.work_area()), engine::kRestoreArenaDataSize)));
+  arena_ = std::make_unique<engine::Arena>(TRY(
+      engine::Arena::create_shared(TargetAddr(tree_.work_area()), engine::kRestoreArenaDataSize)));
   channel_ = std::make_unique<engine::DescriptorChannel>(std::move(sandbox_.control), 3);
   context_ = std::make_unique<engine::ApplyContext>(root_, sandbox_.external_files);
   tmpfs_ = std::make_unique<engine::TmpfsRestore>(*context_);
@@ -113,8 +113,8 @@ Result<void> GroupBuilder::begin(const image::Tree& tree) {
   for (const image::Process& process : tree_.processes())
     if (!process.zombie()) members_[process.pid()].process = &process;
   engine::Stub stub{root_, Fd()};
-  members_.at(root_pid).tasks.push_back(TRY(engine::take_stub(
-      stub, NsPid(root_pid), *arena_, *channel_, highest_descriptor(tree_))));
+  members_.at(root_pid).tasks.push_back(
+      TRY(engine::take_stub(stub, NsPid(root_pid), *arena_, *channel_, highest_descriptor(tree_))));
   return {};
 }
 
@@ -129,7 +129,8 @@ Result<void> GroupBuilder::check_tree() const {
     for (const image::Thread& thread : process.threads())
       sound = sound && thread.tid() > 0 && tids.insert(thread.tid()).second;
     if (!process.zombie() && sound) sound = process.threads(0).tid() == process.pid();
-    if (!sound) return fail(Code::kBadImage, fmt::format("process {} is not possible", process.pid()));
+    if (!sound)
+      return fail(Code::kBadImage, fmt::format("process {} is not possible", process.pid()));
     first = false;
   }
   if (first) return fail(Code::kBadImage, "the image holds no process");
@@ -170,8 +171,8 @@ Result<void> GroupBuilder::build_space(image::AddressSpace space) {
 Result<Task> GroupBuilder::make_process(Member& member) {
   Member* parent = TRY(this->member(member.process->parent()));
   if (parent->tasks.empty())
-    return fail(Code::kBadImage, fmt::format("process {} comes before its parent",
-                                             member.process->pid()));
+    return fail(Code::kBadImage,
+                fmt::format("process {} comes before its parent", member.process->pid()));
   int32_t session = member.process->session();
   bool in_parents_session = session == parent->process->session();
   if (!in_parents_session && session != member.process->pid() && !members_.contains(session) &&
@@ -182,8 +183,8 @@ Result<Task> GroupBuilder::make_process(Member& member) {
   return engine::fork_process(parent->leader(), *member.process);
 }
 
-// The leader of the process's session has ended, and with it the process came to its present parent.
-// A stand-in for the leader lets the same happen again.
+// The leader of the process's session has ended, and with it the process came to its present
+// parent. A stand-in for the leader lets the same happen again.
 Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
@@ -283,8 +284,8 @@ Result<void> GroupBuilder::equip(Member& member) {
   return {};
 }
 
-// A member whose group's leader has ended joins a stand-in with the leader's PID, which ends when all
-// have joined. A group from outside of a plain process tree becomes the root's.
+// A member whose group's leader has ended joins a stand-in with the leader's PID, which ends when
+// all have joined. A group from outside of a plain process tree becomes the root's.
 Result<void> GroupBuilder::join_group(Member& member) {
   const image::Process& process = *member.process;
   if (process.session() == process.pid() || &process == &tree_.processes(0)) return {};

@@ -62,12 +62,12 @@ class GroupBuilder {
   // After the stream: each step for all members before the next step.
   Result<void> finish();
   Result<void> make_zombies();
-  Result<void> equip(Member& member);         // directories, descriptors, signals, threads
+  Result<void> equip(Member& member);  // directories, descriptors, signals, threads
   Result<void> join_group(Member& member);
   Result<void> dismiss_stand_ins();
   Result<void> set_process_state(Member& member);
   Result<void> set_credentials(Member& member);
-  Result<void> release(Member& member);       // arena away, registers loaded
+  Result<void> release(Member& member);  // arena away, registers loaded
 
   Result<Member*> member(int32_t pid);
   void kill_all();
@@ -84,7 +84,7 @@ class GroupBuilder {
   engine::SysvObjects sysv_;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
-  std::vector<int32_t> order_;         // of their address spaces in the stream
+  std::vector<int32_t> order_;  // of their address spaces in the stream
   bool files_ready_ = false;
   bool running_ = false;
   RestoreStats stats_;

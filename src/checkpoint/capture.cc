@@ -21,8 +21,8 @@ namespace {
 
 using engine::FrozenProcess;
 
-// A child in another session than its parent was forked before the parent started its own; it has to
-// be forked first again. Parents stay before their children.
+// A child in another session than its parent was forked before the parent started its own; it has
+// to be forked first again. Parents stay before their children.
 void order_for_restore(std::vector<FrozenProcess>& processes) {
   std::map<HostPid, pid_t> session;
   for (const auto& process : processes)
@@ -103,8 +103,8 @@ Result<void> refuse_shared_resources(const std::vector<FrozenProcess>& processes
     if (process.zombie || parent == by_pid.end() || parent->second->zombie) continue;
     for (auto [what, name] : kResources)
       if (TRY(sys::is_shared(process.pid, parent->first, what)))
-        return fail(Code::kUnsupported, fmt::format("process {} shares {} with its parent",
-                                                    process.pid.value, name));
+        return fail(Code::kUnsupported,
+                    fmt::format("process {} shares {} with its parent", process.pid.value, name));
   }
   return {};
 }

@@ -22,9 +22,9 @@ class GroupCapture {
   Result<CaptureStats> run();
 
  private:
-  Result<void> survey();   // touches nothing, refuses what is not supported
-  Result<void> gather();   // everything but page contents
-  Result<void> write();    // the stream
+  Result<void> survey();  // touches nothing, refuses what is not supported
+  Result<void> gather();  // everything but page contents
+  Result<void> write();   // the stream
   Result<void> survey_process(engine::FrozenProcess& frozen);
   Result<void> write_spaces();
   Result<void> write_space(const engine::FrozenProcess& frozen, image::AddressSpace& space);

@@ -12,7 +12,9 @@
 namespace martlet::checkpoint {
 namespace {
 
-std::string image_path(const std::string& directory) { return directory + "/image"; }
+std::string image_path(const std::string& directory) {
+  return directory + "/image";
+}
 
 // The image under construction: removed unless it is published.
 class Draft {
@@ -37,7 +39,7 @@ class Draft {
     path_.clear();
     Fd directory = TRY(open_file(directory_, O_RDONLY | O_DIRECTORY));
     if (::fsync(directory.get()) != 0) return fail_errno("sync " + directory_);
-    struct stat status {};
+    struct stat status{};
     if (::fstat(fd_.get(), &status) != 0) return fail_errno("stat image");
     return static_cast<uint64_t>(status.st_size);
   }

@@ -19,9 +19,9 @@ struct CheckpointReport {
 // What a caller adds to its checkpoint while the group stands still, such as a container's files.
 using WhileFrozen = std::function<Result<void>()>;
 
-// Writes a checkpoint of the group. The image appears under its name when it is complete and synced;
-// only then is the group killed. On failure the group goes on and the directory is left without an
-// image. Errors: kAlreadyExists if the directory holds an image.
+// Writes a checkpoint of the group. The image appears under its name when it is complete and
+// synced; only then is the group killed. On failure the group goes on and the directory is left
+// without an image. Errors: kAlreadyExists if the directory holds an image.
 Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
                                                  const std::string& directory,
                                                  Afterwards afterwards,

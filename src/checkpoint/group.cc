@@ -36,8 +36,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   Stopwatch watch(clock);
   auto state = std::make_unique<State>();
   state->spec = spec;
-  state->processes = TRY_IN(
-      engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
+  state->processes =
+      TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
   state->freeze_seconds = watch.seconds();
   return FrozenGroup(std::move(state));
 }
@@ -101,10 +101,18 @@ Result<RestoredGroup> RestoredGroup::build(image::Source& source, Sandbox sandbo
   return RestoredGroup(std::move(state));
 }
 
-const RestoreStats& RestoredGroup::stats() const { return state_->builder.stats(); }
-HostPid RestoredGroup::root() const { return state_->builder.root(); }
-Result<void> RestoredGroup::resume() { return state_->builder.resume(); }
+const RestoreStats& RestoredGroup::stats() const {
+  return state_->builder.stats();
+}
+HostPid RestoredGroup::root() const {
+  return state_->builder.root();
+}
+Result<void> RestoredGroup::resume() {
+  return state_->builder.resume();
+}
 
-std::span<const std::byte> stub_program() { return engine::stub_image(); }
+std::span<const std::byte> stub_program() {
+  return engine::stub_image();
+}
 
 }  // namespace martlet::checkpoint

@@ -24,9 +24,9 @@
 namespace martlet::checkpoint {
 
 struct GroupSpec {
-  HostPid root;                          // the container's init, or the root of the tree
-  bool container = false;                // the group is all of root's PID namespace
-  std::string freezer_cgroup;            // absolute cgroup directory to freeze; empty: ptrace alone
+  HostPid root;                // the container's init, or the root of the tree
+  bool container = false;      // the group is all of root's PID namespace
+  std::string freezer_cgroup;  // absolute cgroup directory to freeze; empty: ptrace alone
   std::vector<engine::ExternalFile> external_files;
 };
 
@@ -34,8 +34,8 @@ struct CaptureStats {
   size_t processes = 0;
   size_t threads = 0;
   size_t files = 0;
-  uint64_t memory_bytes = 0;   // contents of pages put into the stream
-  double freeze_seconds = 0;   // from the first task stopped to the last
+  uint64_t memory_bytes = 0;  // contents of pages put into the stream
+  double freeze_seconds = 0;  // from the first task stopped to the last
   double capture_seconds = 0;
 };
 
@@ -63,10 +63,10 @@ class FrozenGroup {
   std::unique_ptr<State> state_;
 };
 
-// Where a group is rebuilt. For a container, `stub` is its init: the Martlet stub program, started by
-// the OCI runtime inside the new environment with `control` as the other end of the socket pair it
-// got as descriptor 3 (see engine/blob/stub.c). For a plain tree, `control` is not valid and build()
-// makes the stub itself, as a child of the calling process.
+// Where a group is rebuilt. For a container, `stub` is its init: the Martlet stub program, started
+// by the OCI runtime inside the new environment with `control` as the other end of the socket pair
+// it got as descriptor 3 (see engine/blob/stub.c). For a plain tree, `control` is not valid and
+// build() makes the stub itself, as a child of the calling process.
 struct Sandbox {
   HostPid stub;
   Fd control;

@@ -1,5 +1,5 @@
-// Commands that write the state of a container or a process tree into a directory and bring it back.
-// With --pid they work in this process and need no agent.
+// Commands that write the state of a container or a process tree into a directory and bring it
+// back. With --pid they work in this process and need no agent.
 #include <fmt/format.h>
 
 #include "base/fd.h"

@@ -30,8 +30,8 @@ Result<Arena> Arena::create_shared(TargetAddr base, size_t data_size) {
   if (!arena.file_.valid()) return fail_errno("create arena");
   if (::ftruncate(arena.file_.get(), static_cast<off_t>(arena.total_size())) != 0)
     return fail_errno("size arena");
-  void* local = ::mmap(nullptr, arena.total_size(), PROT_READ | PROT_WRITE, MAP_SHARED,
-                       arena.file_.get(), 0);
+  void* local =
+      ::mmap(nullptr, arena.total_size(), PROT_READ | PROT_WRITE, MAP_SHARED, arena.file_.get(), 0);
   if (local == MAP_FAILED) return fail_errno("map arena");
   arena.local_ = static_cast<std::byte*>(local);
   auto code = interpreter_code();

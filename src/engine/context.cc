@@ -25,8 +25,8 @@ Result<void> enter(const Fd& name_space, const Fd& root, const std::string& kind
 }
 
 bool is_own(const Fd& name_space, const std::string& kind) {
-  struct stat there {};
-  struct stat here {};
+  struct stat there{};
+  struct stat here{};
   return ::fstat(name_space.get(), &there) == 0 &&
          ::stat(("/proc/thread-self/ns/" + kind).c_str(), &here) == 0 &&
          there.st_ino == here.st_ino && there.st_dev == here.st_dev;

@@ -24,9 +24,9 @@ struct ExternalFile {
   std::string path;
 };
 
-// Runs `work` on a fresh thread inside a namespace of a process and waits for it. `kind` is the name
-// below /proc/PID/ns: "net", "ipc", "uts", "mnt". When that namespace is the caller's own the work
-// runs right here.
+// Runs `work` on a fresh thread inside a namespace of a process and waits for it. `kind` is the
+// name below /proc/PID/ns: "net", "ipc", "uts", "mnt". When that namespace is the caller's own the
+// work runs right here.
 Result<void> run_in_namespace(HostPid process, const std::string& kind,
                               const std::function<Result<void>()>& work);
 
@@ -94,7 +94,9 @@ class ApplyContext {
 
   // The description of a File record that was already created, or -1.
   int description(uint32_t file) const;
-  void set_description(uint32_t file, Fd fd) { descriptions_.insert_or_assign(file, std::move(fd)); }
+  void set_description(uint32_t file, Fd fd) {
+    descriptions_.insert_or_assign(file, std::move(fd));
+  }
 
   SharedObjects& shared_objects() { return shared_objects_; }
 

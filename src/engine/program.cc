@@ -9,13 +9,17 @@ namespace {
 
 constexpr size_t kAlignment = 8;
 
-size_t operation_space(const Arena& arena) { return arena.data_size() / 4; }
+size_t operation_space(const Arena& arena) {
+  return arena.data_size() / 4;
+}
 
 }  // namespace
 
 Program::Program(const Arena& arena) : arena_(arena) {}
 
-TargetAddr Program::data_address() const { return arena_.data() + operation_space(arena_); }
+TargetAddr Program::data_address() const {
+  return arena_.data() + operation_space(arena_);
+}
 
 Program::Call Program::call(const char* what, long number,
                             std::initializer_list<Argument> arguments, OnError on_error) {
@@ -67,7 +71,9 @@ bool Program::fits(size_t calls, size_t bytes) const {
   return code <= operation_space(arena_) && data <= arena_.data_size() - operation_space(arena_);
 }
 
-long Program::result(Call call) const { return operations_[call.index].result; }
+long Program::result(Call call) const {
+  return operations_[call.index].result;
+}
 
 std::span<const std::byte> Program::output(TargetAddr address, size_t size) const {
   size_t offset = address.value - data_address().value;

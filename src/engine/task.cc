@@ -7,7 +7,9 @@
 namespace martlet::engine {
 namespace {
 
-uint64_t all_but(int signal) { return ~(1ull << (signal - 1)); }
+uint64_t all_but(int signal) {
+  return ~(1ull << (signal - 1));
+}
 
 Error ended(NsPid process) {
   return Error(Code::kGone, "process " + to_string(process) + " ended while it was instrumented");
@@ -46,7 +48,7 @@ Result<void> Task::start(const Program& program) {
   registers.rip = arena_->code().value;
   registers.rbx = program.operations_address().value;
   registers.r13 = program.operations_.size();
-  registers.r14 = 0;
+  registers.r14 = return_frame_.value;
   registers.r15 = program.closing_address().value;
   registers.rsp = (arena_->data() + arena_->data_size()).value;
   registers.orig_rax = ~0ull;  // no system call to restart
@@ -119,9 +121,9 @@ Result<long> Task::call_at(TargetAddr syscall_instruction, long number,
   registers = TRY(tracee_.registers());
   auto result = static_cast<long>(registers.rax);
   if (result < 0 && result >= -4095)
-    return std::unexpected(Error::from_errno(static_cast<int>(-result),
-                                             fmt::format("system call {} in process {}", number,
-                                                         process_.value)));
+    return std::unexpected(
+        Error::from_errno(static_cast<int>(-result),
+                          fmt::format("system call {} in process {}", number, process_.value)));
   return result;
 }
 

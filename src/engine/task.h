@@ -1,7 +1,7 @@
 // A stopped task that can be made to perform system calls.
 //
-// Used while capturing (the registers, mask and arena are put back by Injection) and while restoring
-// (the task is a stub that becomes the process). Bound to the tracing thread.
+// Used while capturing (the registers, mask and arena are put back by Injection) and while
+// restoring (the task is a stub that becomes the process). Bound to the tracing thread.
 #pragma once
 
 #include <vector>
@@ -28,6 +28,9 @@ class Task {
   sys::Tracee& tracee() { return tracee_; }
   const Arena& arena() const { return *arena_; }
   void set_done_signal(int signal) { done_signal_ = signal; }
+  // Where the task returns through if this process dies while a program runs (return_frame.h).
+  // Without one the task is killed then.
+  void set_return_frame(TargetAddr frame) { return_frame_ = frame; }
 
   // Performs the program. On the first call that fails (and is not marked kGoOn) the rest is left
   // out and its error returned; results of the calls before are valid.
@@ -55,6 +58,7 @@ class Task {
   NsPid tid_;
   const Arena* arena_;
   int done_signal_ = kDefaultDoneSignal;
+  TargetAddr return_frame_;
   std::vector<HostPid> created_;
 };
 

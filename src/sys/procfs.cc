@@ -152,8 +152,8 @@ Error gone(HostPid pid) {
 
 Result<std::string> read_proc(HostPid pid, std::string_view rest) {
   auto content = read_file(proc_path(pid, rest));
-  if (!content && (content.error().error_number() == ENOENT ||
-                   content.error().error_number() == ESRCH))
+  if (!content &&
+      (content.error().error_number() == ENOENT || content.error().error_number() == ESRCH))
     return std::unexpected(gone(pid));
   return content;
 }
@@ -245,13 +245,17 @@ Result<TaskStatus> read_status(HostPid tid) {
   return parse_status(TRY(read_proc(tid, "status")));
 }
 
-Result<TaskStat> read_stat(HostPid pid) { return parse_stat(TRY(read_proc(pid, "stat"))); }
+Result<TaskStat> read_stat(HostPid pid) {
+  return parse_stat(TRY(read_proc(pid, "stat")));
+}
 
 Result<std::vector<Vma>> read_smaps(HostPid pid) {
   return parse_smaps(TRY(read_proc(pid, "smaps")));
 }
 
-Result<std::vector<Vma>> read_maps(HostPid pid) { return parse_smaps(TRY(read_proc(pid, "maps"))); }
+Result<std::vector<Vma>> read_maps(HostPid pid) {
+  return parse_smaps(TRY(read_proc(pid, "maps")));
+}
 
 Result<std::vector<HostPid>> list_threads(HostPid pid) {
   auto numbers = list_numbers(proc_path(pid, "task"));
@@ -282,13 +286,13 @@ Result<std::string> read_link(const std::string& path) {
 }
 
 Result<std::vector<HostPid>> list_namespace_processes(HostPid init) {
-  struct stat wanted {};
+  struct stat wanted{};
   std::string path = proc_path(init, "ns/pid");
   if (::stat(path.c_str(), &wanted) != 0) return std::unexpected(gone(init));
   std::vector<HostPid> members;
   for (int number : TRY(list_numbers("/proc"))) {
     HostPid pid(number);
-    struct stat own {};
+    struct stat own{};
     if (::stat(proc_path(pid, "ns/pid").c_str(), &own) == 0) {
       if (own.st_ino == wanted.st_ino) members.push_back(pid);
     } else if (auto status = read_status(pid); status && status->state == 'Z') {

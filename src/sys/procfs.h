@@ -1,4 +1,5 @@
-// What /proc says about processes. Reading and parsing are apart, so that parsing is tested on text.
+// What /proc says about processes. Reading and parsing are apart, so that parsing is tested on
+// text.
 #pragma once
 
 #include <array>
@@ -64,8 +65,8 @@ struct Vma {
   uint64_t offset = 0;
   uint64_t device = 0;  // as makedev() packs it
   uint64_t inode = 0;
-  std::string path;        // as printed, "[heap]" and " (deleted)" included
-  std::string flags;       // VmFlags, each two letters and a space
+  std::string path;   // as printed, "[heap]" and " (deleted)" included
+  std::string flags;  // VmFlags, each two letters and a space
   uint64_t size() const { return end - start; }
   bool has_flag(std::string_view two_letters) const;
 };

@@ -29,7 +29,9 @@ long request(int number, HostPid tid, uint64_t address, uint64_t data) {
   return ::syscall(SYS_ptrace, number, tid.value, address, data);
 }
 
-uint64_t as_word(const void* pointer) { return reinterpret_cast<uint64_t>(pointer); }
+uint64_t as_word(const void* pointer) {
+  return reinterpret_cast<uint64_t>(pointer);
+}
 
 std::unexpected<Error> refused(HostPid tid, const char* what) {
   if (errno == ESRCH) return fail(Code::kGone, "task " + to_string(tid) + " ended");
@@ -140,8 +142,8 @@ Result<void> Tracee::step() {
 }
 
 Result<void> Tracee::set_death(Death death) {
-  return check(request(PTRACE_SETOPTIONS, tid_, 0, static_cast<uint64_t>(options_for(death))),
-               tid_, "set options of");
+  return check(request(PTRACE_SETOPTIONS, tid_, 0, static_cast<uint64_t>(options_for(death))), tid_,
+               "set options of");
 }
 
 Result<void> Tracee::detach(int signal) {
@@ -210,8 +212,8 @@ Result<std::vector<siginfo_t>> Tracee::pending_signals(Queue queue) const {
 
 std::optional<Tracee::RseqArea> Tracee::rseq() const {
   ptrace_rseq_configuration configuration{};
-  long got = request(PTRACE_GET_RSEQ_CONFIGURATION, tid_, sizeof configuration,
-                     as_word(&configuration));
+  long got =
+      request(PTRACE_GET_RSEQ_CONFIGURATION, tid_, sizeof configuration, as_word(&configuration));
   if (got < 0 || configuration.rseq_abi_pointer == 0) return std::nullopt;
   return RseqArea{configuration.rseq_abi_pointer, configuration.rseq_abi_size,
                   configuration.signature, configuration.flags};

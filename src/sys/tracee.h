@@ -1,8 +1,8 @@
 // One task under ptrace.
 //
-// A Tracee is seized without a signal (PTRACE_SEIZE, PTRACE_INTERRUPT) and belongs to the thread that
-// seized it. Its destructor detaches, so the task goes on. If this thread dies, the kernel detaches
-// (or kills, see Death).
+// A Tracee is seized without a signal (PTRACE_SEIZE, PTRACE_INTERRUPT) and belongs to the thread
+// that seized it. Its destructor detaches, so the task goes on. If this thread dies, the kernel
+// detaches (or kills, see Death).
 #pragma once
 
 #include <signal.h>
@@ -25,9 +25,9 @@ enum class Death { kGoOn, kKill };
 // Why a task stopped.
 struct Stop {
   enum class Kind { kInterrupt, kGroupStop, kSignal, kSyscall, kClone, kExited } kind;
-  int signal = 0;        // kSignal, kGroupStop
-  HostPid created;       // kClone: the new task
-  int exit_status = 0;   // kExited: as wait(2) encodes it
+  int signal = 0;       // kSignal, kGroupStop
+  HostPid created;      // kClone: the new task
+  int exit_status = 0;  // kExited: as wait(2) encodes it
 };
 
 inline constexpr Nanoseconds kStopDeadline = std::chrono::seconds(10);
@@ -53,9 +53,9 @@ class Tracee {
   // The second half of stop(), for a task that interrupt() was already called for.
   Result<Stop> wait_until_still();
 
-  Result<void> resume(int signal = 0);            // PTRACE_CONT
-  Result<void> resume_to_syscall_stop();          // PTRACE_SYSCALL
-  Result<void> step();                            // PTRACE_SINGLESTEP
+  Result<void> resume(int signal = 0);    // PTRACE_CONT
+  Result<void> resume_to_syscall_stop();  // PTRACE_SYSCALL
+  Result<void> step();                    // PTRACE_SINGLESTEP
   Result<void> set_death(Death death);
   Result<void> detach(int signal = 0);
   // Forgets the task without detaching; it has ended.

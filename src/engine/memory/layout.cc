@@ -22,8 +22,8 @@ struct AdviceFlag {
   uint32_t advice;
 };
 constexpr AdviceFlag kAdviceFlags[] = {
-    {"sr", MADV_SEQUENTIAL}, {"rr", MADV_RANDOM},     {"dc", MADV_DONTFORK}, {"dd", MADV_DONTDUMP},
-    {"wf", MADV_WIPEONFORK}, {"mg", MADV_MERGEABLE},  {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE},
+    {"sr", MADV_SEQUENTIAL}, {"rr", MADV_RANDOM},    {"dc", MADV_DONTFORK}, {"dd", MADV_DONTDUMP},
+    {"wf", MADV_WIPEONFORK}, {"mg", MADV_MERGEABLE}, {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE},
 };
 
 std::string where(const sys::Vma& vma) {
@@ -39,8 +39,7 @@ Result<void> refuse_special(const sys::Vma& vma) {
   auto refuse = [&](std::string_view what) {
     return fail(Code::kUnsupported, fmt::format("{}: {} is not supported", where(vma), what));
   };
-  if (vma.has_flag("um") || vma.has_flag("uw") || vma.has_flag("ui"))
-    return refuse("userfaultfd");
+  if (vma.has_flag("um") || vma.has_flag("uw") || vma.has_flag("ui")) return refuse("userfaultfd");
   if (vma.has_flag("ht")) return refuse("huge page memory (hugetlb)");
   if (vma.path.find("io_uring") != std::string::npos) return refuse("io_uring");
   if (vma.path.starts_with("/[aio]")) return refuse("asynchronous I/O (io_setup)");
@@ -124,8 +123,7 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
   return mapping;
 }
 
-Result<void> LayoutReader::translate_object(HostPid pid, const sys::Vma& vma,
-                                            image::Mapping& out) {
+Result<void> LayoutReader::translate_object(HostPid pid, const sys::Vma& vma, image::Mapping& out) {
   out.set_kind(vma.shared ? image::MAPPING_SHARED_MEMORY : image::MAPPING_PRIVATE_SHARED_MEMORY);
   Fd fd = TRY(open_file(map_files_link(pid, vma), O_RDONLY));
   std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd.get())));
@@ -141,7 +139,7 @@ Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, imag
     return {};
   }
   std::string link = map_files_link(pid, vma);
-  struct stat status {};
+  struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
   auto identity = identify(context_, vma.path, status);
   if (identity) {
@@ -196,7 +194,7 @@ std::optional<sys::Range> inheritable_part(const image::Mapping& child,
 Result<image::FileIdentity> identify(const CaptureContext& context, const std::string& path,
                                      const struct stat& status) {
   Fd found = TRY(open_below_root(context.root(), path, O_PATH));
-  struct stat there {};
+  struct stat there{};
   if (::fstat(found.get(), &there) != 0) return fail_errno("stat " + path);
   if (there.st_dev != status.st_dev || there.st_ino != status.st_ino)
     return fail(Code::kNotFound, path + " is another file now");

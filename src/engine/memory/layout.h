@@ -16,7 +16,8 @@
 
 namespace martlet::engine {
 
-// Translates VMAs into image mappings; one for the whole group, so that each file is looked at once.
+// Translates VMAs into image mappings; one for the whole group, so that each file is looked at
+// once.
 class LayoutReader {
  public:
   LayoutReader(CaptureContext& context, SharedObjectTable& objects)

@@ -12,9 +12,9 @@
 
 namespace martlet::engine {
 
-// How a process's memory is read. process_vm_readv is the faster way, but it pins what it reads, and
-// the kernel copies a page that fork left shared before it is pinned: the process would lose the
-// sharing for good.
+// How a process's memory is read. process_vm_readv is the faster way, but it pins what it reads,
+// and the kernel copies a page that fork left shared before it is pinned: the process would lose
+// the sharing for good.
 enum class ReadMode { kPinned, kKeepShared };
 
 // Where a frozen process's memory is read from.

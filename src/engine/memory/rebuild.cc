@@ -36,7 +36,9 @@ bool is_vdso_part(const sys::Vma& vma) {
   return vma.path == "[vdso]" || vma.path.starts_with("[vvar");
 }
 
-bool overlap(sys::Range a, sys::Range b) { return a.start < b.end && b.start < a.end; }
+bool overlap(sys::Range a, sys::Range b) {
+  return a.start < b.end && b.start < a.end;
+}
 
 Result<void> check_layout(const image::AddressSpace& space, sys::Range reserved) {
   uint64_t previous_end = 0;
@@ -46,8 +48,7 @@ Result<void> check_layout(const image::AddressSpace& space, sys::Range reserved)
                  mapping.start() >= previous_end;
     if (!sound) return fail(Code::kBadImage, where(mapping) + " is not possible");
     if (overlap({mapping.start(), mapping.end()}, reserved))
-      return fail(Code::kUnsupported, where(mapping) + " lies where Martlet has to work")
-          ;
+      return fail(Code::kUnsupported, where(mapping) + " lies where Martlet has to work");
     previous_end = mapping.end();
   }
   return {};
@@ -96,7 +97,8 @@ Result<SpaceBuilder::Plan> SpaceBuilder::plan(Task& task, const image::AddressSp
                                               const image::AddressSpace* parent) const {
   Plan plan;
   plan.current = TRY(sys::read_maps(task.host_pid()));
-  for (const auto& range : space.inherited()) plan.inherited.push_back({range.start(), range.end()});
+  for (const auto& range : space.inherited())
+    plan.inherited.push_back({range.start(), range.end()});
   std::vector<image::Mapping> parent_mappings;
   if (parent != nullptr)
     parent_mappings.assign(parent->mappings().begin(), parent->mappings().end());
@@ -148,16 +150,17 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
     if (is_vdso_part(vma)) parts.push_back(&vma);
   auto local = TRY(local_vdso());
   bool same = std::ranges::equal(local, std::as_bytes(std::span(space.vdso()))) &&
-              std::ranges::equal(wanted, parts, {}, [](auto* m) { return m->end() - m->start(); },
-                                 [](auto* v) { return v->size(); });
+              std::ranges::equal(
+                  wanted, parts, {}, [](auto* m) { return m->end() - m->start(); },
+                  [](auto* v) { return v->size(); });
   auto in_place = [](auto* mapping, auto* vma) { return mapping->start() == vma->start; };
   if (same && std::ranges::equal(wanted, parts, in_place)) return {};
 
   uint64_t aside = task.arena().code().value + task.arena().total_size();
   Batch batch(task);
   auto move = [&](uint64_t from, uint64_t size, uint64_t to) -> Result<void> {
-    TRY(batch.room(1))->call("move vDSO", SYS_mremap,
-                             {from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to});
+    TRY(batch.room(1))
+        ->call("move vDSO", SYS_mremap, {from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to});
     return {};
   };
   uint64_t local_address = 0;
@@ -197,10 +200,9 @@ Result<void> SpaceBuilder::map_redirected_vdso(Task& task, const image::AddressS
 
 Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
   auto flags = mapping.open_flags() & (O_RDWR | O_WRONLY);
-  std::string key = mapping.object() != 0 ? fmt::format("object {}", mapping.object())
-                    : mapping.deleted_file() != 0
-                        ? fmt::format("file {}", mapping.deleted_file())
-                        : mapping.file().path();
+  std::string key = mapping.object() != 0         ? fmt::format("object {}", mapping.object())
+                    : mapping.deleted_file() != 0 ? fmt::format("file {}", mapping.deleted_file())
+                                                  : mapping.file().path();
   auto known = opened_.find({key, flags});
   if (known != opened_.end()) return known->second.get();
   Fd fd;
@@ -213,7 +215,7 @@ Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
     fd = TRY(open_file(fmt::format("/proc/self/fd/{}", description), static_cast<int>(flags)));
   } else {
     fd = TRY(context_.open_in_root(mapping.file().path(), static_cast<int>(flags)));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + mapping.file().path());
     if (mapping.kind() == image::MAPPING_PRIVATE_FILE && S_ISREG(status.st_mode) &&
         !same_file(mapping.file(), status))
@@ -224,8 +226,7 @@ Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
   return opened_.emplace(std::pair(key, flags), std::move(fd)).first->second.get();
 }
 
-Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
-                                   const Plan& plan) {
+Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space, const Plan& plan) {
   // Which local descriptor each mapping needs, and under which number the task gets it.
   std::vector<int> wanted;
   std::vector<size_t> slot(static_cast<size_t>(space.mappings_size()));
@@ -266,8 +267,7 @@ Result<std::optional<int>> SpaceBuilder::segment_of(const image::Mapping& mappin
 
 Result<void> SpaceBuilder::attach_segment(Batch& batch, const image::Mapping& mapping,
                                           int segment) {
-  if (mapping.offset() != 0)
-    return fail(Code::kUnsupported, "a partly unmapped System V segment");
+  if (mapping.offset() != 0) return fail(Code::kUnsupported, "a partly unmapped System V segment");
   int flags = (mapping.open_flags() & O_RDWR) == 0 ? SHM_RDONLY : 0;
   if ((mapping.protection() & PROT_EXEC) != 0) flags |= SHM_EXEC;
   Program* program = TRY(batch.room(2));
@@ -281,19 +281,22 @@ Result<void> SpaceBuilder::map_one(Batch& batch, const image::Mapping& mapping,
                                    std::optional<sys::Range> kept, int fd) {
   auto map = [&](uint64_t start, uint64_t end) -> Result<void> {
     uint64_t offset = mapping.offset() + (start - mapping.start());
-    TRY(batch.room(1))->call("map", SYS_mmap,
-                             {start, end - start, mapping.protection(), mmap_flags(mapping), fd,
-                              fd < 0 ? 0 : offset});
+    TRY(batch.room(1))
+        ->call("map", SYS_mmap,
+               {start, end - start, mapping.protection(), mmap_flags(mapping), fd,
+                fd < 0 ? 0 : offset});
     return {};
   };
   if (!kept) return map(mapping.start(), mapping.end());
   if (mapping.start() < kept->start) TRY(map(mapping.start(), kept->start));
   // Growing the mapping instead of mapping beside it keeps it one mapping.
   if (kept->end < mapping.end())
-    TRY(batch.room(1))->call("grow mapping", SYS_mremap,
-                             {kept->start, kept->size(), mapping.end() - kept->start, 0});
-  TRY(batch.room(1))->call("protect", SYS_mprotect,
-                           {kept->start, mapping.end() - kept->start, mapping.protection()});
+    TRY(batch.room(1))
+        ->call("grow mapping", SYS_mremap,
+               {kept->start, kept->size(), mapping.end() - kept->start, 0});
+  TRY(batch.room(1))
+      ->call("protect", SYS_mprotect,
+             {kept->start, mapping.end() - kept->start, mapping.protection()});
   return {};
 }
 

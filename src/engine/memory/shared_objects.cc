@@ -54,27 +54,30 @@ Result<void> for_each_extent(int fd, uint64_t size, Visit visit) {
   return {};
 }
 
-uint64_t round_up(uint64_t size) { return (size + kPageSize - 1) / kPageSize * kPageSize; }
+uint64_t round_up(uint64_t size) {
+  return (size + kPageSize - 1) / kPageSize * kPageSize;
+}
 
 Result<uint64_t> put_content(image::Sink& sink, const SharedObjectTable::Object& object) {
   uint64_t total = 0;
   std::vector<std::byte> buffer(kChunk);
   // Looking for data moves the file offset, and object.fd may share one with the group.
   Fd file = TRY(open_file(fmt::format("/proc/self/fd/{}", object.fd.get()), O_RDONLY));
-  TRY(for_each_extent(file.get(), object.message.size(),
-                      [&](uint64_t start, uint64_t end) -> Result<void> {
-    for (uint64_t at = start; at < end; at += buffer.size()) {
-      auto part = std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - at));
-      ssize_t got = ::pread(file.get(), part.data(), part.size(), static_cast<off_t>(at));
-      if (got < 0) return fail_errno("read shared memory");
-      auto whole = part.first(round_up(static_cast<uint64_t>(got)));
-      std::ranges::fill(whole.subspan(static_cast<size_t>(got)), std::byte{0});
-      image::PageRun run{object.message.id(), image::PageRun::kSharedMemoryOwner, at, whole.size()};
-      TRY(image::put_pages(sink, run, whole));
-      total += whole.size();
-    }
-    return {};
-  }));
+  TRY(for_each_extent(
+      file.get(), object.message.size(), [&](uint64_t start, uint64_t end) -> Result<void> {
+        for (uint64_t at = start; at < end; at += buffer.size()) {
+          auto part = std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - at));
+          ssize_t got = ::pread(file.get(), part.data(), part.size(), static_cast<off_t>(at));
+          if (got < 0) return fail_errno("read shared memory");
+          auto whole = part.first(round_up(static_cast<uint64_t>(got)));
+          std::ranges::fill(whole.subspan(static_cast<size_t>(got)), std::byte{0});
+          image::PageRun run{object.message.id(), image::PageRun::kSharedMemoryOwner, at,
+                             whole.size()};
+          TRY(image::put_pages(sink, run, whole));
+          total += whole.size();
+        }
+        return {};
+      }));
   return total;
 }
 
@@ -85,9 +88,8 @@ Result<Fd> create_anonymous(uint64_t size) {
                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (place == MAP_FAILED) return fail_errno("map shared memory");
   auto address = reinterpret_cast<uint64_t>(place);
-  auto fd = open_file(fmt::format("/proc/self/map_files/{:x}-{:x}", address,
-                                  address + round_up(size)),
-                      O_RDWR);
+  auto fd = open_file(
+      fmt::format("/proc/self/map_files/{:x}-{:x}", address, address + round_up(size)), O_RDWR);
   ::munmap(place, size);
   return fd;
 }
@@ -109,7 +111,7 @@ bool is_shared_object_link(std::string_view link) {
 }
 
 Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + link);
   auto key = identity(status, link);
   if (uint32_t known = find(key.first, key.second)) return known;

@@ -1,9 +1,9 @@
 // The vDSO of a restored process.
 //
-// The kernel gives every process its own vDSO at an address of its choice, and the process remembers
-// that address. If the destination's vDSO has the same code it is moved to the remembered address. If
-// not (another kernel), the code of the source is put there with each function turned into a jump to
-// the destination's function of the same name.
+// The kernel gives every process its own vDSO at an address of its choice, and the process
+// remembers that address. If the destination's vDSO has the same code it is moved to the remembered
+// address. If not (another kernel), the code of the source is put there with each function turned
+// into a jump to the destination's function of the same name.
 #pragma once
 
 #include <cstdint>

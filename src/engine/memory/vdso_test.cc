@@ -25,8 +25,8 @@ TEST(Vdso, ListsTheClockFunction) {
   ASSERT_TRUE(image) << image.error().to_string();
   auto functions = vdso_functions(*image);
   ASSERT_TRUE(functions) << functions.error().to_string();
-  EXPECT_TRUE(std::ranges::any_of(
-      *functions, [](const auto& f) { return f.name == "__vdso_clock_gettime"; }));
+  EXPECT_TRUE(std::ranges::any_of(*functions,
+                                  [](const auto& f) { return f.name == "__vdso_clock_gettime"; }));
 }
 
 TEST(Vdso, ARedirectedCopyTellsTheTime) {
@@ -40,8 +40,8 @@ TEST(Vdso, ARedirectedCopyTellsTheTime) {
   std::memcpy(place, redirected->data(), redirected->size());
   auto functions = *vdso_functions(*redirected);
   auto clock = std::ranges::find(functions, "__vdso_clock_gettime", &VdsoFunction::name);
-  auto* call = reinterpret_cast<int (*)(clockid_t, timespec*)>(static_cast<char*>(place) +
-                                                               clock->offset);
+  auto* call =
+      reinterpret_cast<int (*)(clockid_t, timespec*)>(static_cast<char*>(place) + clock->offset);
   timespec through_copy{};
   ASSERT_EQ(call(CLOCK_MONOTONIC, &through_copy), 0);
   timespec now{};

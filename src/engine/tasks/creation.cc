@@ -103,7 +103,9 @@ Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
 
 }  // namespace
 
-std::span<const std::byte> stub_image() { return {martlet_stub_image, martlet_stub_image_end}; }
+std::span<const std::byte> stub_image() {
+  return {martlet_stub_image, martlet_stub_image_end};
+}
 
 Result<Stub> start_stub(pid_t pid) {
   std::array<int, 2> pair{};
@@ -161,7 +163,8 @@ Result<void> create_zombie(Task& parent, const image::Process& process) {
   Program program(child.arena());
   if (WIFSIGNALED(status)) {
     rlimit64 no_core{0, 0};
-    program.call("forbid core dump", SYS_prlimit64, {0, RLIMIT_CORE, program.put_value(no_core), 0});
+    program.call("forbid core dump", SYS_prlimit64,
+                 {0, RLIMIT_CORE, program.put_value(no_core), 0});
     uint64_t nothing = 0;
     program.call("unblock", SYS_rt_sigprocmask,
                  {SIG_SETMASK, program.put_value(nothing), 0, sizeof nothing});

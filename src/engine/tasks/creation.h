@@ -27,8 +27,9 @@ struct Stub {
 // session of its own.
 Result<Stub> start_stub(pid_t pid);
 
-// Hands the arena to the stub, stops it and empties its descriptor table but for the control socket,
-// which moves to a number above `highest_fd`. If this process dies from now on, so does the stub.
+// Hands the arena to the stub, stops it and empties its descriptor table but for the control
+// socket, which moves to a number above `highest_fd`. If this process dies from now on, so does the
+// stub.
 Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, DescriptorChannel& channel,
                        int highest_fd);
 

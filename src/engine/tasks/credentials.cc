@@ -12,7 +12,9 @@ namespace {
 
 constexpr int kCapabilities = 64;
 
-bool has(uint64_t set, int capability) { return (set & (1ull << capability)) != 0; }
+bool has(uint64_t set, int capability) {
+  return (set & (1ull << capability)) != 0;
+}
 
 void call_capset(Program& program, const image::Credentials& wanted) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};

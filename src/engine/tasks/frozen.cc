@@ -30,12 +30,12 @@ constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 
 // Calls that a stop makes return EINTR although no signal handler runs (signal(7)).
 bool stop_interrupts(uint64_t number) {
-  constexpr auto kCalls = std::to_array<long>({
-      SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_semop, SYS_semtimedop,
-      SYS_rt_sigtimedwait, SYS_io_getevents, 333 /* io_pgetevents */,
-      // These only with a timeout set on the socket.
-      SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4,
-      SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_connect});
+  constexpr auto kCalls = std::to_array<long>(
+      {SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_semop, SYS_semtimedop,
+       SYS_rt_sigtimedwait, SYS_io_getevents, 333 /* io_pgetevents */,
+       // These only with a timeout set on the socket.
+       SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4,
+       SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_connect});
   return std::ranges::find(kCalls, static_cast<long>(number)) != kCalls.end();
 }
 
@@ -193,8 +193,7 @@ class Freezer {
       thread.tid = thread.status.ns_tids.back();
       thread.registers = TRY(thread.tracee.registers());
       thread.signal_mask = TRY(thread.tracee.signal_mask());
-      if (found->second.wait)
-        TRY(shorten_wait(*found->second.wait, process.pid, thread.registers));
+      if (found->second.wait) TRY(shorten_wait(*found->second.wait, process.pid, thread.registers));
       adjust_interrupted_call(thread.registers, thread.status);
       TRY(abort_restartable_sequence(thread, process.pid));
       process.threads.push_back(std::move(thread));

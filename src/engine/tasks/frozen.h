@@ -21,8 +21,8 @@ struct FrozenThread {
   sys::TaskStatus status;
   user_regs_struct registers{};  // as the thread continues, interrupted system calls adjusted
   uint64_t signal_mask = 0;
-  bool group_stopped = false;    // job control
-  bool instrumented = false;     // it has performed system calls for Martlet
+  bool group_stopped = false;  // job control
+  bool instrumented = false;   // it has performed system calls for Martlet
 };
 
 struct FrozenProcess {
@@ -46,8 +46,8 @@ Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container
 // Lets a process go on exactly where it stopped.
 Result<void> thaw_process(FrozenProcess& process);
 
-// Brings a task from any ptrace stop into one from which the kernel restarts interrupted system calls
-// and delivers signals when it is let go.
+// Brings a task from any ptrace stop into one from which the kernel restarts interrupted system
+// calls and delivers signals when it is let go.
 Result<void> settle(sys::Tracee& tracee);
 
 // What a thread that was stopped inside a system call continues with. The stop itself makes some
@@ -58,7 +58,8 @@ void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus&
 
 // For a thread that the kernel would continue from its notes on an interrupted call (its
 // restart_block): those do not travel, and they are lost once the thread performs another call. The
-// call is made once more instead, with what is left of its timeout where the task's memory shows it.
+// call is made once more instead, with what is left of its timeout where the task's memory shows
+// it.
 void restart_from_arguments(user_regs_struct& registers);
 
 // If the thread is inside a restartable sequence: the kernel forgets that as soon as the thread

@@ -7,12 +7,14 @@
 #include <array>
 #include <tuple>
 
+#include "engine/tasks/return_frame.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
 namespace {
 
 constexpr size_t kDataSize = 64u << 10;
+constexpr size_t kMappedSize = kArenaCodeSize + kDataSize + kReturnFrameSize;
 
 // Every executable has the instruction somewhere; the vDSO has it for sure.
 Result<TargetAddr> find_syscall_instruction(const FrozenProcess& process) {
@@ -31,8 +33,8 @@ Result<TargetAddr> find_syscall_instruction(const FrozenProcess& process) {
     if ((vma.protection & PROT_EXEC) == 0 || vma.path == "[vsyscall]") continue;
     if (auto found = in(vma)) return found;
   }
-  return fail(Code::kUnsupported, fmt::format("process {} has no system call instruction to use",
-                                              process.pid.value));
+  return fail(Code::kUnsupported,
+              fmt::format("process {} has no system call instruction to use", process.pid.value));
 }
 
 // A signal that is ignored unless somebody handles it, and that is not waiting already.
@@ -64,28 +66,41 @@ Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> 
 }
 
 Result<void> Injection::map_arena() {
-  auto base = TRY(plain_call(SYS_mmap, {0, kArenaCodeSize + kDataSize, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0}));
+  auto base = TRY(plain_call(
+      SYS_mmap, {0, kMappedSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0}));
   arena_ = std::make_unique<Arena>(
       Arena::remote(process_->pid, TargetAddr(static_cast<uint64_t>(base)), kDataSize));
   TRY(arena_->write(arena_->code(), interpreter_code()));
-  TRY(plain_call(SYS_mprotect, {static_cast<uint64_t>(base), kArenaCodeSize,
-                                PROT_READ | PROT_EXEC}));
+  TRY(plain_call(SYS_mprotect,
+                 {static_cast<uint64_t>(base), kArenaCodeSize, PROT_READ | PROT_EXEC}));
   return {};
 }
 
 Result<void> Injection::run(FrozenThread& thread, Program& program) {
+  auto frame = write_return_frame(thread);
+  if (!frame) return std::unexpected(frame.error());
   thread.instrumented = true;
   Task task(std::move(thread.tracee), process_->ns_pid, thread.tid, *arena_);
   task.set_done_signal(choose_done_signal(*process_));
+  task.set_return_frame(*frame);
   auto outcome = task.run(program);
   thread.tracee = std::move(task.tracee());
   return outcome;
 }
 
+Result<TargetAddr> Injection::write_return_frame(FrozenThread& thread) {
+  TargetAddr place = arena_->data() + arena_->data_size();
+  user_regs_struct registers = thread.registers;
+  restart_from_arguments(registers);
+  auto state = TRY(thread.tracee.extended_state());
+  auto frame = make_return_frame(place, registers, thread.signal_mask, state);
+  TRY(arena_->write(place, frame));
+  return place;
+}
+
 Result<void> Injection::end() {
   auto arena = std::move(arena_);
-  TRY(plain_call(SYS_munmap, {arena->code().value, arena->total_size()}));
+  TRY(plain_call(SYS_munmap, {arena->code().value, kMappedSize}));
   return {};
 }
 

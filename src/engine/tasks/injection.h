@@ -32,10 +32,11 @@ class Injection {
       : process_(&process), syscall_instruction_(syscall_instruction) {}
   Result<long> plain_call(long number, std::initializer_list<uint64_t> arguments);
   Result<void> map_arena();
+  Result<TargetAddr> write_return_frame(FrozenThread& thread);
 
   FrozenProcess* process_;
   TargetAddr syscall_instruction_;
-  std::unique_ptr<Arena> arena_;
+  std::unique_ptr<Arena> arena_;  // without the return frame behind it
 };
 
 }  // namespace martlet::engine

@@ -22,7 +22,7 @@ Result<image::FileIdentity> identify_link(const CaptureContext& context, HostPid
                                           const std::string& name) {
   std::string link = sys::proc_path(pid, name);
   std::string path = TRY(sys::read_link(link));
-  struct stat status {};
+  struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
   return in_context(identify(context, path, status), name + " " + path);
 }
@@ -102,8 +102,8 @@ Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
   TRY(collect(answers, program));
   for (size_t i = 0; i < frozen.threads.size(); ++i) {
     Program thread_program(injection.arena());
-    auto thread_answers = ask_thread(thread_program, frozen.threads[i],
-                                     *out.mutable_threads(static_cast<int>(i)));
+    auto thread_answers =
+        ask_thread(thread_program, frozen.threads[i], *out.mutable_threads(static_cast<int>(i)));
     TRY(injection.run(frozen.threads[i], thread_program));
     TRY(collect(thread_answers, thread_program));
   }

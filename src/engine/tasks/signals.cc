@@ -19,7 +19,9 @@ struct KernelAction {
   uint64_t mask;
 };
 
-bool can_be_handled(int signal) { return signal != SIGKILL && signal != SIGSTOP; }
+bool can_be_handled(int signal) {
+  return signal != SIGKILL && signal != SIGSTOP;
+}
 
 void put_pending(const std::vector<siginfo_t>& queue,
                  google::protobuf::RepeatedPtrField<image::PendingSignal>& out) {
@@ -27,7 +29,8 @@ void put_pending(const std::vector<siginfo_t>& queue,
     out.Add()->set_siginfo(std::string(reinterpret_cast<const char*>(&info), sizeof info));
 }
 
-// The task sends the signals to itself, since only to itself a task may send them as the kernel does.
+// The task sends the signals to itself, since only to itself a task may send them as the kernel
+// does.
 Result<void> queue_signals(Task& task, long number,
                            const google::protobuf::RepeatedPtrField<image::PendingSignal>& queue) {
   Batch batch(task);

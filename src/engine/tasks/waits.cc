@@ -37,9 +37,9 @@ std::optional<CallState> read_call(HostPid tid) {
   auto text = read_file(sys::proc_path(tid, "syscall"));
   CallState call;
   auto& a = call.arguments;
-  if (!text || std::sscanf(text->c_str(), "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &call.number, &a[0],
-                           &a[1], &a[2], &a[3], &a[4], &a[5], &call.stack_pointer,
-                           &call.instruction_pointer) != 9)
+  if (!text ||
+      std::sscanf(text->c_str(), "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &call.number, &a[0], &a[1],
+                  &a[2], &a[3], &a[4], &a[5], &call.stack_pointer, &call.instruction_pointer) != 9)
     return std::nullopt;
   return call;
 }

@@ -19,10 +19,18 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr int kSetTimerIdsAsWished = 77;  // PR_TIMER_CREATE_RESTORE_IDS, Linux 6.15
 constexpr int kMaxTimerProbes = 4096;
 
-int64_t nanoseconds(const timespec& time) { return time.tv_sec * kSecond + time.tv_nsec; }
-timespec as_timespec(int64_t ns) { return {ns / kSecond, ns % kSecond}; }
-int64_t microseconds(const timeval& time) { return time.tv_sec * 1'000'000 + time.tv_usec; }
-timeval as_timeval(int64_t us) { return {us / 1'000'000, us % 1'000'000}; }
+int64_t nanoseconds(const timespec& time) {
+  return time.tv_sec * kSecond + time.tv_nsec;
+}
+timespec as_timespec(int64_t ns) {
+  return {ns / kSecond, ns % kSecond};
+}
+int64_t microseconds(const timeval& time) {
+  return time.tv_sec * 1'000'000 + time.tv_usec;
+}
+timeval as_timeval(int64_t us) {
+  return {us / 1'000'000, us % 1'000'000};
+}
 
 // A timer as a block of /proc/PID/timers describes it:
 //   ID: 0
@@ -54,8 +62,8 @@ Result<std::vector<image::PosixTimer>> parse_timers(const FrozenProcess& frozen,
       auto thread = std::ranges::find(frozen.threads, HostPid(number),
                                       [](const FrozenThread& t) { return t.tracee.tid(); });
       if (thread == frozen.threads.end())
-        return fail(Code::kUnsupported, fmt::format("timer {} of a thread that is gone",
-                                                    timers.back().id()));
+        return fail(Code::kUnsupported,
+                    fmt::format("timer {} of a thread that is gone", timers.back().id()));
       timers.back().set_notify(SIGEV_THREAD_ID);
       timers.back().set_thread(thread->tid.value);
     }
@@ -115,8 +123,7 @@ Answer ask_interval_timers(Program& program, image::Process& out) {
 void apply_interval_timers(Program& program, const image::Process& process) {
   for (const image::IntervalTimer& timer : process.interval_timers()) {
     itimerval value{as_timeval(timer.interval_us()), as_timeval(timer.value_us())};
-    program.call("set interval timer", SYS_setitimer,
-                 {timer.which(), program.put_value(value), 0});
+    program.call("set interval timer", SYS_setitimer, {timer.which(), program.put_value(value), 0});
   }
 }
 
@@ -152,7 +159,9 @@ Result<Answer> ask_posix_timers(Program& program, const FrozenProcess& frozen,
 
 Result<void> apply_posix_timers(Task& leader, const image::Process& process) {
   if (process.posix_timers().empty()) return {};
-  auto wish = [&](int on) { return leader.call("", SYS_prctl, {kSetTimerIdsAsWished, on, 0, 0, 0}); };
+  auto wish = [&](int on) {
+    return leader.call("", SYS_prctl, {kSetTimerIdsAsWished, on, 0, 0, 0});
+  };
   bool as_wished = wish(1).has_value();
   for (const image::PosixTimer& timer : process.posix_timers())
     TRY_IN(create_with_id(leader, timer), fmt::format("timer {}", timer.id()));

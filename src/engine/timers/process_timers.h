@@ -13,8 +13,7 @@ Answer ask_interval_timers(Program& program, image::Process& out);
 void apply_interval_timers(Program& program, const image::Process& process);
 
 // Reads /proc/PID/timers for what exists and asks the process for the remaining times.
-Result<Answer> ask_posix_timers(Program& program, const FrozenProcess& frozen,
-                                image::Process& out);
+Result<Answer> ask_posix_timers(Program& program, const FrozenProcess& frozen, image::Process& out);
 Result<void> apply_posix_timers(Task& leader, const image::Process& process);
 
 }  // namespace martlet::engine
