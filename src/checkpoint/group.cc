@@ -75,8 +75,9 @@ Result<void> FrozenGroup::kill() {
   // Whoever froze the cgroup too: its tasks cannot end while they are in it.
   if (!state->spec.freezer_cgroup.empty())
     TRY(sys::thaw_cgroup(state->spec.freezer_cgroup, kFreezerDeadline));
-  for (auto& process : state->processes)
-    for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
+  // The init of a PID namespace ends only when all others are reaped, which is up to their tracer.
+  for (auto process = state->processes.rbegin(); process != state->processes.rend(); ++process)
+    for (auto thread = process->threads.rbegin(); thread != process->threads.rend(); ++thread) {
       while (thread->tracee.tid().value != 0) {
         auto stop = thread->tracee.wait();
         if (!stop || stop->kind == sys::Stop::Kind::kExited) thread->tracee.forget();
