@@ -119,11 +119,17 @@ Result<int> print_list(const Session& session) {
   return 0;
 }
 
+bool says_nothing(const Json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  if (value.is_number()) return value.get<double>() == 0;
+  return value.empty();  // null, [], {}
+}
+
 void print_container(const agent::ContainerInfo& container) {
   const Json json = to_json(container);
   std::vector<std::vector<std::string>> rows;
   for (const auto& [key, value] : json.items()) {
-    if (value.is_null() || value.empty() || value == "" || value == 0 || value == 0.0) continue;
+    if (says_nothing(value)) continue;
     rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
   }
   fmt::print("{}", format_table(rows));
