@@ -1,4 +1,6 @@
 // The registry of file kinds.
+#include <fmt/format.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -16,6 +18,28 @@
 #include "engine/sockets/unix_socket.h"
 
 namespace martlet::engine {
+namespace {
+
+std::string unsupported_socket(int fd) {
+  constexpr std::pair<int, std::string_view> kFamilies[] = {
+      {AF_NETLINK, "netlink"}, {AF_PACKET, "packet"}, {AF_VSOCK, "vsock"}, {AF_ALG, "crypto"},
+      {AF_XDP, "XDP"},         {AF_UNIX, "Unix"},     {AF_INET, "IPv4"},   {AF_INET6, "IPv6"}};
+  int family = 0, type = 0;
+  socklen_t size = sizeof family;
+  ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+  for (auto [number, name] : kFamilies)
+    if (number == family) return fmt::format("{} sockets of type {} are not supported", name, type);
+  return fmt::format("sockets of address family {} are not supported", family);
+}
+
+std::string unsupported_device(dev_t device) {
+  constexpr unsigned kTerminalMajors[] = {4, 5};  // consoles; /dev/tty and /dev/ptmx
+  bool terminal = std::ranges::find(kTerminalMajors, ::major(device)) != std::end(kTerminalMajors);
+  return terminal ? "terminals are not supported" : "this device is not supported";
+}
+
+}  // namespace
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
@@ -27,11 +51,9 @@ const std::vector<const FileKind*>& file_kinds() {
 }
 
 std::string unsupported(const OpenFile& file) {
-  constexpr unsigned kTerminalMajors[] = {4, 5};  // consoles; /dev/tty and /dev/ptmx
-  if (!S_ISCHR(file.status.st_mode)) return "not supported";
-  unsigned major = ::major(file.status.st_rdev);
-  bool terminal = std::ranges::find(kTerminalMajors, major) != std::end(kTerminalMajors);
-  return terminal ? "terminals are not supported" : "this device is not supported";
+  if (S_ISSOCK(file.status.st_mode)) return unsupported_socket(file.fd);
+  if (S_ISCHR(file.status.st_mode)) return unsupported_device(file.status.st_rdev);
+  return "not supported";
 }
 
 }  // namespace martlet::engine

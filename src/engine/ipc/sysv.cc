@@ -51,10 +51,11 @@ Result<void> create_all(ApplyContext& context, const image::Ipc& ipc, Undo& undo
 
 Result<image::Ipc> capture_sysv(CaptureContext& context, SysvScope scope) {
   image::Ipc ipc;
+  std::vector<int> mapped = mapped_segments(context);
+  if (scope == SysvScope::kMappedSegments && mapped.empty()) return ipc;
   TRY(run_in_namespace(context.root(), "ipc", [&]() -> Result<void> {
     if (scope == SysvScope::kWholeNamespace) return capture_all(context, ipc);
-    for (int id : mapped_segments(context))
-      *ipc.add_shared_memory() = TRY(capture_segment(context, id));
+    for (int id : mapped) *ipc.add_shared_memory() = TRY(capture_segment(context, id));
     return {};
   }));
   return ipc;
