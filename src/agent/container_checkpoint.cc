@@ -99,10 +99,11 @@ Result<checkpoint::CheckpointReport> checkpoint_container(ContainerManager& mana
   TRY_IN(manager.hold_network(operation), link());
   auto report = checkpoint::checkpoint_to_directory(
       group_of(container), directory, afterwards, [&] { return save_files(container, directory); });
-  auto released = manager.release_network(operation);
-  if (report && !released)
-    return in_context(Result<checkpoint::CheckpointReport>(std::unexpected(released.error())),
-                      link());
+  bool goes_on = !report || afterwards == checkpoint::Afterwards::kLeaveRunning;
+  if (goes_on) {
+    auto released = manager.release_network(operation);
+    if (report && !released) return std::unexpected(released.error());
+  }
   return in_context(std::move(report), link());
 }
 
