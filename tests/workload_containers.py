@@ -47,8 +47,8 @@ class ContainerRun:
         """Finds the container's first process and its log on the host where it is now."""
         container = self._inspect()
         self.pid = container["pid"]
-        self.pidfd = os.pidfd_open(self.pid)
         self.output = Output(pathlib.Path(container["log_path"]))
+        self.pidfd = None if self.pid is None else os.pidfd_open(self.pid)
 
     def _start(self):
         work = "/tmp/workload"

@@ -55,9 +55,9 @@ class Output:
 
     def wait(self, words, deadline, pidfd):
         """The first line that begins with one of the words; it is an error if the process behind
-        pidfd ends first."""
+        pidfd (None: it is gone) ends first."""
         while True:
-            ended = bool(select.select([pidfd], [], [], 0)[0])
+            ended = pidfd is None or bool(select.select([pidfd], [], [], 0)[0])
             for line in self.lines():
                 if line.startswith(words):
                     return line
