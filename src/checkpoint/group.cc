@@ -13,6 +13,24 @@ namespace martlet::checkpoint {
 namespace {
 
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
+constexpr Nanoseconds kReapDeadline = std::chrono::seconds(10);
+
+// Killed tasks end in an order of their own: the init of a PID namespace ends after everything else
+// there is reaped, and so does the last of its threads, whichever that is. One that does not end in
+// time (a device keeps it) will never execute its program again all the same.
+void reap(std::vector<engine::FrozenProcess>& processes) {
+  SystemClock clock;
+  Nanoseconds give_up = clock.now() + kReapDeadline;
+  for (bool left = true; left && clock.now() < give_up;) {
+    left = false;
+    for (engine::FrozenProcess& process : processes)
+      for (engine::FrozenThread& thread : process.threads)
+        left |= thread.tracee.tid().value != 0 && !thread.tracee.reap_if_ended();
+    if (left) clock.sleep_for(std::chrono::microseconds(50));
+  }
+  for (engine::FrozenProcess& process : processes)
+    for (engine::FrozenThread& thread : process.threads) thread.tracee.forget();
+}
 
 }  // namespace
 
@@ -75,14 +93,7 @@ Result<void> FrozenGroup::kill() {
   // Whoever froze the cgroup too: its tasks cannot end while they are in it.
   if (!state->spec.freezer_cgroup.empty())
     TRY(sys::thaw_cgroup(state->spec.freezer_cgroup, kFreezerDeadline));
-  // The init of a PID namespace ends only when all others are reaped, which is up to their tracer.
-  for (auto process = state->processes.rbegin(); process != state->processes.rend(); ++process)
-    for (auto thread = process->threads.rbegin(); thread != process->threads.rend(); ++thread) {
-      while (thread->tracee.tid().value != 0) {
-        auto stop = thread->tracee.wait();
-        if (!stop || stop->kind == sys::Stop::Kind::kExited) thread->tracee.forget();
-      }
-    }
+  reap(state->processes);
   return {};
 }
 

@@ -108,6 +108,14 @@ Result<Stop> Tracee::wait(Nanoseconds deadline) {
   }
 }
 
+bool Tracee::reap_if_ended() {
+  int status = 0;
+  pid_t got = ::waitpid(tid_.value, &status, __WALL | WNOHANG);
+  bool ended = got < 0 ? errno != EINTR : got != 0 && !WIFSTOPPED(status);
+  if (ended) forget();
+  return ended;
+}
+
 Result<Stop> Tracee::stop() {
   TRY(interrupt());
   return wait_until_still();

@@ -45,6 +45,9 @@ class Tracee {
 
   HostPid tid() const { return tid_; }
 
+  // Of a task that was killed: whether it has ended. Then it is reaped and forgotten.
+  bool reap_if_ended();
+
   Result<void> interrupt();
   // Waits for the next stop. kTimeout after the deadline, for a task that sleeps uninterruptibly.
   Result<Stop> wait(Nanoseconds deadline = kStopDeadline);
