@@ -25,7 +25,7 @@ static void* bitset(void* argument) {
 static void wait_timed(struct timed_wait* wait, int operation, const struct timespec* timeout) {
   wait->result = futex_wait(operation, timeout, FUTEX_BITSET_MATCH_ANY);
   wait->error = errno;
-  wait->ended = now_ms(CLOCK_MONOTONIC);
+  wait->ended = wait_clock_ms(wait);
 }
 
 static void* relative(void* argument) {
@@ -46,8 +46,9 @@ static void* absolute(void* argument) {
 
 static void* absolute_real(void* argument) {
   struct timed_wait* wait = argument;
-  wait->started = now_ms(CLOCK_MONOTONIC);
-  struct timespec timeout = timespec_of_ms(now_ms(CLOCK_REALTIME) + kWaitMs + 1);
+  wait->real_time = true;
+  wait->started = wait_clock_ms(wait);
+  struct timespec timeout = timespec_of_ms(wait->started + kWaitMs + 1);
   wait_timed(wait, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, &timeout);
   return NULL;
 }
@@ -65,13 +66,12 @@ int main(void) {
 
   workload_ready();
 
-  int64_t released = now_ms(CLOCK_MONOTONIC);
+  for (int i = 0; i < 3; i++) waits[i].released = wait_clock_ms(&waits[i]);
   static const char* const kNames[] = {"a relative timeout", "an absolute timeout",
                                        "an absolute timeout on the real-time clock"};
   for (int i = 0; i < 3; i++) {
     workload_context(kNames[i]);
     join_thread(&threads[2 + i]);
-    waits[i].released = released;
     CHECK_EQ(waits[i].result, -1);
     CHECK_EQ(waits[i].error, ETIMEDOUT);
     check_timed_wait(&waits[i]);

@@ -41,10 +41,10 @@ static long sleep_until_boot(void) {
 
 static void* run(void* argument) {
   struct sleeper* sleeper = argument;
-  sleeper->wait.started = now_ms(CLOCK_MONOTONIC);
+  sleeper->wait.started = wait_clock_ms(&sleeper->wait);
   sleeper->wait.result = sleeper->sleep();
   sleeper->wait.error = errno;
-  sleeper->wait.ended = now_ms(CLOCK_MONOTONIC);
+  sleeper->wait.ended = wait_clock_ms(&sleeper->wait);
   return NULL;
 }
 
@@ -55,7 +55,7 @@ int main(void) {
       {.name = "CLOCK_REALTIME, relative", .sleep = sleep_real},
       {.name = "CLOCK_BOOTTIME, relative", .sleep = sleep_boot},
       {.name = "CLOCK_MONOTONIC, absolute", .sleep = sleep_until_monotonic},
-      {.name = "CLOCK_REALTIME, absolute", .sleep = sleep_until_real},
+      {.name = "CLOCK_REALTIME, absolute", .sleep = sleep_until_real, .wait.real_time = true},
       {.name = "CLOCK_BOOTTIME, absolute", .sleep = sleep_until_boot},
   };
   enum { kCount = sizeof sleepers / sizeof *sleepers };
@@ -68,11 +68,10 @@ int main(void) {
 
   workload_ready();
 
-  int64_t released = now_ms(CLOCK_MONOTONIC);
+  for (int i = 0; i < kCount; i++) sleepers[i].wait.released = wait_clock_ms(&sleepers[i].wait);
   for (int i = 0; i < kCount; i++) {
     workload_context(sleepers[i].name);
     join_thread(&sleepers[i].thread);
-    sleepers[i].wait.released = released;
     if (sleepers[i].wait.result == -1) CHECK_EQ(sleepers[i].wait.error, 0);
     check_timed_wait(&sleepers[i].wait);
   }

@@ -42,7 +42,8 @@ int main(void) {
   int absolute[kClockCount];
   int periodic[kClockCount];
   for (int i = 0; i < kClockCount; i++) {
-    waits[0][i].started = waits[1][i].started = now_ms(CLOCK_MONOTONIC);
+    waits[1][i].real_time = kClocks[i] == CLOCK_REALTIME;
+    for (int j = 0; j < 2; j++) waits[j][i].started = wait_clock_ms(&waits[j][i]);
     relative[i] = arm(kClocks[i], kWaitMs, 0, 0);
     absolute[i] = arm(kClocks[i], now_ms(kClocks[i]) + kWaitMs + 1, 0, TFD_TIMER_ABSTIME);
     periodic[i] = arm(kClocks[i], 1, kPeriodMs, 0);
@@ -53,6 +54,9 @@ int main(void) {
   workload_ready();
 
   int64_t released = now_ms(CLOCK_MONOTONIC);
+  for (int i = 0; i < kClockCount; i++) {
+    for (int j = 0; j < 2; j++) waits[j][i].released = wait_clock_ms(&waits[j][i]);
+  }
   CHECK_EQ(ticks(unread), 1);
   CHECK(!is_ready(disarmed));
   CHECK_EQ(left_ms(disarmed), 0);
@@ -63,10 +67,9 @@ int main(void) {
     CHECK_RANGE(ticks(periodic[i]), kWaitAgeMs / kPeriodMs / 2, INT64_MAX);
     ticks(periodic[i]);  // it goes on
     CHECK_EQ(ticks(relative[i]), 1);
-    waits[0][i].ended = now_ms(CLOCK_MONOTONIC);
+    waits[0][i].ended = wait_clock_ms(&waits[0][i]);
     CHECK_EQ(ticks(absolute[i]), 1);
-    waits[1][i].ended = now_ms(CLOCK_MONOTONIC);
-    waits[0][i].released = waits[1][i].released = released;
+    waits[1][i].ended = wait_clock_ms(&waits[1][i]);
     check_timed_wait(&waits[0][i]);
     check_timed_wait(&waits[1][i]);
   }

@@ -98,13 +98,17 @@ struct timespec timespec_of_ms(int64_t milliseconds);
 // A wait with a timeout that begins before the checkpoint and must end after it in its own time.
 // The waiting thread fills started, ended and result; `length` is how long it is to wait.
 enum { kWaitMs = 5000, kWaitAgeMs = 1500, kSlackMs = 1000 };
+// In a container the monotonic clocks may stand still while it does not exist; who waits for an
+// absolute real time sets real_time, and all is measured on that clock.
 struct timed_wait {
+  bool real_time;
   int64_t started;
   int64_t ended;
   int64_t released;  // when the program was told to go on
   long result;
   int error;
 };
+int64_t wait_clock_ms(const struct timed_wait* wait);
 // Returns once the wait has lasted kWaitAgeMs.
 void await_age(const struct timed_wait* wait);
 // Checks that the wait lasted kWaitMs, neither cut short nor begun anew after the checkpoint.

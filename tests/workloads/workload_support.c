@@ -153,6 +153,8 @@ void await_blocked(pid_t thread, long number) {
     char* end;
     long current = strtol(text, &end, 10);
     if (end != text && current == number) return;
+    // Inside a container the call of a child with other credentials is not to be seen.
+    if (text[0] == 0 && task_state(thread) == 'S') return;
     yield_shortly();
   }
 }
@@ -207,8 +209,12 @@ struct timespec timespec_of_ms(int64_t milliseconds) {
   return (struct timespec){.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
 }
 
+int64_t wait_clock_ms(const struct timed_wait* wait) {
+  return now_ms(wait->real_time ? CLOCK_REALTIME : CLOCK_MONOTONIC);
+}
+
 void await_age(const struct timed_wait* wait) {
-  while (now_ms(CLOCK_MONOTONIC) < wait->started + kWaitAgeMs) yield_shortly();
+  while (wait_clock_ms(wait) < wait->started + kWaitAgeMs) yield_shortly();
 }
 
 void check_timed_wait(const struct timed_wait* wait) {
