@@ -1,6 +1,6 @@
 // TCP connections whose other end is closed while data waits to be read here. That other end
-// belongs to no process any more: it stays with its network namespace, and does not move with a
-// container. modes: pid
+// belongs to no process: it stays with its network namespace and does not move with a container.
+// modes: pid
 #include "workload_sockets.h"
 
 int main(void) {
