@@ -1,4 +1,5 @@
 // eventfd, signalfd, timerfd and epoll.
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -9,6 +10,7 @@
 
 #include <set>
 
+#include "engine/files/event_kind.h"
 #include "engine/files/kind_test_util.h"
 
 namespace martlet::engine {
@@ -32,6 +34,24 @@ TEST_F(EventTest, keeps_count_and_semaphore_mode) {
   ASSERT_EQ(::eventfd_read(restored(semaphore.get()), &count), 0);
   EXPECT_EQ(count, 1u);
   EXPECT_FALSE(::fcntl(restored(semaphore.get()), F_GETFL) & O_NONBLOCK);
+}
+
+TEST_F(EventTest, tells_a_semaphore_without_help_of_the_kernel) {
+  for (uint64_t count : {uint64_t{0}, uint64_t{1}, uint64_t{7}, ~uint64_t{1}})
+    for (int flags : {0, int{EFD_SEMAPHORE}}) {
+      Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | flags));
+      if (count > 0) {
+        ASSERT_EQ(::eventfd_write(fd.get(), count), 0);
+      }
+      OpenFile file;
+      file.fd = fd.get();
+      file.info = fmt::format("eventfd-count: {:16x}\n", count);
+      image::File out;
+      ASSERT_OK(event_kind().capture(*capture_context_, file, out));
+      EXPECT_EQ(out.event().semaphore(), flags != 0) << count;
+      std::string info = *read_file("/proc/self/fdinfo/" + std::to_string(fd.get()));
+      EXPECT_NE(info.find(file.info), std::string::npos) << info;
+    }
 }
 
 TEST_F(SignalTest, keeps_mask) {

@@ -11,6 +11,26 @@
 namespace martlet::engine {
 namespace {
 
+// Kernels before 6.5 do not print whether an eventfd is a semaphore. Reading tells: with a count of
+// at least two, a semaphore yields one and a counter everything. The count is put back. Nobody sees
+// it meanwhile, for the group is frozen.
+Result<bool> probe_semaphore(int fd, uint64_t count) {
+  bool nearly_full = count > std::numeric_limits<uint64_t>::max() - 4;
+  eventfd_t seen = 0;
+  bool done = (nearly_full || ::eventfd_write(fd, 2) == 0) && ::eventfd_read(fd, &seen) == 0;
+  bool semaphore = done && seen == 1;
+  if (done && semaphore)
+    done = nearly_full ? ::eventfd_write(fd, 1) == 0 : ::eventfd_read(fd, &seen) == 0;
+  if (done && !semaphore && count > 0) done = ::eventfd_write(fd, count) == 0;
+  if (!done) return fail_errno("probe an eventfd");
+  return semaphore;
+}
+
+Result<bool> is_semaphore(const OpenFile& file, uint64_t count) {
+  if (!info_field(file.info, "eventfd-semaphore")) return probe_semaphore(file.fd, count);
+  return TRY(info_number(file.info, "eventfd-semaphore", 10)) != 0;
+}
+
 class EventKind final : public FileKind {
  public:
   std::string_view name() const override { return "eventfd"; }
@@ -22,7 +42,7 @@ class EventKind final : public FileKind {
   Result<void> capture(CaptureContext&, const OpenFile& file, image::File& out) const override {
     image::EventFile& event = *out.mutable_event();
     event.set_count(TRY(info_number(file.info, "eventfd-count", 16)));
-    event.set_semaphore(TRY(info_number(file.info, "eventfd-semaphore", 10)) != 0);
+    event.set_semaphore(TRY(is_semaphore(file, event.count())));
     return {};
   }
 
