@@ -58,8 +58,8 @@ Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> 
   FrozenThread& leader = process_->leader();
   leader.instrumented = true;
   // The task only borrows the tracee, and such a call needs no arena.
-  static const Arena kNoArena = Arena::remote({}, {}, 0);
-  Task task(std::move(leader.tracee), process_->ns_pid, leader.tid, kNoArena);
+  const Arena no_arena = Arena::remote({}, {}, 0);
+  Task task(std::move(leader.tracee), process_->ns_pid, leader.tid, no_arena);
   auto result = task.call_at(syscall_instruction_, number, arguments);
   leader.tracee = std::move(task.tracee());
   return result;
