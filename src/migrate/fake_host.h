@@ -44,6 +44,9 @@ class FakeHost final : public Host {
 
   const std::string& name() const override { return name_; }
   Result<std::unique_ptr<SourceContainer>> open_container(const std::string& name) override;
+  Result<Endpoint> locate(const std::string&) override {
+    return Endpoint{.host = "127.0.0.1", .port = std::to_string(peer_port)};
+  }
   std::vector<std::string> problems_with(const std::string& record) override {
     if (has(record)) return {"the name " + record + " is taken"};
     return {};
@@ -53,6 +56,7 @@ class FakeHost final : public Host {
   Result<std::unique_ptr<ReservedContainer>> reserve(const std::string& record) override;
   Result<std::unique_ptr<ReservedContainer>> reopen_reserved(const std::string& name) override;
 
+  uint16_t peer_port = 0;           // of every other host
   size_t connections_in_setup = 0;  // reported once each, then fewer
 
  private:

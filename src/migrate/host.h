@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "checkpoint/group.h"
+#include "migrate/socket_channel.h"
 #include "sys/net_address.h"
 #include "sys/time_namespace.h"
 
@@ -61,6 +62,7 @@ class SourceContainer {
   virtual ~SourceContainer() = default;
   // What reserve() on the destination needs to know; its form is the agents' own.
   virtual std::string record() const = 0;
+  // Its first process; 0 unless it runs.
   virtual HostPid init() const = 0;
   virtual std::vector<FileTree> files() const = 0;
   // The writable layer over a read-only base that must be the same on both hosts; empty if the root
@@ -104,6 +106,9 @@ class Host {
   virtual ~Host() = default;
   virtual const std::string& name() const = 0;
   virtual Result<std::unique_ptr<SourceContainer>> open_container(const std::string& name) = 0;
+
+  // Where the host of this name takes migrations, as it is now. Errors: kNotFound, kPeerLost.
+  virtual Result<Endpoint> locate(const std::string& host) = 0;
 
   // Everything that keeps this host from taking the container, one sentence each: a taken name or
   // address, a missing volume.

@@ -16,7 +16,8 @@ namespace martlet::migrate {
 namespace {
 
 constexpr const char* kSuffix = ".json";
-constexpr std::array<const char*, 4> kStates = {"preparing", "committing", "prepared", "committed"};
+constexpr std::array<const char*, 5> kStates = {"preparing", "committing", "prepared", "committed",
+                                                "leaving"};
 
 Result<JournalEntry> parse(const std::string& text, const std::string& path) {
   auto json = nlohmann::json::parse(text, nullptr, false);
@@ -30,9 +31,7 @@ Result<JournalEntry> parse(const std::string& text, const std::string& path) {
     return JournalEntry{.migration = field("migration"),
                         .container = field("container"),
                         .state = static_cast<JournalState>(i),
-                        .peer = field("peer"),
-                        .peer_host = field("peer_host"),
-                        .peer_port = field("peer_port")};
+                        .peer = field("peer")};
   }
   return fail(Code::kBadImage, path + " is not a migration's journal");
 }
@@ -55,9 +54,7 @@ Result<void> Journal::write(const JournalEntry& entry) const {
   nlohmann::json json = {{"migration", entry.migration},
                          {"container", entry.container},
                          {"state", kStates[static_cast<size_t>(entry.state)]},
-                         {"peer", entry.peer},
-                         {"peer_host", entry.peer_host},
-                         {"peer_port", entry.peer_port}};
+                         {"peer", entry.peer}};
   return replace_file(path_of(entry.migration), json.dump(2) + "\n", 0600);
 }
 

@@ -16,16 +16,15 @@ enum class JournalState {
   kPreparing,   // source: the container is ours
   kCommitting,  // source: the destination may have it; frozen until we know
   kPrepared,    // destination: not ours; whatever was built is to be removed
-  kCommitted,   // either: it belongs to the destination
+  kCommitted,   // destination: it is ours
+  kLeaving,     // source: it belongs to the destination; what is still here is to be removed
 };
 
 struct JournalEntry {
   std::string migration;
   std::string container;
   JournalState state = JournalState::kPreparing;
-  std::string peer;       // name of the other host
-  std::string peer_host;  // where the destination listens; empty on the destination
-  std::string peer_port;
+  std::string peer;  // name of the other host
 };
 
 class Journal {

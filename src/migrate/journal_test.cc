@@ -6,12 +6,7 @@ namespace martlet::migrate {
 namespace {
 
 JournalEntry some_entry(JournalState state) {
-  return {.migration = make_migration_id(),
-          .container = "redis",
-          .state = state,
-          .peer = "host-b",
-          .peer_host = "10.0.0.2",
-          .peer_port = "7701"};
+  return {.migration = make_migration_id(), .container = "redis", .state = state, .peer = "host-b"};
 }
 
 TEST(Journal, RemembersTheLastState) {
@@ -26,7 +21,7 @@ TEST(Journal, RemembersTheLastState) {
   ASSERT_EQ(entries.size(), 1u);
   EXPECT_EQ(entries[0].state, JournalState::kCommitting);
   EXPECT_EQ(entries[0].container, "redis");
-  EXPECT_EQ(entries[0].peer_port, "7701");
+  EXPECT_EQ(entries[0].peer, "host-b");
 }
 
 TEST(Journal, ForgetsWhatIsErased) {

@@ -145,12 +145,8 @@ Result<void> DestinationSession::commit() {
 }
 
 Result<void> DestinationSession::write_journal(JournalState state) {
-  return environment_.journal.write({.migration = migration_,
-                                     .container = container_name_,
-                                     .state = state,
-                                     .peer = source_,
-                                     .peer_host = {},
-                                     .peer_port = {}});
+  return environment_.journal.write(
+      {.migration = migration_, .container = container_name_, .state = state, .peer = source_});
 }
 
 // Nobody writes below the container's directory any more when this returns.

@@ -31,15 +31,15 @@ constexpr std::chrono::milliseconds kLastWordsTimeout{2000};
 class SourceRun {
  public:
   SourceRun(const Environment& environment, const std::string& container,
-            const Destination& destination, const Cancellation& cancellation, Observer& observer)
+            const std::string& destination, const Cancellation& cancellation, Observer& observer)
       : environment_(environment),
-        destination_(destination),
         cancellation_(cancellation),
-        peer_(environment.tls, destination, make_migration_id()),
-        log_(environment.clock, observer, container, environment.host.name(), destination.name) {}
+        peer_(environment.tls, environment.host, destination, make_migration_id()),
+        log_(environment.clock, observer, container, environment.host.name(), destination) {}
 
   Result<MigrationReport> run() {
     container_ = TRY(environment_.host.open_container(log_.container()));
+    if (container_->init().value == 0) return fail(Code::kInvalidArgument, "it does not run");
     if (auto moved = move(); !moved) {
       Error error = explain(std::move(moved.error()));
       roll_back(error);
@@ -95,7 +95,7 @@ class SourceRun {
 
   Result<void> accept_verdict(const protocol::Verdict& verdict) {
     if (verdict.problems_size() > 0)
-      return fail(Code::kUnsupported, fmt::format("host {} cannot take it: {}", destination_.name,
+      return fail(Code::kUnsupported, fmt::format("host {} cannot take it: {}", peer_.name(),
                                                   fmt::join(verdict.problems(), "; ")));
     sender_.emplace(container_->files(),
                     std::vector(verdict.trees().begin(), verdict.trees().end()),
@@ -178,7 +178,7 @@ class SourceRun {
       spdlog::warn(
           "container {}: the answer to the commit is missing ({}); it stays frozen until "
           "host {} tells",
-          log_.container(), answer.error().to_string(), destination_.name);
+          log_.container(), answer.error().to_string(), peer_.name());
       if (peer_.resolve(environment_.clock) == protocol::Resolution::ABORTED)
         return std::unexpected(std::move(answer.error()));
     }
@@ -207,12 +207,12 @@ class SourceRun {
     if (left) return;
     spdlog::error(
         "container {} moved to {}, but its remains stay here until the agent restarts: {}",
-        log_.container(), destination_.name, left.error().to_string());
+        log_.container(), peer_.name(), left.error().to_string());
     (void)frozen_.release();  // destroying it would thaw a second copy
   }
 
   Result<void> try_to_leave() {
-    TRY(write_journal(JournalState::kCommitted));
+    TRY(write_journal(JournalState::kLeaving));
     TRY(log_.measure(Stage::kStopSource, [&] { return frozen_->kill(); }));
     TRY(log_.measure(Stage::kRemoveSource, [&] { return container_->destroy(); }));
     protocol::Message forget;
@@ -230,7 +230,7 @@ class SourceRun {
       if (message) continue;
       Code code = message.error().code();
       if (code == Code::kPeerLost || code == Code::kTimeout) return error;
-      return std::move(message.error()).with_context("host " + destination_.name);
+      return std::move(message.error()).with_context("host " + peer_.name());
     }
   }
 
@@ -275,13 +275,10 @@ class SourceRun {
     return environment_.journal.write({.migration = peer_.migration(),
                                        .container = log_.container(),
                                        .state = state,
-                                       .peer = destination_.name,
-                                       .peer_host = destination_.endpoint.host,
-                                       .peer_port = destination_.endpoint.port});
+                                       .peer = peer_.name()});
   }
 
   const Environment& environment_;
-  const Destination& destination_;
   const Cancellation& cancellation_;
   Peer peer_;
   StageLog log_;
@@ -301,10 +298,10 @@ class SourceRun {
 
 Result<MigrationReport> migrate_container(const Environment& environment,
                                           const std::string& container,
-                                          const Destination& destination,
+                                          const std::string& destination,
                                           const Cancellation& cancellation, Observer& observer) {
   SourceRun run(environment, container, destination, cancellation, observer);
-  return in_context(run.run(), "container " + container + ": migration to " + destination.name);
+  return in_context(run.run(), "container " + container + ": migration to " + destination);
 }
 
 }  // namespace martlet::migrate

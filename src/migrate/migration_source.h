@@ -16,9 +16,11 @@
 
 namespace martlet::migrate {
 
+// `destination` is the name of a host. Errors: those of the stages, with the stage's name;
+// kCancelled after a cancel.
 Result<MigrationReport> migrate_container(const Environment& environment,
                                           const std::string& container,
-                                          const Destination& destination,
+                                          const std::string& destination,
                                           const Cancellation& cancellation, Observer& observer);
 
 }  // namespace martlet::migrate

@@ -70,15 +70,13 @@ class Migration : public ::testing::Test {
 
   void start_server() {
     server_ = must(MigrationServer::start(b_.environment(), {.host = "127.0.0.1", .port = "0"}));
+    a_.host.peer_port = server_->port();
   }
 
   Result<MigrationReport> migrate() {
     if (!server_) start_server();
-    Destination destination{
-        .name = "host-b",
-        .endpoint = {.host = "127.0.0.1", .port = std::to_string(server_->port())}};
     Environment environment = a_.environment();
-    return migrate_container(environment, kName, destination, cancellation_, observer_);
+    return migrate_container(environment, kName, "host-b", cancellation_, observer_);
   }
 
   void expect_only_at_source() {
@@ -149,11 +147,9 @@ TEST_F(Migration, ACancelRollsBack) {
 
 TEST_F(Migration, AVanishedDestinationRollsBack) {
   start_server();
-  Destination destination{
-      .name = "host-b", .endpoint = {.host = "127.0.0.1", .port = std::to_string(server_->port())}};
   server_.reset();
   Environment environment = a_.environment();
-  auto report = migrate_container(environment, kName, destination, cancellation_, observer_);
+  auto report = migrate_container(environment, kName, "host-b", cancellation_, observer_);
   EXPECT_EQ(report.error().code(), Code::kPeerLost);
   expect_only_at_source();
 }
@@ -196,9 +192,7 @@ class Recovery : public Migration {
     JournalEntry made{.migration = make_migration_id(),
                       .container = kName,
                       .state = state,
-                      .peer = peer.host.name(),
-                      .peer_host = {},
-                      .peer_port = {}};
+                      .peer = peer.host.name()};
     return made;
   }
 };
@@ -207,7 +201,6 @@ TEST_F(Recovery, APreparingSourceGoesOn) {
   auto container = must(a_.host.open_container(kName));
   must(container->hold_network());
   JournalEntry preparing = entry(JournalState::kPreparing, b_);
-  preparing.peer_host = "127.0.0.1";
   must(a_.journal.write(preparing));
   Environment environment = a_.environment();
   EXPECT_TRUE(must(recover_migrations(environment)).empty());
@@ -238,8 +231,6 @@ class InDoubt : public Recovery {
     start_server();
     must(must(a_.host.open_container(kName))->hold_network());
     JournalEntry made = entry(JournalState::kCommitting, b_);
-    made.peer_host = "127.0.0.1";
-    made.peer_port = std::to_string(server_->port());
     must(a_.journal.write(made));
     return made;
   }
@@ -262,7 +253,6 @@ TEST_F(InDoubt, IsRemovedIfTheDestinationCommitted) {
   JournalEntry made = doubt();
   made.state = JournalState::kCommitted;
   made.peer = "host-a";
-  made.peer_host.clear();
   must(b_.journal.write(made));
   resolve();
   EXPECT_FALSE(a_.host.has(kName));

@@ -23,17 +23,19 @@ protocol::Message make_hello() {
   return message;
 }
 
-Result<MessageChannel> Peer::open_control(const WaitLimits& limits) const {
-  auto connection = TRY_IN(
-      TlsConnection::connect(tls_, destination_.endpoint, destination_.name,
-                             {.timeout = kConnectTimeout, .cancellation = limits.cancellation}),
-      "host " + destination_.name);
-  connection->set_limits(limits);
-  return MessageChannel(std::move(connection));
+Result<MessageChannel> Peer::open_control(const WaitLimits& limits) {
+  const auto open = [&]() -> Result<MessageChannel> {
+    if (!endpoint_) endpoint_ = TRY(host_.locate(name_));
+    const WaitLimits connecting{.timeout = kConnectTimeout, .cancellation = limits.cancellation};
+    auto connection = TRY(TlsConnection::connect(tls_, *endpoint_, name_, connecting));
+    connection->set_limits(limits);
+    return MessageChannel(std::move(connection));
+  };
+  return in_context(open(), "host " + name_);
 }
 
 Result<std::unique_ptr<TlsConnection>> Peer::open_channel(protocol::Channel::Kind kind,
-                                                          const WaitLimits& limits) const {
+                                                          const WaitLimits& limits) {
   MessageChannel channel = TRY(open_control(limits));
   protocol::Message hello = make_hello();
   hello.mutable_hello()->mutable_channel()->set_migration(migration_);
@@ -42,22 +44,28 @@ Result<std::unique_ptr<TlsConnection>> Peer::open_channel(protocol::Channel::Kin
   return channel.release();
 }
 
-Result<protocol::Resolution::Outcome> Peer::query(const WaitLimits& limits) const {
+Result<MessageChannel> Peer::ask_outcome(const WaitLimits& limits) {
   MessageChannel channel = TRY(open_control(limits));
   protocol::Message hello = make_hello();
   hello.mutable_hello()->mutable_query()->set_migration(migration_);
   TRY(channel.send(hello));
+  return channel;
+}
+
+Result<protocol::Resolution::Outcome> Peer::query(const WaitLimits& limits) {
+  MessageChannel channel = TRY(ask_outcome(limits));
   auto answer = TRY(channel.expect(protocol::Message::kResolution));
   return answer.resolution().outcome();
 }
 
-protocol::Resolution::Outcome Peer::resolve(Clock& clock) const {
+protocol::Resolution::Outcome Peer::resolve(Clock& clock) {
   const WaitLimits limits{.timeout = kConnectTimeout, .cancellation = nullptr};
   for (Nanoseconds interval = kFirstQueryInterval;;
        interval = std::min(2 * interval, kLastQueryInterval)) {
     auto outcome = query(limits);
     if (!outcome) {
       spdlog::debug("migration {}: {}", migration_, outcome.error().to_string());
+      endpoint_.reset();
     } else if (*outcome == protocol::Resolution::ABORTED ||
                *outcome == protocol::Resolution::COMMITTED) {
       return *outcome;
@@ -66,11 +74,8 @@ protocol::Resolution::Outcome Peer::resolve(Clock& clock) const {
   }
 }
 
-Result<void> Peer::forget(const WaitLimits& limits) const {
-  MessageChannel channel = TRY(open_control(limits));
-  protocol::Message hello = make_hello();
-  hello.mutable_hello()->mutable_query()->set_migration(migration_);
-  TRY(channel.send(hello));
+Result<void> Peer::forget(const WaitLimits& limits) {
+  MessageChannel channel = TRY(ask_outcome(limits));
   TRY(channel.expect(protocol::Message::kResolution));
   protocol::Message message;
   message.mutable_forget()->set_migration(migration_);

@@ -1,19 +1,16 @@
 // The connections of one migration from the source to the destination.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "migrate/host.h"
 #include "migrate/message_channel.h"
 #include "migrate/protocol.pb.h"
 #include "migrate/tls.h"
 
 namespace martlet::migrate {
-
-struct Destination {
-  std::string name;  // as in its certificate
-  Endpoint endpoint;
-};
 
 // How long a step of the other side may take before it counts as lost. A host that vanishes is
 // noticed much earlier, by the connection itself.
@@ -21,28 +18,34 @@ inline constexpr std::chrono::milliseconds kStageTimeout = std::chrono::minutes(
 
 class Peer {
  public:
-  // `tls` and `destination` outlive it.
-  Peer(const TlsContext& tls, const Destination& destination, std::string migration)
-      : tls_(tls), destination_(destination), migration_(std::move(migration)) {}
+  // `tls` and `host` (which knows where others are) outlive it. `name` is as in the peer's
+  // certificate.
+  Peer(const TlsContext& tls, Host& host, std::string name, std::string migration)
+      : tls_(tls), host_(host), name_(std::move(name)), migration_(std::move(migration)) {}
 
+  const std::string& name() const { return name_; }
   const std::string& migration() const { return migration_; }
 
-  // A connection on which nothing was said yet.
-  Result<MessageChannel> open_control(const WaitLimits& limits) const;
+  // A connection on which nothing was said yet. The first call finds out where the peer is.
+  Result<MessageChannel> open_control(const WaitLimits& limits);
   // A further connection of a migration that the destination knows.
   Result<std::unique_ptr<TlsConnection>> open_channel(protocol::Channel::Kind kind,
-                                                      const WaitLimits& limits) const;
-  // Asks once how the migration ended.
-  Result<protocol::Resolution::Outcome> query(const WaitLimits& limits) const;
-  // Asks until there is an answer, however long that takes. Never PENDING.
-  protocol::Resolution::Outcome resolve(Clock& clock) const;
+                                                      const WaitLimits& limits);
+  // Asks until it is told how the migration ended, however long that takes: the peer may have to be
+  // started again first, and listen somewhere else then. Never PENDING.
+  protocol::Resolution::Outcome resolve(Clock& clock);
   // Tells that the outcome is noted here.
-  Result<void> forget(const WaitLimits& limits) const;
+  Result<void> forget(const WaitLimits& limits);
 
  private:
+  Result<protocol::Resolution::Outcome> query(const WaitLimits& limits);
+  Result<MessageChannel> ask_outcome(const WaitLimits& limits);
+
   const TlsContext& tls_;
-  const Destination& destination_;
+  Host& host_;
+  std::string name_;
   std::string migration_;
+  std::optional<Endpoint> endpoint_;
 };
 
 // A Hello of this version, without a purpose yet.

@@ -7,48 +7,49 @@ namespace martlet::migrate {
 
 namespace {
 
+// Null if there is nothing left of it.
+template <typename Container>
+Result<std::unique_ptr<Container>> unless_gone(Result<std::unique_ptr<Container>> container) {
+  if (!container && container.error().code() == Code::kNotFound) return nullptr;
+  return container;
+}
+
 Result<void> go_on_here(const Environment& environment, const std::string& name) {
-  auto container = environment.host.open_container(name);
-  if (!container && container.error().code() == Code::kNotFound) return {};
-  if (!container) return std::unexpected(std::move(container.error()));
-  TRY((*container)->release_network());
-  return (*container)->thaw();
+  auto container = TRY(unless_gone(environment.host.open_container(name)));
+  if (!container || container->init().value == 0) return {};
+  TRY(container->release_network());
+  return container->thaw();
 }
 
 Result<void> remove_from_source(const Environment& environment, const std::string& name) {
-  auto container = environment.host.open_container(name);
-  if (!container && container.error().code() == Code::kNotFound) return {};
-  if (!container) return std::unexpected(std::move(container.error()));
-  return (*container)->destroy();
+  auto container = TRY(unless_gone(environment.host.open_container(name)));
+  return container ? container->destroy() : Result<void>{};
 }
 
-// The destination's half-built container, or the one that it owns.
-Result<void> settle_on_destination(const Environment& environment, const JournalEntry& entry) {
-  auto container = environment.host.reopen_reserved(entry.container);
-  if (!container && container.error().code() == Code::kNotFound) return {};
-  if (!container) return std::unexpected(std::move(container.error()));
-  if (entry.state == JournalState::kPrepared) return (*container)->destroy();
-  TRY((*container)->announce());
-  return (*container)->run();
+Result<void> remove_half_built(const Environment& environment, const std::string& name) {
+  auto container = TRY(unless_gone(environment.host.reopen_reserved(name)));
+  return container ? container->destroy() : Result<void>{};
 }
 
-bool is_source(const JournalEntry& entry) {
-  return !entry.peer_host.empty();
+// It may run already; then both are repetitions.
+Result<void> run_here(const Environment& environment, const std::string& name) {
+  auto container = TRY(unless_gone(environment.host.reopen_reserved(name)));
+  if (!container) return {};
+  TRY(container->announce());
+  return container->run();
 }
 
 Result<void> settle(const Environment& environment, const JournalEntry& entry) {
   spdlog::info("migration {} of container {} was interrupted: settling it", entry.migration,
                entry.container);
-  if (!is_source(entry)) {
-    TRY(settle_on_destination(environment, entry));
-    // The source may still ask how a committed migration ended.
-    return entry.state == JournalState::kPrepared ? environment.journal.erase(entry.migration)
-                                                  : Result<void>{};
+  switch (entry.state) {
+    case JournalState::kPreparing: TRY(go_on_here(environment, entry.container)); break;
+    case JournalState::kLeaving: TRY(remove_from_source(environment, entry.container)); break;
+    case JournalState::kPrepared: TRY(remove_half_built(environment, entry.container)); break;
+    case JournalState::kCommitted:
+      return run_here(environment, entry.container);  // the source may still ask how it ended
+    case JournalState::kCommitting: return {};
   }
-  if (entry.state == JournalState::kPreparing)
-    TRY(go_on_here(environment, entry.container));
-  else
-    TRY(remove_from_source(environment, entry.container));
   return environment.journal.erase(entry.migration);
 }
 
@@ -66,9 +67,7 @@ Result<std::vector<JournalEntry>> recover_migrations(const Environment& environm
 }
 
 Result<void> resolve_in_doubt(const Environment& environment, const JournalEntry& entry) {
-  Destination destination{.name = entry.peer,
-                          .endpoint = {.host = entry.peer_host, .port = entry.peer_port}};
-  Peer peer(environment.tls, destination, entry.migration);
+  Peer peer(environment.tls, environment.host, entry.peer, entry.migration);
   bool moved = peer.resolve(environment.clock) == protocol::Resolution::COMMITTED;
   spdlog::info("container {} {}", entry.container,
                moved ? "moved to " + entry.peer : std::string("goes on here"));
