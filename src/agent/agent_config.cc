@@ -18,7 +18,7 @@ Result<void> read_config_file(const std::string& path, AgentConfig& config) {
       {"socket", &config.socket},       {"listen", &config.listen},
       {"advertise", &config.advertise}, {"bridge", &config.bridge},
       {"uplink", &config.uplink},       {"cgroup", &config.cgroup},
-      {"log_level", &config.log_level}};
+      {"log_level", &config.log_level}, {"fault", &config.fault}};
   toml::table table;
   try {
     table = toml::parse(TRY(read_file(path)), path);

@@ -17,6 +17,7 @@ struct AgentConfig {
   std::string uplink;  // a device to attach to the bridge; may be empty
   std::string cgroup;  // that holds the containers' cgroups; empty: "/martlet-NAME"
   std::string log_level = "info";
+  std::string fault;  // for tests: what goes wrong in a migration, see docs/migration.md
 };
 
 // Reads a file over the defaults; a key that does not exist is refused.

@@ -17,6 +17,7 @@
 #include "agent/container_manager.h"
 #include "agent/local_service.h"
 #include "agent/membership.h"
+#include "agent/migration_service.h"
 #include "agent/peer_server.h"
 #include "agent/peer_service.h"
 #include "base/log.h"
@@ -93,14 +94,16 @@ Result<void> run_daemon(const AgentConfig& config) {
   const auto manager = TRY(ContainerManager::open(
       {config.name, config.state_dir, config.cgroup, config.bridge}, *store));
   const auto membership = TRY(Membership::open(config, *store));
-  PeerService peer_service(config, *membership);
+  const auto migrations = TRY(MigrationService::open(config, *manager, *membership));
+  PeerService peer_service(config, *membership, *migrations);
   PeerServer peers(config, *membership, {&peer_service});
   std::jthread announcer;
   if (membership->is_member()) {
+    TRY(migrations->start());
     TRY(peers.start());
     announcer = std::jthread([&] { membership->announce(); });
   }
-  LocalService service(config, *manager, *membership, peers);
+  LocalService service(config, *manager, *membership, peers, *migrations);
   const auto server = TRY(serve_local(config.socket, service));
 
   spdlog::info("agent {} serves at {}", config.name, config.socket);

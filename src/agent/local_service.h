@@ -8,6 +8,7 @@
 #include "agent/api.grpc.pb.h"
 #include "agent/container_manager.h"
 #include "agent/membership.h"
+#include "agent/migration_service.h"
 #include "agent/peer_server.h"
 
 namespace martlet::agent {
@@ -15,8 +16,12 @@ namespace martlet::agent {
 class LocalService final : public Local::Service {
  public:
   LocalService(const AgentConfig& config, ContainerManager& manager, Membership& membership,
-               PeerServer& peers)
-      : config_(config), manager_(manager), membership_(membership), peers_(peers) {}
+               PeerServer& peers, MigrationService& migrations)
+      : config_(config),
+        manager_(manager),
+        membership_(membership),
+        peers_(peers),
+        migrations_(migrations) {}
 
   // local_service.cc
   grpc::Status Info(grpc::ServerContext*, const InfoRequest*, HostInfo* reply) override;
@@ -64,6 +69,7 @@ class LocalService final : public Local::Service {
   ContainerManager& manager_;
   Membership& membership_;
   PeerServer& peers_;
+  MigrationService& migrations_;
 };
 
 // A container as the API shows it.

@@ -35,6 +35,7 @@ grpc::Status LocalService::InitCluster(grpc::ServerContext*, const InitClusterRe
                                        InitClusterReply* reply) {
   const auto init = [&]() -> Result<void> {
     TRY(membership_.init());
+    TRY(migrations_.start());
     TRY(peers_.start());
     reply->set_authority_fingerprint(TRY(fingerprint(TRY(membership_.identity()).authority)));
     reply->set_address(membership_.address());
@@ -55,6 +56,7 @@ grpc::Status LocalService::JoinCluster(grpc::ServerContext*, const JoinClusterRe
                                        JoinClusterReply* reply) {
   const auto join = [&]() -> Result<void> {
     TRY(membership_.join(request->address(), request->token()));
+    TRY(migrations_.start());
     TRY(peers_.start());
     membership_.announce();
     reply->set_authority_fingerprint(TRY(fingerprint(TRY(membership_.identity()).authority)));

@@ -6,10 +6,49 @@
 namespace martlet::agent {
 namespace {
 
-grpc::Status not_yet(const char* what) {
-  return to_status(
-      Error(Code::kUnsupported, std::string(what) + " is not supported by this agent"));
+MigrationStage to_stage(const migrate::StageReport& report) {
+  MigrationStage stage;
+  stage.set_number(static_cast<uint32_t>(report.stage));
+  stage.set_name(std::string(migrate::stage_name(report.stage)));
+  stage.set_seconds(report.seconds);
+  stage.set_bytes(report.bytes);
+  return stage;
 }
+
+MigrationSummary to_summary(const migrate::MigrationReport& report) {
+  MigrationSummary summary;
+  summary.set_container(report.container);
+  summary.set_source(report.source);
+  summary.set_destination(report.destination);
+  for (const migrate::StageReport& stage : report.stages) *summary.add_stages() = to_stage(stage);
+  summary.set_pause_seconds(report.pause_seconds);
+  summary.set_total_seconds(report.total_seconds);
+  summary.set_bytes(report.bytes);
+  return summary;
+}
+
+// Passes the progress on to the caller; one that went away does not stop the migration.
+class EventWriter final : public migrate::Observer {
+ public:
+  explicit EventWriter(grpc::ServerWriter<MigrationEvent>& writer) : writer_(writer) {}
+
+  void on_progress(const migrate::Progress& progress) override {
+    MigrationEvent event;
+    *event.mutable_progress()->mutable_stage() =
+        to_stage({.stage = progress.stage, .bytes = progress.bytes});
+    event.mutable_progress()->set_expected_bytes(progress.expected_bytes);
+    event.mutable_progress()->set_bytes_per_second(progress.bytes_per_second);
+    writer_.Write(event);
+  }
+  void on_stage_done(const migrate::StageReport& stage) override {
+    MigrationEvent event;
+    *event.mutable_stage_done() = to_stage(stage);
+    writer_.Write(event);
+  }
+
+ private:
+  grpc::ServerWriter<MigrationEvent>& writer_;
+};
 
 }  // namespace
 
@@ -17,8 +56,7 @@ grpc::Status LocalService::Checkpoint(grpc::ServerContext*, const CheckpointRequ
                                       CheckpointReply* reply) {
   auto afterwards = request->leave_running() ? checkpoint::Afterwards::kLeaveRunning
                                              : checkpoint::Afterwards::kKill;
-  auto report =
-      checkpoint_container(manager_, request->name(), request->directory(), afterwards);
+  auto report = checkpoint_container(manager_, request->name(), request->directory(), afterwards);
   if (!report) return to_status(report.error());
   reply->set_processes(report->stats.processes);
   reply->set_threads(report->stats.threads);
@@ -42,13 +80,20 @@ grpc::Status LocalService::Restore(grpc::ServerContext*, const RestoreRequest* r
   return grpc::Status::OK;
 }
 
-grpc::Status LocalService::Migrate(grpc::ServerContext*, const MigrateRequest*,
-                                   grpc::ServerWriter<MigrationEvent>*) {
-  return not_yet("migration");
+grpc::Status LocalService::Migrate(grpc::ServerContext*, const MigrateRequest* request,
+                                   grpc::ServerWriter<MigrationEvent>* writer) {
+  EventWriter events(*writer);
+  auto report = migrations_.migrate(request->name(), request->host(), events);
+  if (!report) return to_status(report.error());
+  MigrationEvent event;
+  *event.mutable_summary() = to_summary(*report);
+  writer->Write(event);
+  return grpc::Status::OK;
 }
 
-grpc::Status LocalService::CancelMigration(grpc::ServerContext*, const NameRequest*, Empty*) {
-  return not_yet("migration");
+grpc::Status LocalService::CancelMigration(grpc::ServerContext*, const NameRequest* request,
+                                           Empty*) {
+  return to_status(migrations_.cancel(request->name()));
 }
 
 }  // namespace martlet::agent

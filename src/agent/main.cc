@@ -30,6 +30,7 @@ martlet::Result<AgentConfig> read_config(const std::string& file, const CLI::App
   take("--uplink", &AgentConfig::uplink);
   take("--cgroup", &AgentConfig::cgroup);
   take("--log-level", &AgentConfig::log_level);
+  take("--fault", &AgentConfig::fault);
   TRY(martlet::agent::complete(config));
   return config;
 }
@@ -61,6 +62,8 @@ int main(int argc, char** argv) {
   app.add_option("--log-level", given.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
+  app.add_option("--fault", given.fault, "for tests: STEP:fail, STEP:die or STEP:wait of a migration")
+      ->group("");
   CLI11_PARSE(app, argc, argv);
   if (geteuid() != 0) return fail(martlet::Error(martlet::Code::kPermission, "must run as root"));
   const auto config = read_config(file, app, given);

@@ -11,6 +11,7 @@ grpc::Status PeerService::Info(grpc::ServerContext* context, const InfoRequest*,
   if (const auto caller = authenticated_host(*context); !caller) return to_status(caller);
   const auto info = gather_host_info(config_, membership_.address());
   if (info) *reply = *info;
+  reply->set_migration_port(migrations_.port());
   return to_status(info);
 }
 

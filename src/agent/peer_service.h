@@ -5,14 +5,15 @@
 
 #include "agent/agent_config.h"
 #include "agent/membership.h"
+#include "agent/migration_service.h"
 #include "agent/peer.grpc.pb.h"
 
 namespace martlet::agent {
 
 class PeerService final : public Peer::Service {
  public:
-  PeerService(const AgentConfig& config, Membership& membership)
-      : config_(config), membership_(membership) {}
+  PeerService(const AgentConfig& config, Membership& membership, MigrationService& migrations)
+      : config_(config), membership_(membership), migrations_(migrations) {}
 
   grpc::Status Info(grpc::ServerContext* context, const InfoRequest*, HostInfo* reply) override;
   grpc::Status Join(grpc::ServerContext*, const JoinRequest* request, JoinReply* reply) override;
@@ -21,6 +22,7 @@ class PeerService final : public Peer::Service {
  private:
   const AgentConfig& config_;
   Membership& membership_;
+  MigrationService& migrations_;
 };
 
 }  // namespace martlet::agent

@@ -203,7 +203,7 @@ TEST_F(Recovery, APreparingSourceGoesOn) {
   JournalEntry preparing = entry(JournalState::kPreparing, b_);
   must(a_.journal.write(preparing));
   Environment environment = a_.environment();
-  EXPECT_TRUE(must(recover_migrations(environment)).empty());
+  EXPECT_TRUE(must(recover_migrations(environment.host, environment.journal)).empty());
   expect_only_at_source();
 }
 
@@ -211,7 +211,7 @@ TEST_F(Recovery, APreparedDestinationIsRemoved) {
   must(b_.host.reserve(kName));
   must(b_.journal.write(entry(JournalState::kPrepared, a_)));
   Environment environment = b_.environment();
-  EXPECT_TRUE(must(recover_migrations(environment)).empty());
+  EXPECT_TRUE(must(recover_migrations(environment.host, environment.journal)).empty());
   expect_only_at_source();
 }
 
@@ -219,7 +219,7 @@ TEST_F(Recovery, ACommittedDestinationRuns) {
   must(b_.host.reserve(kName));
   must(b_.journal.write(entry(JournalState::kCommitted, a_)));
   Environment environment = b_.environment();
-  must(recover_migrations(environment));
+  must(recover_migrations(environment.host, environment.journal));
   EXPECT_TRUE(b_.host.copy(kName).running);
   EXPECT_TRUE(b_.host.copy(kName).attached);
 }
@@ -236,7 +236,7 @@ class InDoubt : public Recovery {
   }
   void resolve() {
     Environment environment = a_.environment();
-    auto in_doubt = must(recover_migrations(environment));
+    auto in_doubt = must(recover_migrations(environment.host, environment.journal));
     ASSERT_EQ(in_doubt.size(), 1u);
     EXPECT_FALSE(a_.host.copy(kName).attached);
     must(resolve_in_doubt(environment, in_doubt[0]));

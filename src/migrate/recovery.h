@@ -14,7 +14,7 @@ namespace martlet::migrate {
 // removed, what belongs here runs. Called before a MigrationServer starts. Returns the source's
 // migrations that only the destination knows the outcome of; their containers stay frozen until
 // resolve_in_doubt().
-Result<std::vector<JournalEntry>> recover_migrations(const Environment& environment);
+Result<std::vector<JournalEntry>> recover_migrations(Host& host, const Journal& journal);
 
 // Asks the destination, however long that takes, and obeys. Blocks.
 Result<void> resolve_in_doubt(const Environment& environment, const JournalEntry& entry);
