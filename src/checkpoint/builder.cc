@@ -278,6 +278,7 @@ Result<void> GroupBuilder::equip(Member& member) {
     Task thread = TRY(engine::create_thread(member.leader(), NsPid(process.threads(i).tid())));
     member.tasks.push_back(std::move(thread));
   }
+  for (Task& task : member.tasks) task.set_done_signal(engine::unused_signal(process));
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::apply_thread(member.tasks[static_cast<size_t>(i)], process.threads(i)));
   stats_.threads += member.tasks.size();

@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/batch.h"
@@ -27,6 +29,16 @@ void put_pending(const std::vector<siginfo_t>& queue,
                  google::protobuf::RepeatedPtrField<image::PendingSignal>& out) {
   for (const siginfo_t& info : queue)
     out.Add()->set_siginfo(std::string(reinterpret_cast<const char*>(&info), sizeof info));
+}
+
+uint64_t signals_in(const google::protobuf::RepeatedPtrField<image::PendingSignal>& queue) {
+  uint64_t set = 0;
+  for (const image::PendingSignal& pending : queue) {
+    siginfo_t info{};
+    std::memcpy(&info, pending.siginfo().data(), std::min(pending.siginfo().size(), sizeof info));
+    if (info.si_signo >= 1 && info.si_signo <= kSignals) set |= 1ull << (info.si_signo - 1);
+  }
+  return set;
 }
 
 // The task sends the signals to itself, since only to itself a task may send them as the kernel
@@ -116,6 +128,17 @@ Result<void> capture_pending(FrozenProcess& process, image::Process& out) {
     put_pending(TRY(process.threads[i].tracee.pending_signals(Queue::kThread)),
                 *out.mutable_threads(static_cast<int>(i))->mutable_pending());
   return {};
+}
+
+int unused_signal(const image::Process& process) {
+  uint64_t pending = signals_in(process.pending());
+  for (const image::Thread& thread : process.threads()) pending |= signals_in(thread.pending());
+  constexpr std::array kPreferred = {SIGURG, SIGWINCH, SIGIO, SIGPWR, SIGUSR1, SIGUSR2};
+  for (int signal : kPreferred)
+    if ((pending & (1ull << (signal - 1))) == 0) return signal;
+  for (int signal = kSignals; signal > SIGSYS; --signal)
+    if ((pending & (1ull << (signal - 1))) == 0) return signal;
+  return SIGURG;
 }
 
 Result<void> apply_pending(Task& task, const image::Thread& thread) {

@@ -16,7 +16,11 @@ void apply_alternate_stack(Program& program, const image::Thread& thread);
 
 // The queues of a process and of each of its threads, in order and with their payloads.
 Result<void> capture_pending(FrozenProcess& process, image::Process& out);
-// The task must have every signal blocked.
+// A signal that none of the process's queues holds, by which its tasks tell the end of a program:
+// one that waits in a queue would tell it too early.
+int unused_signal(const image::Process& process);
+
+// The task must have every signal blocked, and its done signal must not be in the queue.
 Result<void> apply_pending(Task& task, const image::Thread& thread);
 Result<void> apply_process_pending(Task& leader, const image::Process& process);
 
