@@ -76,12 +76,17 @@ Result<void> bind_name(ApplyContext& context, int fd, const image::UnixSocket& s
                         [&] { return bind_with_file(fd, socket); });
 }
 
+Result<void> listen_as_before(int fd, const image::UnixSocket& socket) {
+  auto backlog = static_cast<int>(std::min<uint32_t>(socket.backlog(), INT32_MAX));
+  if (::listen(fd, backlog) != 0)
+    return fail_errno("listen on " + sys::describe_address(socket.name()));
+  return {};
+}
+
 Result<Fd> make_unconnected(ApplyContext& context, const image::UnixSocket& socket) {
   Fd fd = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(socket.type()), 0}));
   if (!socket.name().empty()) TRY(bind_name(context, fd.get(), socket));
-  auto backlog = static_cast<int>(std::min<uint32_t>(socket.backlog(), INT32_MAX));
-  if (socket.listening() && ::listen(fd.get(), backlog) != 0)
-    return fail_errno("listen on " + sys::describe_address(socket.name()));
+  if (socket.listening()) TRY(listen_as_before(fd.get(), socket));
   return fd;
 }
 
@@ -111,7 +116,7 @@ Result<UnixEnds> make_ends(ApplyContext& context, const image::UnixSocket& socke
   if (socket.type() != SOCK_DGRAM)
     return connect_unix(context, socket, peer,
                         [&](const std::string& name) { return listener_of(context, name); });
-  UnixEnds ends = TRY(make_unix_pair(context, socket.type()));
+  UnixEnds ends = TRY(make_unix_pair(context, socket));
   if (!socket.name().empty()) TRY(bind_name(context, ends.first.get(), socket));
   if (!peer.name().empty()) TRY(bind_name(context, ends.second.get(), peer));
   return ends;
@@ -220,8 +225,15 @@ Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socke
 
 Result<void> complete_unix_in_task(const image::UnixSocket& socket, Task& task, int number) {
   if (!socket.listening()) return {};
-  TRY(task.call("listen again", SYS_listen, {number, socket.backlog()}));
-  return {};
+  constexpr int kUnchanged = -1;
+  constexpr int kRoot = 0;
+  Program program(task.arena());
+  program.call("take group", SYS_setresgid, {kUnchanged, socket.credentials_gid(), kUnchanged});
+  program.call("take user", SYS_setresuid, {kUnchanged, socket.credentials_uid(), kUnchanged});
+  program.call("listen again", SYS_listen, {number, socket.backlog()});
+  program.call("leave user", SYS_setresuid, {kUnchanged, kRoot, kUnchanged});
+  program.call("leave group", SYS_setresgid, {kUnchanged, kRoot, kUnchanged});
+  return task.run(program);
 }
 
 void go_live_unix(const image::UnixSocket& socket, int fd) {

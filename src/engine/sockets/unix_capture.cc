@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstddef>
+#include <cstdint>
+#include <optional>
 
 #include "engine/sockets/common.h"
 #include "engine/sockets/unix_name.h"
@@ -26,13 +27,20 @@ bool is_in_group(CaptureContext& context, uint32_t inode) {
   });
 }
 
-// The process that made the other end, as far as the kernel remembers it.
+// What the kernel remembers of the process that made the other end; a listener remembers its own.
+std::optional<ucred> credentials_of(int fd) {
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0 ||
+      credentials.uid == UINT32_MAX)
+    return std::nullopt;
+  return credentials;
+}
+
 std::string describe_outside_peer(int fd, const std::string& name) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
+  auto peer = credentials_of(fd);
   std::string process = "a process";
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0)
-    process = "process " + std::to_string(peer.pid);
+  if (peer && peer->pid > 0) process = "process " + std::to_string(peer->pid);
   return "Unix socket (" + sys::describe_address(name) + ") of " + process;
 }
 
@@ -116,6 +124,11 @@ Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::
   out.set_inode(info.inode);
   out.set_name(named_or_empty(TRY(sys::local_address(file.fd))));
   out.set_shutdown(info.shutdown);
+  if (auto credentials = credentials_of(file.fd)) {
+    out.set_has_credentials(true);
+    out.set_credentials_uid(credentials->uid);
+    out.set_credentials_gid(credentials->gid);
+  }
   TRY(capture_peer(context, file, info, out));
   TRY(capture_file(file, info, out));
   if (info.state == TCP_LISTEN) return capture_listener(info, out);

@@ -17,8 +17,7 @@ Result<void> listen_as(int fd, const std::string& name) {
   return {};
 }
 
-Result<Fd> connect_and_accept(int listener, int client, const std::string& name) {
-  TRY(sys::connect_address(client, name));
+Result<Fd> accept_from(int listener, const std::string& name) {
   Fd accepted(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (!accepted.valid()) return fail_errno("accept on " + sys::describe_address(name));
   return accepted;
@@ -30,19 +29,22 @@ struct ClientAndServer {
 };
 
 Result<ClientAndServer> connect_through_listener(ApplyContext& context,
-                                                 const std::string& client_name,
-                                                 const std::string& server_name, uint32_t type,
+                                                 const image::UnixSocket& client,
+                                                 const image::UnixSocket& server,
                                                  const ListenerOfName& listener_of) {
-  SocketType socket{AF_UNIX, static_cast<int>(type), 0};
+  SocketType socket{AF_UNIX, static_cast<int>(client.type()), 0};
   ClientAndServer ends;
   ends.client = TRY(open_group_socket(context, socket));
   Fd temporary = TRY(open_group_socket(context, socket));
-  int own = is_abstract(server_name) ? TRY(listener_of(server_name)) : -1;
+  int own = is_abstract(server.name()) ? TRY(listener_of(server.name())) : -1;
   int listener = own >= 0 ? own : temporary.get();
-  TRY(run_in_empty_root({client_name, server_name}, [&]() -> Result<void> {
-    if (own < 0) TRY(listen_as(listener, server_name));
-    if (!client_name.empty()) TRY(sys::bind_address(ends.client.get(), client_name));
-    ends.server = TRY(connect_and_accept(listener, ends.client.get(), server_name));
+  auto listen = [&] { return listen_as(listener, server.name()); };
+  auto connect = [&] { return sys::connect_address(ends.client.get(), server.name()); };
+  TRY(run_in_empty_root({client.name(), server.name()}, [&]() -> Result<void> {
+    if (own < 0) TRY(run_with_credentials(client, listen));
+    if (!client.name().empty()) TRY(sys::bind_address(ends.client.get(), client.name()));
+    TRY(run_with_credentials(server, connect));
+    ends.server = TRY(accept_from(listener, server.name()));
     return {};
   }));
   return ends;
@@ -63,23 +65,24 @@ bool is_server(ApplyContext& context, const std::string& name, const std::string
 
 }  // namespace
 
-Result<UnixEnds> make_unix_pair(ApplyContext& context, uint32_t type) {
+Result<UnixEnds> make_unix_pair(ApplyContext& context, const image::UnixSocket& socket) {
+  int type = static_cast<int>(socket.type()) | SOCK_CLOEXEC;
   int fds[2] = {-1, -1};
-  TRY(run_in_namespace(context.root(), "net", [&]() -> Result<void> {
-    if (::socketpair(AF_UNIX, static_cast<int>(type) | SOCK_CLOEXEC, 0, fds) != 0)
-      return fail_errno("create a pair of sockets");
+  auto make = [&]() -> Result<void> {
+    if (::socketpair(AF_UNIX, type, 0, fds) != 0) return fail_errno("create a pair of sockets");
     return {};
-  }));
+  };
+  TRY(run_in_namespace(context.root(), "net", [&] { return run_with_credentials(socket, make); }));
   return UnixEnds{Fd(fds[0]), Fd(fds[1])};
 }
 
 Result<UnixEnds> connect_unix(ApplyContext& context, const image::UnixSocket& first,
                               const image::UnixSocket& second, const ListenerOfName& listener_of) {
-  if (first.name().empty() && second.name().empty()) return make_unix_pair(context, first.type());
+  if (first.name().empty() && second.name().empty()) return make_unix_pair(context, first);
   bool first_is_server = is_server(context, first.name(), second.name());
-  const std::string& server = first_is_server ? first.name() : second.name();
-  const std::string& client = first_is_server ? second.name() : first.name();
-  auto ends = TRY(connect_through_listener(context, client, server, first.type(), listener_of));
+  const image::UnixSocket& server = first_is_server ? first : second;
+  const image::UnixSocket& client = first_is_server ? second : first;
+  auto ends = TRY(connect_through_listener(context, client, server, listener_of));
   if (first_is_server) return UnixEnds{std::move(ends.server), std::move(ends.client)};
   return UnixEnds{std::move(ends.client), std::move(ends.server)};
 }

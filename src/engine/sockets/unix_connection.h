@@ -22,7 +22,7 @@ using ListenerOfName = std::function<Result<int>(const std::string& name)>;
 Result<UnixEnds> connect_unix(ApplyContext& context, const image::UnixSocket& first,
                               const image::UnixSocket& second, const ListenerOfName& listener_of);
 
-// Two nameless ends connected to each other.
-Result<UnixEnds> make_unix_pair(ApplyContext& context, uint32_t type);
+// Two nameless ends connected to each other, of the type and with the credentials of `socket`.
+Result<UnixEnds> make_unix_pair(ApplyContext& context, const image::UnixSocket& socket);
 
 }  // namespace martlet::engine

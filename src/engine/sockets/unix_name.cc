@@ -1,8 +1,11 @@
 #include "engine/sockets/unix_name.h"
 
+#include <linux/securebits.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -34,6 +37,15 @@ Result<void> run_in_root(const std::string& root, const std::string& directory, 
     if (outcome) outcome = work();
   }).join();
   return outcome;
+}
+
+// Of the calling thread alone, which is why the C library's functions are not used.
+Result<void> become(uid_t uid, gid_t gid) {
+  if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) != 0)
+    return fail_errno("keep the capabilities of a thread");
+  if (::syscall(SYS_setresgid, -1, gid, -1) != 0 || ::syscall(SYS_setresuid, -1, uid, -1) != 0)
+    return fail_errno("change the user of a thread");
+  return {};
 }
 
 // A directory that is removed with everything in it.
@@ -111,6 +123,18 @@ Result<void> run_in_empty_root(const std::vector<std::string>& names, const Work
     for (const std::string& name : names) TRY(make_parents(name));
     return work();
   });
+}
+
+Result<void> run_with_credentials(const image::UnixSocket& socket, const Work& work) {
+  uid_t uid = socket.credentials_uid();
+  gid_t gid = socket.credentials_gid();
+  if (!socket.has_credentials() || (uid == ::geteuid() && gid == ::getegid())) return work();
+  Result<void> outcome;
+  std::thread([&] {
+    outcome = become(uid, gid);
+    if (outcome) outcome = work();
+  }).join();
+  return outcome;
 }
 
 Result<void> bind_with_file(int fd, const image::UnixSocket& socket) {

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -31,6 +32,11 @@ Result<void> run_in_root_of(HostPid process, const std::string& directory, const
 // Runs `work` on a thread whose root is a fresh directory that vanishes afterwards. The directories
 // that the paths of `names` need are there.
 Result<void> run_in_empty_root(const std::vector<std::string>& names, const Work& work);
+
+// Runs `work` on a thread of the user that `socket` reports as SO_PEERCRED, with the capabilities
+// of the caller. Sockets that it connects or lets listen are remembered as that user's. The process
+// is remembered as the caller's.
+Result<void> run_with_credentials(const image::UnixSocket& socket, const Work& work);
 
 // Binds the socket to a path that others can find, with the owner and mode of its file. A file left
 // by a socket that nobody has any more is replaced. Call it in the group's root.

@@ -284,6 +284,34 @@ TEST_F(UnixSockets, DatagramsKeepTheirSenders) {
   EXPECT_EQ(receive_message(all[1].get()), "again");
 }
 
+ucred credentials_of(int fd) {
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  EXPECT_EQ(::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length), 0);
+  return credentials;
+}
+
+TEST_F(UnixSockets, UsersOfBothEndsAreRemembered) {
+  Fd listener = listen_on(path("listener"));
+  ASSERT_EQ(::chmod(directory_.c_str(), 0777), 0);
+  ASSERT_EQ(::chmod((directory_ / "listener").c_str(), 0777), 0);
+  Ends ends;
+  ASSERT_EQ(::setegid(34), 0);
+  ASSERT_EQ(::seteuid(12), 0);
+  ends = connect_through(listener.get());
+  Ends pair = pair_of(SOCK_STREAM);
+  ASSERT_EQ(::seteuid(0), 0);
+  ASSERT_EQ(::setegid(0), 0);
+  std::vector<Fd> all;
+  for (Fd* fd : {&ends.a, &ends.b, &pair.a, &pair.b}) all.push_back(std::move(*fd));
+  all = move(std::move(all));
+  EXPECT_EQ(credentials_of(all[0].get()).uid, 0u);
+  EXPECT_EQ(credentials_of(all[1].get()).uid, 12u);
+  EXPECT_EQ(credentials_of(all[1].get()).gid, 34u);
+  EXPECT_EQ(credentials_of(all[2].get()).uid, 12u);
+  EXPECT_EQ(credentials_of(all[3].get()).gid, 34u);
+}
+
 TEST_F(UnixSockets, RefusesByName) {
   Ends outside = pair_of(SOCK_STREAM);
   EXPECT_NE(refusal(outside.a.get()).cause().find("outside of the group"), std::string::npos);
