@@ -1,5 +1,6 @@
 """Workload programs in containers: checkpointed and restored by an agent, or moved to another host."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -20,11 +21,13 @@ from hosts import Hosts  # pylint: disable=C0413
 class ContainerRun:
     """One program as a container on the first of the hosts."""
 
+    _numbers = itertools.count(1)
+
     def __init__(self, hosts, program, mode):
         self.host, *self.other_hosts = hosts
         self.program = program
         self.mode = mode
-        self.name = program.name.replace("_", "-")
+        self.name = f"workload-{next(ContainerRun._numbers)}"
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"workload-{program.name}-"))
         self.deadline = time.monotonic() + DEADLINE_SECONDS
         self.pid = None
@@ -75,7 +78,7 @@ class ContainerRun:
 
     def _move(self):
         if self.program.refused:
-            must_refuse(self._refusable(), self.program.refused)
+            must_refuse(self._refusable(), self.program)
         elif self.mode == "migrate":
             destination = self.other_hosts[0]
             must_succeed(self._martlet("migrate", self.name, destination.name), "migrate")
@@ -110,7 +113,9 @@ class ContainerRun:
         return "ok"
 
     def describe(self):
-        return describe_tasks([self.pid]) if self.pid else ""
+        """Where the program is and what it said, for the report of a failure."""
+        said = " | ".join(self.output.lines()) if self.output else "nothing"
+        return f"    output: {said}\n{describe_tasks([self.pid]) if self.pid else ''}"
 
     def clean(self):
         for host in (self.host, *self.other_hosts):

@@ -114,11 +114,13 @@ def must_succeed(done, command):
         raise Failure(f"`martlet {command}` failed with {done.returncode}: {done.stderr.strip()}")
 
 
-def must_refuse(done, word):
+def must_refuse(done, program):
     if done.returncode == 0:
-        raise Failure(f"{word} must be refused, but the command succeeded")
-    if word.lower() not in done.stderr.lower():
-        raise Failure(f"the refusal must name {word}: {done.stderr.strip()}")
+        raise Failure(f"{program.refused} must be refused, but the command succeeded")
+    # Processes and files bear the name of the program, which is no evidence.
+    message = done.stderr.lower().replace(program.name, "").replace(program.name[:15], "")
+    if program.refused.lower() not in message:
+        raise Failure(f"the refusal must name {program.refused}: {done.stderr.strip()}")
 
 
 def finish(output, pidfd, deadline):

@@ -133,7 +133,7 @@ class LocalRun:
         if self.mode in ("none", "pid1"):
             return
         if self.program.refused:
-            must_refuse(self._checkpoint(self.scratch / "image-refused"), self.program.refused)
+            must_refuse(self._checkpoint(self.scratch / "image-refused"), self.program)
         elif self.mode == "pid":
             self._round(1)
         elif self.mode == "pid-twice":
