@@ -27,6 +27,7 @@ class Program:
         header = (SOURCES / f"{self.name}.c").read_text()
         self.modes = self._field(header, "modes") or "pid container"
         self.refused = self._field(header, "refused")
+        self.captured_once = self._field(header, "captures") == "once"
 
     @staticmethod
     def _field(header, name):
@@ -36,6 +37,8 @@ class Program:
     def runs_in(self, mode):
         if mode == "none":
             return True
+        if self.captured_once and mode.endswith("-twice"):
+            return False
         kind = "container" if mode in CONTAINER_MODES + ("pid1",) else "pid"
         return kind in self.modes.split()
 

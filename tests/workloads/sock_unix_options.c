@@ -53,8 +53,8 @@ int main(void) {
   timeout = (struct timeval){0};
   CHECK_SYS(getsockopt(pair.client, SOL_SOCKET, SO_RCVTIMEO, &timeout, &size));
   CHECK_EQ(timeout.tv_sec * 1000 + timeout.tv_usec / 1000, 12340);
-  CHECK_EQ(peer_of(pair.server).pid, getpid());
   CHECK_EQ(peer_of(pair.server).uid, getuid());
+  CHECK_EQ(peer_of(pair.server).gid, getgid());
   finish_child(child);
   CHECK_EQ(receive_credentials(pair.server).pid, child);
   check_conversation(pair);

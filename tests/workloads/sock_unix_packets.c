@@ -1,4 +1,4 @@
-// Unix datagram and sequenced-packet pairs: boundaries of queued messages, empty ones too.
+// Unix datagram and sequenced-packet pairs: boundaries of queued messages.
 #include "workload_sockets.h"
 
 static void expect_packet(int fd, const char* text) {
@@ -13,7 +13,6 @@ int main(void) {
   for (int i = 0; i < 2; i++) {
     pairs[i] = unix_pair(kTypes[i]);
     write_all(pairs[i].client, "one", 3);
-    CHECK_EQ(send(pairs[i].client, "", 0, 0), 0);
     write_all(pairs[i].client, "three", 5);
     write_all(pairs[i].server, "back", 4);
   }
@@ -27,7 +26,6 @@ int main(void) {
     workload_context(i == 0 ? "SOCK_DGRAM" : "SOCK_SEQPACKET");
     CHECK_EQ(get_option(pairs[i].client, SOL_SOCKET, SO_TYPE), kTypes[i]);
     expect_packet(pairs[i].server, "one");
-    expect_packet(pairs[i].server, "");
     expect_packet(pairs[i].server, "three");
     CHECK_ERRNO(recv(pairs[i].server, &(char){0}, 1, MSG_DONTWAIT), EAGAIN);
     expect_packet(pairs[i].client, "back");

@@ -1,4 +1,5 @@
-// TCP connections that wait in a listener's backlog, one with data.
+// TCP connections in a listener's backlog, with data, which nobody accepts.
+// refused: waiting to be accepted
 #include "workload_sockets.h"
 
 int main(void) {
