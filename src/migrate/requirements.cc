@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -93,6 +95,13 @@ bool describe(const std::string& path, protocol::BaseFile& file) {
   return true;
 }
 
+// Whether the path leads into an overlay: what lies on a mount of its own (a tmpfs, a volume) is
+// not part of any layer.
+bool is_in_overlay(const std::string& path) {
+  struct statfs status;
+  return ::statfs(path.c_str(), &status) == 0 && status.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 // The files of the base layer that the processes have mapped: programs and libraries.
 void gather_base_files(const std::vector<HostPid>& processes, const std::string& upper_layer,
                        protocol::Requirements& out) {
@@ -104,8 +113,9 @@ void gather_base_files(const std::vector<HostPid>& processes, const std::string&
       if (!mapping.path.starts_with('/') || mapping.inode == 0) continue;
       if (!seen.insert(mapping.path).second) continue;
       if (exists((upper_layer + mapping.path).c_str())) continue;
+      std::string path = sys::proc_path(process, "root") + mapping.path;
       protocol::BaseFile file;
-      if (!describe(sys::proc_path(process, "root") + mapping.path, file)) continue;
+      if (!is_in_overlay(path) || !describe(path, file)) continue;
       file.set_path(mapping.path);
       *out.add_base_files() = file;
     }
