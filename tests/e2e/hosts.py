@@ -176,9 +176,9 @@ class Host(Namespace):
             return
         if self.agent.poll() is not None:
             self.start_agent()
-        listed = self.martlet("ps", timeout=DEADLINE)
-        for line in listed.stdout.splitlines()[1:]:
-            self.martlet("rm", "--force", line.split()[0], timeout=DEADLINE)
+        listed = json.loads(self.martlet("ps", "--json", timeout=DEADLINE).stdout)
+        for container in listed:
+            self.martlet("rm", "--force", container["name"], timeout=DEADLINE)
 
 
 class Hosts:
