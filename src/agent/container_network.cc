@@ -18,6 +18,14 @@ Result<sys::Netlink> open_inside(const Container& container) {
       TRY(sys::open_namespace(container.init(), sys::NamespaceKind::kNetwork)));
 }
 
+// A bridge takes the lowest address of its ports as its own. The host's end of a container's link
+// has the highest, so that the host's address does not change when a container comes or goes: peers
+// would send to the old one until their neighbour entries are found to be stale.
+sys::MacAddress host_end_mac(sys::MacAddress inside) {
+  inside.bytes[0] = 0xfe;
+  return inside;
+}
+
 Result<void> configure_inside(const Container& container) {
   const Declaration& declaration = container.record.declaration();
   sys::Netlink inside = TRY(open_inside(container));
@@ -47,6 +55,8 @@ Result<void> ContainerNetwork::create(const Container& container) const {
   if (container.host_interface.empty()) return {};
   sys::Netlink host = TRY(sys::Netlink::open());
   TRY(host.add_veth(container.host_interface, kInside, container.init()));
+  const auto mac = TRY(sys::parse_mac(container.record.declaration().mac()));
+  TRY(host.set_mac(container.host_interface, host_end_mac(mac)));
   TRY(host.set_up(container.host_interface));
   return configure_inside(container);
 }
