@@ -16,6 +16,8 @@
 #include "engine/files/descriptions.h"
 #include "engine/files/fd_info.h"
 #include "engine/files/private_descriptors.h"
+#include "engine/program.h"
+#include "engine/task.h"
 
 namespace martlet::engine {
 namespace {
@@ -155,6 +157,12 @@ Result<void> add_all(int epoll, std::vector<Addition> additions) {
   return {};
 }
 
+// A signalfd tells an epoll of the signals of whichever process added it, so its holder has to.
+bool is_for_its_task(ApplyContext& context, const image::EpollEntry& entry) {
+  auto target = context.files().find(entry.file());
+  return target != context.files().end() && target->second.has_signal();
+}
+
 class EpollKind final : public FileKind {
  public:
   std::string_view name() const override { return "epoll"; }
@@ -189,6 +197,7 @@ class EpollKind final : public FileKind {
   Result<void> complete(ApplyContext& context, const image::File& file, int fd) const override {
     std::vector<Addition> additions;
     for (const image::EpollEntry& entry : file.epoll().entries()) {
+      if (is_for_its_task(context, entry)) continue;
       int description = context.description(entry.file());
       if (description < 0 || entry.fd() < 0)
         return fail(Code::kBadImage, "epoll entry of a file that is not in the image");
@@ -196,6 +205,22 @@ class EpollKind final : public FileKind {
     }
     if (additions.empty()) return {};
     return with_private_descriptors([&] { return add_all(fd, std::move(additions)); });
+  }
+
+  // The entry's number is the signalfd's in the task: whoever added it had it there.
+  Result<void> complete_in_task(ApplyContext& context, const image::File& file, Task& task,
+                                int number) const override {
+    for (const image::EpollEntry& entry : file.epoll().entries()) {
+      if (!is_for_its_task(context, entry)) continue;
+      Program program(task.arena());
+      epoll_event event{};
+      event.events = entry.events();
+      event.data.u64 = entry.data();
+      program.call("watch signalfd", SYS_epoll_ctl,
+                   {number, EPOLL_CTL_ADD, entry.fd(), program.put_value(event)});
+      TRY(task.run(program));
+    }
+    return {};
   }
 };
 
