@@ -134,6 +134,7 @@ Result<void> DestinationSession::commit() {
   committed_ = true;
   TRY(fault("committed"));
   TRY(container_->run());
+  if (auto port = container_->network()) packets_.open(port->host_interface);
   protocol::Message answer;
   answer.mutable_committed()->set_thawed_monotonic_ns(read_own_clocks().monotonic.count());
   TRY(control_.send(answer));
@@ -182,12 +183,25 @@ Result<void> DestinationSession::serve_channel(protocol::Channel::Kind kind,
                                                std::unique_ptr<TlsConnection> channel) {
   channel->set_limits({.timeout = kStageTimeout, .cancellation = &cancellation_});
   if (kind == protocol::Channel::FILES) return receive_on(std::move(channel));
+  if (kind == protocol::Channel::PACKETS) return receive_packets(std::move(channel));
   if (kind != protocol::Channel::STATE)
     return fail(Code::kUnsupported, "unknown connection of kind " + std::to_string(kind));
   std::lock_guard lock(mutex_);
   state_channel_ = std::move(channel);
   changed_.notify_all();
   return {};
+}
+
+// Until the source closes, which it does when its own copy is gone.
+Result<void> DestinationSession::receive_packets(std::unique_ptr<TlsConnection> channel) {
+  MessageChannel messages(std::move(channel));
+  for (;;) {
+    auto message = messages.receive();
+    if (!message && message.error().code() == Code::kPeerLost) return {};
+    if (!message) return std::unexpected(std::move(message.error()));
+    auto frame = std::as_bytes(std::span(message->held_packet().frame()));
+    packets_.add({frame.begin(), frame.end()});
+  }
 }
 
 Result<void> DestinationSession::receive_on(std::unique_ptr<TlsConnection> channel) {

@@ -14,6 +14,7 @@
 
 #include "migrate/environment.h"
 #include "migrate/message_channel.h"
+#include "migrate/packet_hold.h"
 
 namespace martlet::migrate {
 
@@ -43,6 +44,7 @@ class DestinationSession {
   Result<std::unique_ptr<TlsConnection>> await_state_channel();
   Result<void> fault(const char* step);
   Result<void> receive_on(std::unique_ptr<TlsConnection> channel);
+  Result<void> receive_packets(std::unique_ptr<TlsConnection> channel);
   void stop_channels();
   void remove_everything();
 
@@ -55,6 +57,7 @@ class DestinationSession {
   std::unique_ptr<ReservedContainer> container_;
   std::unique_ptr<RestoredContainer> restored_;
   bool committed_ = false;
+  PacketInbox packets_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

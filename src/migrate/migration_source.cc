@@ -13,6 +13,7 @@
 #include "migrate/file_sync.h"
 #include "migrate/message_channel.h"
 #include "migrate/metered_sink.h"
+#include "migrate/packet_hold.h"
 #include "migrate/peer.h"
 #include "migrate/requirements.h"
 #include "migrate/stage_log.h"
@@ -121,6 +122,10 @@ class SourceRun {
     TRY(control_->send(request));
     TRY(control_->expect(protocol::Message::kSandboxReady));
     state_ = TRY(peer_.open_channel(protocol::Channel::STATE, limits()));
+    auto port = container_->network();
+    if (!port) return {};
+    auto packets = TRY(peer_.open_channel(protocol::Channel::PACKETS, limits()));
+    hold_ = TRY(PacketHold::open(*port, std::move(packets)));
     return {};
   }
 
@@ -136,6 +141,7 @@ class SourceRun {
       TRY(go_on());
       environment_.clock.sleep_for(kSetupPause);
     }
+    if (hold_) TRY(hold_->begin());
     return fault("frozen");
   }
 
@@ -240,6 +246,7 @@ class SourceRun {
     if (control_) tell_abort(error);
     if (auto going_on = go_on(); !going_on)
       spdlog::error("container {}: {}", log_.container(), going_on.error().to_string());
+    deliver_held_packets();
     if (auto erased = environment_.journal.erase(peer_.migration()); !erased)
       spdlog::error("{}", erased.error().to_string());
     if (control_) await_end();
@@ -271,6 +278,12 @@ class SourceRun {
     return {};
   }
 
+  void deliver_held_packets() {
+    if (!hold_) return;
+    if (auto delivered = hold_->deliver_here(); !delivered)
+      spdlog::warn("held packets: {}", delivered.error().to_string());
+  }
+
   Result<void> write_journal(JournalState state) {
     return environment_.journal.write({.migration = peer_.migration(),
                                        .container = log_.container(),
@@ -286,6 +299,7 @@ class SourceRun {
   std::optional<MessageChannel> control_;
   std::unique_ptr<TlsConnection> state_;
   std::optional<FileSender> sender_;
+  std::unique_ptr<PacketHold> hold_;
   std::unique_ptr<FrozenContainer> frozen_;
   bool network_held_ = false;
   bool owned_by_destination_ = false;

@@ -1,0 +1,163 @@
+"""What can go wrong in a migration: whatever does, exactly one copy of the container serves."""
+import json
+import pathlib
+import signal
+import subprocess
+import unittest
+
+from hosts import Hosts, wait_until
+
+ADDRESS = "10.77.0.60"
+NAME = "counter"
+PORT = 7000
+SERVER = pathlib.Path(__file__).resolve().parent / "servers/counter.py"
+
+ASK = f"""
+import socket
+with socket.create_connection(("{ADDRESS}", {PORT}), timeout=5) as peer:
+    print(peer.recv(64).decode())
+"""
+
+SOURCE_STEPS = ["preflight", "first-copy", "sandbox", "frozen", "second-copy", "captured", "restored"]
+DESTINATION_STEPS = ["accepted", "sandbox", "restoring", "restored"]
+
+
+class MigrationTest(unittest.TestCase):
+    def setUp(self):
+        self.hosts = self.enterContext(Hosts(["host-a", "host-b"]))
+        self.a = self.hosts["host-a"]
+        self.b = self.hosts["host-b"]
+        self.count = 0
+        self.a.martlet("run", "--name", NAME, "--overlay", "/", "--ip", f"{ADDRESS}/24", "--",
+                       "python3", "-u", SERVER, str(PORT))
+        wait_until(lambda: self.ask(check=False) is not None, "the first answer")
+
+    def ask(self, check=True):
+        """The container's next number; it must be the one after the last."""
+        done = self.hosts.client_run(["python3", "-c", ASK], capture_output=True, text=True,
+                                     timeout=20)
+        if done.returncode != 0 and not check:
+            return None
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.count += 1
+        self.assertEqual(int(done.stdout), self.count)
+        return self.count
+
+    def migrate(self, check=False, host="host-b", name=NAME):
+        return self.a.martlet("migrate", name, host, "--json", check=check)
+
+    def names_on(self, host):
+        return [line.split()[0] for line in host.martlet("ps").stdout.splitlines()[1:]]
+
+    def expect_on_source(self):
+        self.assertEqual(self.names_on(self.a), [NAME])
+        wait_until(lambda: self.names_on(self.b) == [], "removal on host-b")
+        self.ask()
+
+    def expect_on_destination(self):
+        wait_until(lambda: self.names_on(self.a) == [], "removal on host-a")
+        self.assertEqual(self.names_on(self.b), [NAME])
+        self.ask()
+
+    def restart(self, host, *options):
+        host.stop_agent()
+        host.start_agent(*options)
+
+    def test_moves(self):
+        report = json.loads(self.migrate(check=True).stdout)
+        self.assertEqual([stage["number"] for stage in report["stages"]], list(range(10)))
+        self.assertGreater(report["pause_seconds"], 0)
+        self.assertLess(report["pause_seconds"], report["total_seconds"])
+        self.expect_on_destination()
+
+    def test_bad_requests_change_nothing(self):
+        for name, host, word in (("nobody", "host-b", "nobody"), (NAME, "host-x", "host-x"),
+                                 (NAME, "host-a", "already")):
+            with self.subTest(name=name, host=host):
+                refused = self.migrate(host=host, name=name)
+                self.assertNotEqual(refused.returncode, 0)
+                self.assertIn(word, refused.stderr)
+                self.assertEqual(len(refused.stderr.strip().splitlines()), 1)
+        self.b.martlet("run", "--name", NAME, "--overlay", "/", "--", "sleep", "1000")
+        refused = self.migrate()
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(f"has a container {NAME} already", refused.stderr)
+        self.ask()
+
+    def test_taken_address(self):
+        self.b.martlet("run", "--name", "other", "--overlay", "/", "--ip", f"{ADDRESS}/24", "--",
+                       "sleep", "1000")
+        refused = self.migrate()
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(ADDRESS, refused.stderr)
+        self.assertEqual(self.names_on(self.a), [NAME])
+
+    def test_every_failing_step_rolls_back(self):
+        for host, side, steps in ((self.a, "source", SOURCE_STEPS),
+                                  (self.b, "destination", DESTINATION_STEPS)):
+            for step in steps:
+                with self.subTest(step=f"{side}.{step}"):
+                    self.restart(host, "--fault", f"{side}.{step}:fail")
+                    failed = self.migrate()
+                    self.assertNotEqual(failed.returncode, 0)
+                    self.assertIn(f"{side}.{step}", failed.stderr)
+                    self.expect_on_source()
+            self.restart(host)
+        self.migrate(check=True)
+        self.expect_on_destination()
+
+    def test_killed_destination_leaves_the_source_serving(self):
+        for step in DESTINATION_STEPS:
+            with self.subTest(step=step):
+                self.restart(self.b, "--fault", f"destination.{step}:die")
+                self.assertNotEqual(self.migrate().returncode, 0)
+                self.ask()
+                self.b.start_agent()
+                self.expect_on_source()
+
+    def test_destination_killed_around_its_commit(self):
+        """The source waits frozen until the destination tells; no copy is lost or doubled."""
+        for step, outcome in (("committing", self.expect_on_source),
+                              ("committed", self.expect_on_destination)):
+            with self.subTest(step=step):
+                self.restart(self.b, "--fault", f"destination.{step}:die")
+                with self.a.popen([self.a.hosts.build_dir / "bin/martlet", "--socket", self.a.socket,
+                                   "migrate", NAME, "host-b"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as moving:
+                    self.assertEqual(self.b.agent.wait(30), -signal.SIGKILL)
+                    self.b.start_agent()
+                    moving.wait(30)
+                outcome()
+
+    def test_killed_source_goes_on(self):
+        for step in SOURCE_STEPS:
+            with self.subTest(step=step):
+                self.restart(self.a, "--fault", f"source.{step}:die")
+                self.assertNotEqual(self.migrate().returncode, 0)
+                self.a.start_agent()
+                self.expect_on_source()
+
+    def test_source_killed_in_doubt(self):
+        self.restart(self.a, "--fault", "source.committing:die")
+        self.assertNotEqual(self.migrate().returncode, 0)
+        self.a.start_agent()
+        wait_until(lambda: self.ask(check=False) is not None, "the container to go on")
+        self.expect_on_source()
+
+    def test_cancel(self):
+        for step in ("first-copy", "frozen", "restored"):
+            with self.subTest(step=step):
+                self.restart(self.a, "--fault", f"source.{step}:wait")
+                with self.a.popen([self.a.hosts.build_dir / "bin/martlet", "--socket", self.a.socket,
+                                   "migrate", NAME, "host-b"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True) as moving:
+                    wait_until(lambda: f"fault injected at source.{step}" in self.a.agent_log(),
+                               f"step {step}")
+                    self.a.martlet("cancel", NAME)
+                    self.assertIn("cancelled", moving.communicate(timeout=30)[1])
+                    self.assertNotEqual(moving.returncode, 0)
+                self.expect_on_source()
+
+
+if __name__ == "__main__":
+    unittest.main()
