@@ -47,7 +47,6 @@ Result<void> DestinationSession::move(const protocol::Offer& offer) {
   TRY(fault("accepted"));
   TRY(answer_until_restore());
   TRY(restore());
-  TRY(fault("restored"));
   TRY(control_.expect(protocol::Message::kCommit));
   TRY(fault("commit"));
   return commit();
@@ -114,6 +113,7 @@ Result<void> DestinationSession::restore() {
   TRY(fault("restoring"));
   auto source = image::make_source(*channel);
   restored_ = TRY(container_->restore(*source));
+  TRY(fault("restored"));
   auto stats = restored_->stats();
   protocol::Message message;
   message.mutable_restored()->set_processes(stats.processes);

@@ -229,17 +229,19 @@ Result<void> settle(sys::Tracee& tracee) {
   return {};
 }
 
+Result<void> put_back(FrozenThread& thread) {
+  TRY(settle(thread.tracee));
+  user_regs_struct registers = thread.registers;
+  if (thread.instrumented) restart_from_arguments(registers);
+  TRY(thread.tracee.set_registers(registers));
+  return thread.tracee.set_signal_mask(thread.signal_mask);
+}
+
 Result<void> thaw_process(FrozenProcess& process) {
   Result<void> outcome;
   for (FrozenThread& thread : process.threads) {
-    auto put_back = [&]() -> Result<void> {
-      TRY(settle(thread.tracee));
-      if (thread.instrumented) restart_from_arguments(thread.registers);
-      TRY(thread.tracee.set_registers(thread.registers));
-      TRY(thread.tracee.set_signal_mask(thread.signal_mask));
-      return thread.tracee.detach();
-    };
-    auto done = put_back();
+    auto done = put_back(thread);
+    if (done) done = thread.tracee.detach();
     if (!done && done.error().code() != Code::kGone && outcome) outcome = std::move(done);
   }
   return outcome;

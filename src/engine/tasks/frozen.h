@@ -43,6 +43,9 @@ struct FrozenProcess {
 Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container,
                                                     const std::string& freezer_cgroup);
 
+// The thread stands as it will go on, also if this process dies before it lets it.
+Result<void> put_back(FrozenThread& thread);
+
 // Lets a process go on exactly where it stopped.
 Result<void> thaw_process(FrozenProcess& process);
 

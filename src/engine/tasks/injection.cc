@@ -101,6 +101,8 @@ Result<TargetAddr> Injection::write_return_frame(FrozenThread& thread) {
 Result<void> Injection::end() {
   auto arena = std::move(arena_);
   TRY(plain_call(SYS_munmap, {arena->code().value, kMappedSize}));
+  for (FrozenThread& thread : process_->threads)
+    if (thread.instrumented) TRY(put_back(thread));
   return {};
 }
 
