@@ -62,7 +62,8 @@ int main(int argc, char** argv) {
   app.add_option("--log-level", given.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
-  app.add_option("--fault", given.fault, "for tests: STEP:fail, STEP:die or STEP:wait of a migration")
+  app.add_option("--fault", given.fault,
+                 "for tests: STEP:fail, STEP:die or STEP:wait of a migration")
       ->group("");
   CLI11_PARSE(app, argc, argv);
   if (geteuid() != 0) return fail(martlet::Error(martlet::Code::kPermission, "must run as root"));

@@ -26,14 +26,14 @@ enum class RecordType : uint16_t {
   kSharedMemory = 3,
   kFile = 4,
   kAddressSpace = 5,
-  kPages = 6,            // head: PageRun, body: the pages
-  kZeroPages = 7,        // head: PageRun, no body: pages that hold zeros
+  kPages = 6,      // head: PageRun, body: the pages
+  kZeroPages = 7,  // head: PageRun, no body: pages that hold zeros
   kEndOfAddressSpace = 8,
   kIpc = 9,
   kTmpfs = 10,
-  kEnd = 11,             // the stream is complete
-  kContainer = 12,       // the container's declaration, for a checkpoint of a container
-  kFileContent = 13,     // head: FileContent, body: a piece of a file that has no name
+  kEnd = 11,          // the stream is complete
+  kContainer = 12,    // the container's declaration, for a checkpoint of a container
+  kFileContent = 13,  // head: FileContent, body: a piece of a file that has no name
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

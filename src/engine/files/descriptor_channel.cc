@@ -41,8 +41,7 @@ Result<void> DescriptorChannel::send_batch(std::span<const int> descriptors) {
   return {};
 }
 
-Result<void> DescriptorChannel::receive_batch(Task& task, size_t count,
-                                              std::vector<int>& numbers) {
+Result<void> DescriptorChannel::receive_batch(Task& task, size_t count, std::vector<int>& numbers) {
   Program program(task.arena());
   size_t control_size = CMSG_SPACE(count * sizeof(int));
   TargetAddr payload = program.reserve(1);

@@ -1,7 +1,7 @@
 // Sends descriptors of this process to tasks under restore.
 //
-// Every task holds the other end of one socket pair, inherited from the stub, under the same number.
-// Tasks are served one at a time.
+// Every task holds the other end of one socket pair, inherited from the stub, under the same
+// number. Tasks are served one at a time.
 #pragma once
 
 #include <span>

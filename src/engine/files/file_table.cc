@@ -51,7 +51,8 @@ const FileKind* kind_of(const image::File& file) {
 
 Result<const FileKind*> required_kind_of(const image::File& file) {
   const FileKind* kind = kind_of(file);
-  if (kind == nullptr) return fail(Code::kBadImage, fmt::format("file {} is of no kind", file.id()));
+  if (kind == nullptr)
+    return fail(Code::kBadImage, fmt::format("file {} is of no kind", file.id()));
   return kind;
 }
 
@@ -142,8 +143,8 @@ Result<void> create_files(ApplyContext& context) {
 }
 
 // The descriptors arrive at the lowest free numbers. In ascending order of their final numbers each
-// final number is at least the one it arrived at, so moving them up from the last to the first never
-// overwrites one that is still to be moved.
+// final number is at least the one it arrived at, so moving them up from the last to the first
+// never overwrites one that is still to be moved.
 Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& channel, Task& task,
                                  const image::Process& process) {
   std::vector<image::Descriptor> wanted(process.descriptors().begin(), process.descriptors().end());
@@ -154,8 +155,8 @@ Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& chann
                  (i == 0 || wanted[i].fd() != wanted[i - 1].fd());
     int description = context.description(wanted[i].file());
     if (!sound || description < 0)
-      return fail(Code::kBadImage, fmt::format("descriptor {} of process {}", wanted[i].fd(),
-                                               process.pid()));
+      return fail(Code::kBadImage,
+                  fmt::format("descriptor {} of process {}", wanted[i].fd(), process.pid()));
     local.push_back(description);
   }
   std::vector<int> numbers = TRY(channel.send(task, local));
@@ -211,8 +212,7 @@ Result<void> complete_files(ApplyContext& context,
 
 void files_go_live(ApplyContext& context) {
   for (const auto& [id, file] : context.files())
-    if (const FileKind* kind = kind_of(file))
-      kind->go_live(context, file, context.description(id));
+    if (const FileKind* kind = kind_of(file)) kind->go_live(context, file, context.description(id));
 }
 
 }  // namespace martlet::engine
