@@ -73,6 +73,10 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink) {
   return stats;
 }
 
+void FrozenGroup::take_back() {
+  if (state_->context) state_->context->run_undo();
+}
+
 Result<void> FrozenGroup::thaw() {
   auto state = std::move(state_);
   if (state->context) state->context->run_undo();

@@ -48,6 +48,11 @@ class FrozenGroup {
   // name, before anything is touched. May be called once.
   Result<CaptureStats> capture(image::Sink& sink);
 
+  // After capture(): takes back at once what it changed outside of the tasks (socket filters, TCP
+  // repair mode), so that the group would go on rightly even if this process died. Only for a group
+  // that nothing can reach.
+  void take_back();
+
   // The group goes on here, exactly where it stopped.
   Result<void> thaw();
   // The group ends here without a word to its peers: connections are dropped silently.

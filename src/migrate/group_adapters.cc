@@ -15,7 +15,9 @@ class FrozenGroupContainer final : public FrozenContainer {
       : group_(std::move(group)), freezer_(std::move(freezer)) {}
 
   Result<checkpoint::CaptureStats> capture(image::Sink& sink) override {
-    return group_.capture(sink);
+    auto stats = TRY(group_.capture(sink));
+    group_.take_back();  // the network is held
+    return stats;
   }
   Result<void> hold() override { return sys::freeze_cgroup(freezer_, kFreezerTimeout); }
 

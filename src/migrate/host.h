@@ -38,7 +38,7 @@ struct NetworkPort {
 class FrozenContainer {
  public:
   virtual ~FrozenContainer() = default;
-  // See checkpoint::FrozenGroup.
+  // See checkpoint::FrozenGroup. The container's network must be held.
   virtual Result<checkpoint::CaptureStats> capture(image::Sink& sink) = 0;
   // From here on it stays frozen also when this process dies.
   virtual Result<void> hold() = 0;

@@ -79,7 +79,7 @@ std::vector<Draft> sound_stream() {
   process->add_descriptors()->set_fd(3);
   File file;
   file.set_id(1);
-  file.mutable_pipe()->set_content("in the pipe");
+  file.mutable_pipe()->set_capacity(65536);
   AddressSpace space;
   space.set_process(1);
   space.add_mappings()->set_end(0x10000);
