@@ -5,6 +5,7 @@
 // before they are sealed, so that the checksums are right and the parsers behind them see the
 // damage.
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <cstdlib>
 #include <random>
@@ -163,6 +164,7 @@ Result<void> decode(const Bytes& bytes, size_t step) {
 }
 
 int run(uint64_t seed, uint64_t rounds) {
+  google::protobuf::SetLogHandler(nullptr);  // it says of each input what is wrong with it
   fmt::print("image_fuzz: seed {}\n", seed);
   std::fflush(stdout);
   Random random(seed);
