@@ -166,15 +166,17 @@ class SourceRun {
     return fault("captured");
   }
 
+  // While the destination builds the last of it, this side gets ready for the commit: writing the
+  // journal early is safe, because a destination that was never asked to commit says so.
   Result<void> await_restore() {
+    TRY(frozen_->hold());
+    TRY(write_journal(JournalState::kCommitting));
     TRY(control_->expect(protocol::Message::kRestored));
     return {};
   }
 
   // The one step after which the container is not ours any more; see docs/migration.md.
   Result<void> commit() {
-    TRY(frozen_->hold());
-    TRY(write_journal(JournalState::kCommitting));
     TRY(fault("committing"));
     control_->connection().set_limits({.timeout = kStageTimeout, .cancellation = nullptr});
     protocol::Message request;
