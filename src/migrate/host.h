@@ -96,7 +96,7 @@ class ReservedContainer {
   virtual std::optional<NetworkPort> network() const = 0;
   // Attaches it to the network and tells the neighbours where it is.
   virtual Result<void> announce() = 0;
-  // The sandbox is the container from now on.
+  // A later agent finds the sandbox as a running container. It is ours only by the journal.
   virtual Result<void> adopt() = 0;
   virtual Result<void> destroy() = 0;
 };

@@ -102,6 +102,8 @@ Result<void> DestinationSession::build_sandbox(const protocol::BuildSandbox& req
       sys::offsets_to_show({.monotonic = now.monotonic + Nanoseconds(request.monotonic_offset_ns()),
                             .boottime = now.boottime + Nanoseconds(request.boottime_offset_ns())}));
   TRY(container_->build_sandbox(offsets));
+  TRY(container_
+          ->adopt());  // before the freeze, because it syncs; the journal still says "prepared"
   TRY(fault("sandbox"));
   protocol::Message ready;
   ready.mutable_sandbox_ready();
@@ -128,7 +130,6 @@ Result<void> DestinationSession::restore() {
 Result<void> DestinationSession::commit() {
   TRY(container_->announce());
   TRY(restored_->detach_frozen());
-  TRY(container_->adopt());
   TRY(fault("committing"));
   TRY(write_journal(JournalState::kCommitted));
   committed_ = true;
