@@ -84,9 +84,11 @@ def measure(hosts, mib, rounds):
 
 
 def transfer_rate(moves):
-    """Bytes per second of the stage that moves the memory: the one with the most bytes."""
-    stages = [max(m["stages"], key=lambda stage: stage["bytes"]) for m in moves]
-    return statistics.median(s["bytes"] / s["seconds"] for s in stages if s["seconds"] > 0)
+    """Bytes per second of the state. Capture and transfer overlap; the report divides the time that
+    they take together between them."""
+    def seconds(move):
+        return sum(s["seconds"] for s in move["stages"] if s["name"] in ("capture", "transfer"))
+    return statistics.median(move["bytes"] / seconds(move) for move in moves)
 
 
 def stage_table(results):
