@@ -18,14 +18,6 @@ Result<sys::Netlink> open_inside(const Container& container) {
       TRY(sys::open_namespace(container.init(), sys::NamespaceKind::kNetwork)));
 }
 
-// A bridge takes the lowest address of its ports as its own. The host's end of a container's link
-// has the highest, so that the host's address does not change when a container comes or goes: peers
-// would send to the old one until their neighbour entries are found to be stale.
-sys::MacAddress host_end_mac(sys::MacAddress inside) {
-  inside.bytes[0] = 0xfe;
-  return inside;
-}
-
 Result<void> configure_inside(const Container& container) {
   const Declaration& declaration = container.record.declaration();
   sys::Netlink inside = TRY(open_inside(container));
@@ -50,6 +42,12 @@ Result<void> announce_inside(const Container& container) {
 }
 
 }  // namespace
+
+sys::MacAddress host_end_mac(sys::MacAddress inside) {
+  inside.bytes[0] = 0xfe;
+  inside.bytes[5] ^= 1;
+  return inside;
+}
 
 Result<void> ContainerNetwork::create(const Container& container) const {
   if (container.host_interface.empty()) return {};

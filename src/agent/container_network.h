@@ -5,6 +5,7 @@
 
 #include "agent/container.h"
 #include "base/result.h"
+#include "sys/net_address.h"
 
 namespace martlet::agent {
 
@@ -25,6 +26,13 @@ class ContainerNetwork {
  private:
   std::string bridge_;
 };
+
+// The address of the host's end of a link whose inner end has the address `inside`. A bridge takes
+// the lowest address of its ports as its own. This one is higher than any usual port's, so that the
+// host's address does not change when a container comes or goes: peers would send to the old one
+// until their neighbour entries are found to be stale. It always differs from `inside`, for a
+// bridge keeps frames to the address of one of its ports.
+sys::MacAddress host_end_mac(sys::MacAddress inside);
 
 // Makes the bridge if it is missing, and attaches `uplink` to it unless it is empty.
 Result<void> ensure_bridge(const std::string& bridge, const std::string& uplink);
