@@ -16,7 +16,7 @@ build_packages=(
 )
 lint_packages=(clang-format-19 clang-tidy-19)
 run_packages=(runc rsync nftables iproute2 iputils-ping procps openssl redis-server nginx-light)
-test_packages=(redis-tools wrk postgresql postgresql-contrib memcached nodejs)
+test_packages=(redis-tools wrk postgresql postgresql-contrib memcached nodejs spin)
 
 usage() {
   cat <<'EOF'

@@ -52,6 +52,19 @@ def human(size):
     return f"{size:.2f} GB"
 
 
+def between(bounds, factor, unit, digits=0):
+    lower, upper = bounds["lower"] * factor, bounds["upper"] * factor
+    return f"{lower:.{digits}f} to {upper:.{digits}f} {unit}"
+
+
+def print_prediction(host):
+    """What the agents expect of the mode that they would choose."""
+    mode = next(mode for mode in host["modes"] if mode["mode"] == host["auto"]["mode"])
+    print(f"  predicted ({mode['mode']}): pause {between(mode['pause_seconds'], 1e3, 'ms')}; "
+          f"in all {between(mode['total_seconds'], 1, 's', 2)}, "
+          f"{between(mode['bytes'], 1e-6, 'MB')}", flush=True)
+
+
 def print_move(move):
     """The stages of one move as a table."""
     print(f"  {'stage':<42}{'time':>10}{'bytes':>12}{'rate':>13}")
@@ -60,7 +73,7 @@ def print_move(move):
         rate = f"{human(size / seconds)}/s" if size and seconds > 0 else ""
         print(f"  {stage['number']} {stage['name']:<40}{seconds * 1000:>7.1f} ms"
               f"{human(size) if size else '':>12}{rate:>13}")
-    print(f"  pause {move['pause_seconds'] * 1000:.0f} ms; in all {move['total_seconds']:.2f} s, "
+    print(f"  measured: pause {move['pause_seconds'] * 1000:.0f} ms; in all {move['total_seconds']:.2f} s, "
           f"{human(move['bytes'])}", flush=True)
 
 
@@ -73,10 +86,10 @@ class Demo:
     def run_container(self, name, command, port):
         self.hosts[ROUTE[0]].martlet("run", "--name", name, "--overlay", "/",
                                      "--ip", f"{ADDRESS}/24", "--", *command)
-        probe = f"until (</dev/tcp/{ADDRESS}/{port}) 2>/dev/null; do sleep 0.05; done"
-        done = self.hosts.client_run(["timeout", "20", "bash", "-c", probe])
-        if done.returncode != 0:
-            raise Failure(f"{name} does not listen")
+        try:
+            self.hosts.await_port(ADDRESS, port)
+        except subprocess.CalledProcessError:
+            raise Failure(f"{name} does not listen") from None
 
     def start_client(self, *args):
         """Starts a load and waits until it is at work."""
@@ -94,6 +107,8 @@ class Demo:
         time.sleep(CALM)
         for source, destination in zip(ROUTE, ROUTE[1:]):
             title(f"{name}: {source} -> {destination}")
+            foretold = self.hosts[source].martlet("predict", name, destination, "--json")
+            print_prediction(json.loads(foretold.stdout)["hosts"][0])
             done = self.hosts[source].martlet("migrate", name, destination, "--json")
             moves.append(json.loads(done.stdout))
             print_move(moves[-1])

@@ -11,11 +11,16 @@ import sys
 import tempfile
 import time
 
-from workload_run import DEADLINE_SECONDS, Failure, Output, describe_tasks, finish, must_refuse
-from workload_run import must_succeed
+from workload_run import DEADLINE_SECONDS, MIGRATE_MODES, Failure, Output, describe_tasks, finish
+from workload_run import must_refuse, must_succeed
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "e2e"))
 from hosts import Hosts  # pylint: disable=C0413
+
+
+# The program checks its memory while it is missing, so that each page comes because it is wanted.
+MIGRATE_OPTIONS = {"migrate-postcopy": ["--mode", "postcopy", "--push-after", "2s"],
+                   "migrate-hybrid": ["--mode", "hybrid", "--max-rounds", "2", "--push-after", "2s"]}
 
 
 class ContainerRun:
@@ -33,6 +38,7 @@ class ContainerRun:
         self.pid = None
         self.pidfd = None
         self.output = None
+        self.migration = None  # that goes on while the program runs on the other host
 
     def _martlet(self, *arguments):
         try:
@@ -81,9 +87,12 @@ class ContainerRun:
             must_refuse(self._refusable(), self.program)
         elif self.mode == "migrate":
             destination = self.other_hosts[0]
-            must_succeed(self._martlet("migrate", self.name, destination.name), "migrate")
+            must_succeed(self._martlet("migrate", self.name, destination.name, "--mode", "precopy"),
+                         "migrate")
             self.host = destination
             self._attach()
+        elif self.mode in MIGRATE_OPTIONS:
+            self._move_at_once(self.other_hosts[0])
         elif self.mode == "container":
             self._round(1)
         else:
@@ -92,9 +101,30 @@ class ContainerRun:
             self._round(1)
             self._round(2)
 
+    def _move_at_once(self, destination):
+        """Until it runs there; its memory follows."""
+        self.migration = self.host.martlet_popen(
+            "migrate", self.name, destination.name, *MIGRATE_OPTIONS[self.mode],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        stages = []
+        for line in self.migration.stdout:
+            stages.append(line.strip())
+            if "resume" in line:
+                break
+        else:
+            raise Failure(f"migrate: {' | '.join(stages)}")
+        self.host = destination
+        self._attach()
+
+    def _end_move(self):
+        said = self.migration.communicate(timeout=max(1, self.deadline - time.monotonic()))[0]
+        if self.migration.returncode != 0:
+            raise Failure(f"migrate: {said}")
+
     def _refusable(self):
-        if self.mode == "migrate":
-            return self._martlet("migrate", self.name, self.other_hosts[0].name)
+        if self.mode in MIGRATE_MODES:
+            return self._martlet("migrate", self.name, self.other_hosts[0].name,
+                                 *MIGRATE_OPTIONS.get(self.mode, []))
         return self._checkpoint(self.scratch / "image-refused")
 
     def run(self):
@@ -102,8 +132,12 @@ class ContainerRun:
         if line != "ready":
             return line
         self._move()
+        if not self.pid:
+            raise Failure("the program has ended on its way")
         os.kill(self.pid, 10)  # SIGUSR1
         finish(self.output, self.pidfd, self.deadline)
+        if self.migration:
+            self._end_move()
         while (container := self._inspect())["state"] != "exited":
             if time.monotonic() > self.deadline:
                 raise Failure(f"the program ended and its container is {container['state']}")
@@ -139,6 +173,6 @@ def run_in_container(hosts, program, mode):
 
 def run_in_containers(programs, mode, build_dir, pool):
     """Runs all programs on one set of hosts; returns their verdicts."""
-    names = ["host-a", "host-b"] if mode == "migrate" else ["host-a"]
+    names = ["host-a", "host-b"] if mode in MIGRATE_MODES else ["host-a"]
     with Hosts(names, build_dir) as hosts:
         return list(pool.map(lambda program: run_in_container(hosts, program, mode), programs))

@@ -7,7 +7,8 @@ import re
 import select
 import time
 
-CONTAINER_MODES = ("container", "container-twice", "migrate")
+MIGRATE_MODES = ("migrate", "migrate-postcopy", "migrate-hybrid")
+CONTAINER_MODES = ("container", "container-twice", *MIGRATE_MODES)
 DEADLINE_SECONDS = 60
 SOURCES = pathlib.Path(__file__).resolve().parent / "workloads"
 libc = ctypes.CDLL(None, use_errno=True)

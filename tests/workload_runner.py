@@ -27,7 +27,7 @@ from workload_run import CONTAINER_MODES, DEADLINE_SECONDS, SOURCES, Failure, Ou
 from workload_run import children, descendants, describe_tasks, finish, libc, must_refuse
 from workload_run import must_succeed
 
-LOCAL_MODES = ("none", "pid1", "pid", "pid-twice")
+LOCAL_MODES = ("none", "pid1", "pid", "pid-twice", "pid-rounds")
 
 
 def kill_all_below(pid):
@@ -123,9 +123,9 @@ class LocalRun:
             raise Failure(f"the root has PID {pid} after the restore, {self.pid} before")
         self.pidfd = os.pidfd_open(pid)
 
-    def _round(self, number):
+    def _round(self, number, *flags):
         directory = self.scratch / f"image-{number}"
-        must_succeed(self._checkpoint(directory), "checkpoint")
+        must_succeed(self._checkpoint(directory, *flags), "checkpoint")
         self._reap_original()
         self._restore(directory)
 
@@ -136,6 +136,8 @@ class LocalRun:
             must_refuse(self._checkpoint(self.scratch / "image-refused"), self.program)
         elif self.mode == "pid":
             self._round(1)
+        elif self.mode == "pid-rounds":
+            self._round(1, "--rounds", "3")
         elif self.mode == "pid-twice":
             must_succeed(self._checkpoint(self.scratch / "image-0", "--leave-running"),
                          "checkpoint --leave-running")

@@ -27,6 +27,7 @@ struct Container {
   std::string freezer_cgroup;  // absolute directory of the cgroup that freezes every process
   std::string host_interface;  // the host end of its link; empty without an address
   std::string busy_with;       // the operation under way, such as "migration"; empty if none
+  std::string arriving;        // memory that is still to come from another host; empty if none
 
   const std::string& name() const { return record.declaration().name(); }
   // Its PID 1 as the agent sees it; 0 unless it runs.

@@ -1,11 +1,16 @@
 #include "agent/container_checkpoint.h"
 
 #include <google/protobuf/util/json_util.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <tuple>
 
 #include "image/group.pb.h"
+#include "migrate/overlay_notes.h"
+#include "migrate/rsync_errors.h"
 #include "sys/program.h"
 #include "sys/time_namespace.h"
 
@@ -19,15 +24,19 @@ std::string declaration_path(const std::string& directory) {
 }
 
 // Copies a directory's content or a file with everything that belongs to it: owners, times, hard
-// links, holes, extended attributes (an overlay keeps its own notes in trusted.*), devices.
+// links, holes, extended attributes (an overlay's marks among them), devices.
 Result<void> copy_files(const std::string& from, const std::string& to) {
   sys::Program rsync;
-  rsync.args = {"rsync",    "--archive",     "--hard-links", "--acls", "--xattrs",
-                "--sparse", "--numeric-ids", "--delete",     from,     to};
+  rsync.args = {"rsync",    "--archive", "--hard-links",  "--acls",
+                "--xattrs", "--sparse",  "--numeric-ids", "--delete"};
+  std::ranges::move(migrate::rsync_without_overlay_notes(), std::back_inserter(rsync.args));
+  rsync.args.insert(rsync.args.end(), {from, to});
+  Fd errors = TRY(migrate::make_rsync_error_file());
+  rsync.descriptors = {{errors.get(), STDERR_FILENO}};
   int code = TRY(sys::run_program(rsync, kCopyTimeout));
   if (code == 0) return {};
-  return fail(Code::kSystem,
-              "copy " + from + " to " + to + ": rsync ended with " + std::to_string(code));
+  return in_context(Result<void>(migrate::rsync_failed(code, errors)),
+                    "copy " + from + " to " + to);
 }
 
 Result<void> save_files(const Container& container, const std::string& directory) {
@@ -49,9 +58,7 @@ Result<Declaration> read_declaration(const std::string& directory) {
 
 // The container's clocks go on from where they stood.
 Result<sys::ClockOffsets> clocks_of_image(const std::string& directory) {
-  Fd image = TRY(checkpoint::open_image(directory));
-  auto source = image::make_file_source(image.get());
-  auto header = TRY(image::parse_as<image::Header>(TRY(source->next())));
+  auto header = TRY(checkpoint::read_header(directory));
   if (!header.container()) return fail(Code::kInvalidArgument, directory + " holds no container");
   return sys::offsets_to_show(
       {Nanoseconds(header.monotonic_ns()), Nanoseconds(header.boottime_ns())});
@@ -65,11 +72,9 @@ Result<checkpoint::RestoreStats> restore_into(ContainerManager& manager, const O
   auto clocks = TRY(clocks_of_image(directory));
   Fd control = TRY(manager.build_sandbox(operation, clocks, checkpoint::stub_program()));
   Container sandbox = TRY(manager.find(operation.name()));
-  Fd image = TRY(checkpoint::open_image(directory));
-  auto source = image::make_file_source(image.get());
   auto spec = group_of(sandbox);
-  auto group = TRY(checkpoint::RestoredGroup::build(
-      *source, {sandbox.init(), std::move(control), std::move(spec.external_files)}));
+  auto group = TRY(checkpoint::build_from_directory(
+      directory, {sandbox.init(), std::move(control), std::move(spec.external_files)}));
   TRY(manager.announce(operation));
   TRY(group.resume());
   TRY(manager.adopt(operation));
@@ -87,10 +92,9 @@ checkpoint::GroupSpec group_of(const Container& container) {
   return spec;
 }
 
-Result<checkpoint::CheckpointReport> checkpoint_container(ContainerManager& manager,
-                                                          const std::string& name,
-                                                          const std::string& directory,
-                                                          checkpoint::Afterwards afterwards) {
+Result<checkpoint::CheckpointReport> checkpoint_container(
+    ContainerManager& manager, const std::string& name, const std::string& directory,
+    const checkpoint::CheckpointOptions& options) {
   auto link = [&] { return "container " + name; };
   auto operation = TRY(manager.begin(name, "checkpoint"));
   Container container = TRY(manager.find(name));
@@ -98,8 +102,8 @@ Result<checkpoint::CheckpointReport> checkpoint_container(ContainerManager& mana
     return fail(Code::kInvalidArgument, link() + " does not run");
   TRY_IN(manager.hold_network(operation), link());
   auto report = checkpoint::checkpoint_to_directory(
-      group_of(container), directory, afterwards, [&] { return save_files(container, directory); });
-  bool goes_on = !report || afterwards == checkpoint::Afterwards::kLeaveRunning;
+      group_of(container), directory, options, [&] { return save_files(container, directory); });
+  bool goes_on = !report || options.afterwards == checkpoint::Afterwards::kLeaveRunning;
   if (goes_on) {
     auto released = manager.release_network(operation);
     if (report && !released) return std::unexpected(released.error());

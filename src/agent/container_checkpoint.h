@@ -17,10 +17,9 @@ checkpoint::GroupSpec group_of(const Container& container);
 
 // Writes a checkpoint; the container is killed afterwards unless it is to be left running. On
 // failure it goes on.
-Result<checkpoint::CheckpointReport> checkpoint_container(ContainerManager& manager,
-                                                          const std::string& name,
-                                                          const std::string& directory,
-                                                          checkpoint::Afterwards afterwards);
+Result<checkpoint::CheckpointReport> checkpoint_container(
+    ContainerManager& manager, const std::string& name, const std::string& directory,
+    const checkpoint::CheckpointOptions& options);
 
 struct RestoredContainer {
   Container container;

@@ -13,6 +13,8 @@
 
 #include "agent/declaration_check.h"
 #include "base/log.h"
+#include "base/random_id.h"
+#include "engine/sockets/abandoned.h"
 #include "sys/capabilities.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
@@ -89,7 +91,12 @@ ContainerManager::ContainerManager(ManagerOptions options, cluster::Store& store
       network_(options_.bridge),
       runc_(options_.state_dir + "/runc") {}
 
-ContainerManager::~ContainerManager() = default;
+// The cgroup above the containers' goes with the agent that leaves none. Not with the last
+// container: runc may be creating the next one just then.
+ContainerManager::~ContainerManager() {
+  for (const std::string& hierarchy : cgroups_.hierarchies)
+    rmdir((hierarchy + options_.cgroup_parent).c_str());
+}
 
 // --- Records ---
 
@@ -106,6 +113,7 @@ Container ContainerManager::snapshot(const Entry& entry) const {
   if (!declaration.addresses().empty())
     container.host_interface = interface_name(options_.agent_name, declaration.name());
   container.busy_with = entry.busy_with;
+  container.arriving = entry.arriving;
   return container;
 }
 
@@ -148,7 +156,8 @@ Result<Container> ContainerManager::expect_running(const std::string& name) cons
 
 // --- Operations ---
 
-Result<Operation> ContainerManager::begin(const std::string& name, std::string what) {
+Result<Operation> ContainerManager::begin(const std::string& name, std::string what,
+                                          WhileArriving while_arriving) {
   TRY(find(name));
   const std::lock_guard lock(mutex_);
   const auto found = containers_.find(name);
@@ -157,8 +166,26 @@ Result<Operation> ContainerManager::begin(const std::string& name, std::string w
     return refuse(Code::kAlreadyExists, name,
                   fmt::format("is busy with another operation ({})", found->second.busy_with),
                   "try again when that has finished");
+  if (!found->second.arriving.empty() && while_arriving == WhileArriving::kRefuse)
+    return refuse(Code::kAlreadyExists, name,
+                  fmt::format("is not complete here yet ({})", found->second.arriving),
+                  "try again when all of its memory has come");
   found->second.busy_with = std::move(what);
   return Operation(*this, name);
+}
+
+void ContainerManager::note_arriving(const std::string& name, const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = containers_.find(name); found != containers_.end())
+    found->second.arriving = text;
+}
+
+Result<void> ContainerManager::end_lost(const std::string& name, const std::string& incarnation,
+                                        const std::string& why) {
+  const auto container = find(name);
+  if (!container || container->record.incarnation() != incarnation) return {};
+  TRY_IN(sys::kill_cgroup(container->freezer_cgroup, kKillTimeout), "container " + name);
+  return update(name, [&](ContainerRecord& record) { record.set_lost(why); });
 }
 
 void ContainerManager::finish(const std::string& name) {
@@ -185,13 +212,19 @@ Result<void> ContainerManager::refuse_taken(const Declaration& declaration) cons
   return {};
 }
 
+Result<void> ContainerManager::check_available(const Declaration& declaration) const {
+  const std::lock_guard lock(mutex_);
+  return refuse_taken(declaration);
+}
+
 Result<Operation> ContainerManager::reserve(Declaration declaration, uint64_t generation,
-                                            std::string what) {
+                                            std::string what, std::string incarnation) {
   const std::string name = declaration.name();
   TRY_IN(complete(declaration), "container " + name);
   Entry entry;
   *entry.record.mutable_declaration() = std::move(declaration);
   entry.record.set_generation(generation);
+  entry.record.set_incarnation(incarnation.empty() ? random_id() : std::move(incarnation));
   entry.record.set_state(STATE_CREATING);
   entry.record.set_created_at(time(nullptr));
   entry.busy_with = std::move(what);
@@ -248,17 +281,13 @@ Result<void> ContainerManager::create_init(const std::string& name, sys::ClockOf
   TRY(update(name, [&](ContainerRecord& record) {
     record.set_init_pid(pid.value);
     record.set_init_start_time(stat.start_ticks);
-    record.set_network_held(true);
   }));
   return in_context(network_.create(TRY(find(name))), "network");
 }
 
 Result<void> ContainerManager::start_init(const std::string& name, State state) {
   // The state first: a program that ends at once must find something to end.
-  TRY(update(name, [&](ContainerRecord& record) {
-    record.set_state(state);
-    if (state == STATE_RUNNING) record.set_network_held(false);
-  }));
+  TRY(update(name, [&](ContainerRecord& record) { record.set_state(state); }));
   const Container container = TRY(find(name));
   Fd pidfd = TRY(sys::open_pidfd(container.init()));
   TRY(runc_.start(container));
@@ -316,7 +345,7 @@ Result<Container> ContainerManager::wait_for_exit(const std::string& name,
 }
 
 Result<Container> ContainerManager::stop(const std::string& name, Nanoseconds timeout) {
-  const Operation operation = TRY(begin(name, "stop"));
+  const Operation operation = TRY(begin(name, "stop", WhileArriving::kAllow));
   const Container container = TRY(find(name));
   if (container.record.state() == STATE_EXITED) return container;
   if (container.record.state() == STATE_PAUSED)
@@ -330,7 +359,7 @@ Result<Container> ContainerManager::stop(const std::string& name, Nanoseconds ti
 }
 
 Result<void> ContainerManager::remove(const std::string& name, Force force) {
-  const Operation operation = TRY(begin(name, "removal"));
+  const Operation operation = TRY(begin(name, "removal", WhileArriving::kAllow));
   const Container container = TRY(find(name));
   if (container.record.state() != STATE_EXITED && force == Force::kNo)
     return refuse(Code::kInvalidArgument, name, "is still running",
@@ -357,8 +386,6 @@ Result<void> ContainerManager::clear(const Container& container) {
   TRY(network_.remove(container));
   TRY(runc_.forget(container));
   sys::remove_cgroup(cgroups_, cgroup_of(container.name()));
-  for (const std::string& hierarchy : cgroups_.hierarchies)  // of the last container: the parent
-    rmdir((hierarchy + options_.cgroup_parent).c_str());
   return files_.remove(container.paths);
 }
 
@@ -366,7 +393,7 @@ Result<void> ContainerManager::clear(const Container& container) {
 
 Result<Container> ContainerManager::set_frozen(const std::string& name, State wanted) {
   const bool freeze = wanted == STATE_PAUSED;
-  const Operation operation = TRY(begin(name, freeze ? "pause" : "unpause"));
+  const Operation operation = TRY(begin(name, freeze ? "pause" : "unpause", WhileArriving::kAllow));
   const Container container = TRY(find(name));
   if (!runs(container.record)) return expect_running(name);
   if (container.record.state() == wanted) return container;
@@ -388,14 +415,12 @@ Result<Container> ContainerManager::unpause(const std::string& name) {
 
 Result<void> ContainerManager::hold_network(const Operation& operation) {
   const Container container = TRY(find(operation.name()));
-  TRY_IN(network_.detach(container), "container " + operation.name());
-  return update(operation.name(), [](ContainerRecord& record) { record.set_network_held(true); });
+  return in_context(network_.detach(container), "container " + operation.name());
 }
 
 Result<void> ContainerManager::release_network(const Operation& operation) {
   const Container container = TRY(find(operation.name()));
-  TRY_IN(network_.attach(container), "container " + operation.name());
-  return update(operation.name(), [](ContainerRecord& record) { record.set_network_held(false); });
+  return in_context(network_.attach(container), "container " + operation.name());
 }
 
 Result<void> ContainerManager::announce(const Operation& operation) {
@@ -447,6 +472,16 @@ Result<void> ContainerManager::supervise(const Container& container) {
   }
   spdlog::info("container {}: found again, init is process {}", container.name(),
                container.init().value);
+  // Only an agent that died has left any behind. A task that waits for a missing page may hold the
+  // lock of a socket, and what it waits for comes through this agent: nothing may be asked of it.
+  const std::string keeper =
+      keeper_directory(options_.state_dir) + "/" + container.record.incarnation();
+  if (access(keeper.c_str(), F_OK) == 0) {
+    spdlog::info("container {}: its memory is still arriving", container.name());
+  } else if (const size_t revived = engine::revive_sockets(container.init()); revived > 0) {
+    spdlog::warn("container {}: {} sockets speak again that a capture had silenced",
+                 container.name(), revived);
+  }
   return watcher_->watch(container.name(), container.init(), std::move(*pidfd));
 }
 

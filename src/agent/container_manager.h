@@ -55,6 +55,12 @@ struct ManagerOptions {
   std::string bridge;         // that containers with an address are attached to
 };
 
+// Where the processes that keep missing pages (migrate/page_keeper.h) have their sockets, each
+// named by the incarnation of its container.
+inline std::string keeper_directory(const std::string& state_dir) {
+  return state_dir + "/keepers";
+}
+
 class ContainerManager {
  public:
   // Finds the containers that an earlier agent left and clears away what was half-built.
@@ -80,13 +86,28 @@ class ContainerManager {
 
   // --- For checkpoint, restore and migration. ---
 
-  // kAlreadyExists if another operation has the container; `what` is what `martlet ps` shows.
-  Result<Operation> begin(const std::string& name, std::string what);
+  // kAlreadyExists if another operation has the container; `what` is what `martlet ps` shows. A
+  // container whose memory is still arriving can be ended and paused, but neither moved nor
+  // captured.
+  enum class WhileArriving { kRefuse, kAllow };
+  Result<Operation> begin(const std::string& name, std::string what,
+                          WhileArriving while_arriving = WhileArriving::kRefuse);
 
+  // What `martlet ps` shows of memory that is still to come; empty: it is all there. No effect if
+  // the container is gone.
+  void note_arriving(const std::string& name, const std::string& text);
+  // Ends all processes of the container of this incarnation, whose memory is lost. It stays, with
+  // the reason in its record.
+  Result<void> end_lost(const std::string& name, const std::string& incarnation,
+                        const std::string& why);
+
+  // kAlreadyExists if the name or an address is taken.
+  Result<void> check_available(const Declaration& declaration) const;
   // Takes the name and makes the container's directories (and an empty log), nothing else, so that
-  // files can be copied to paths.upper and paths.log. Fails with kAlreadyExists if the name or an
-  // address is taken. The record's state is kCreating until build_sandbox().
-  Result<Operation> reserve(Declaration declaration, uint64_t generation, std::string what);
+  // files can be copied to paths.upper and paths.log. Refuses what check_available() does.
+  // The record's state is kCreating until build_sandbox(). An empty incarnation is drawn.
+  Result<Operation> reserve(Declaration declaration, uint64_t generation, std::string what,
+                            std::string incarnation = "");
 
   // Builds the environment of a reserved container with `program` (a static executable) as its PID
   // 1 instead of the declared command. Inside, descriptor 3 is the other end of the socket that is
@@ -114,6 +135,7 @@ class ContainerManager {
   struct Entry {
     ContainerRecord record;
     std::string busy_with;
+    std::string arriving;
   };
 
   ContainerManager(ManagerOptions options, cluster::Store& store, sys::CgroupLayout cgroups,

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "base/test_util.h"
 #include "cluster/sqlite_store.h"
 #include "sys/namespaces.h"
 #include "sys/netlink.h"
@@ -27,8 +28,6 @@ class ContainerManagerTest : public testing::Test {
     if (geteuid() != 0) GTEST_SKIP() << "needs root";
     init_logging("warn");
     ASSERT_EQ(unshare(CLONE_NEWNET), 0);
-    char name[] = "/tmp/martlet-manager-XXXXXX";
-    directory_ = mkdtemp(name);
     ASSERT_TRUE(ensure_bridge("br0", ""));
     open();
   }
@@ -39,17 +38,17 @@ class ContainerManagerTest : public testing::Test {
       EXPECT_TRUE(manager_->remove(container.name(), ContainerManager::Force::kYes));
     manager_.reset();
     store_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   void open() {
     manager_.reset();
     store_.reset();
-    auto store = cluster::SqliteStore::open(directory_ + "/agent.db");
+    auto store = cluster::SqliteStore::open(directory_ / "agent.db");
     ASSERT_TRUE(store) << store.error().to_string();
     store_ = std::move(*store);
     const std::string agent = "unit-" + std::to_string(getpid());
-    auto manager = ContainerManager::open({agent, directory_, "/martlet-" + agent, "br0"}, *store_);
+    auto manager =
+        ContainerManager::open({agent, directory_.path(), "/martlet-" + agent, "br0"}, *store_);
     ASSERT_TRUE(manager) << manager.error().to_string();
     manager_ = std::move(*manager);
   }
@@ -64,7 +63,7 @@ class ContainerManagerTest : public testing::Test {
 
   std::string log_of(const Container& container) { return *read_file(container.paths.log); }
 
-  std::string directory_;
+  TemporaryDirectory directory_;
   std::unique_ptr<cluster::SqliteStore> store_;
   std::unique_ptr<ContainerManager> manager_;
 };
@@ -97,13 +96,36 @@ TEST_F(ContainerManagerTest, FindsItsContainersAgain) {
   EXPECT_EQ(manager_->find("sleeper")->record.exit_code(), 128 + SIGKILL);
 }
 
+TEST_F(ContainerManagerTest, RemovesTheLastContainerWhileAnotherIsCreated) {
+  const auto come_and_go = [this](const std::string& name) {
+    for (int round = 0; round < 12; ++round) {
+      const auto started = manager_->run(declare(name, {"sleep", "1000"}));
+      EXPECT_TRUE(started) << started.error().to_string();
+      EXPECT_TRUE(manager_->remove(name, ContainerManager::Force::kYes));
+    }
+  };
+  std::jthread other(come_and_go, "one");
+  come_and_go("two");
+}
+
 TEST_F(ContainerManagerTest, LeavesNothingOfAFailedStart) {
   const auto started = manager_->run(declare("broken", {"/no/such/program"}));
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), Code::kNotFound) << started.error().to_string();
   EXPECT_TRUE(manager_->list().empty());
-  EXPECT_TRUE(std::filesystem::is_empty(directory_ + "/containers"));
-  EXPECT_TRUE(std::filesystem::is_empty(directory_ + "/runc"));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "containers"));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "runc"));
+}
+
+TEST_F(ContainerManagerTest, TheLastAgentTakesItsCgroupAway) {
+  ASSERT_OK(manager_->run(declare("sleeper", {"sleep", "1000"})));
+  const auto parent =
+      std::filesystem::path(manager_->find("sleeper")->freezer_cgroup).parent_path();
+  open();
+  EXPECT_TRUE(std::filesystem::exists(parent));
+  ASSERT_OK(manager_->remove("sleeper", ContainerManager::Force::kYes));
+  manager_.reset();
+  EXPECT_FALSE(std::filesystem::exists(parent));
 }
 
 TEST_F(ContainerManagerTest, RefusesATakenNameAndAddress) {

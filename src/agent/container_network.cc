@@ -7,6 +7,7 @@
 #include "sys/namespaces.h"
 #include "sys/net_address.h"
 #include "sys/netlink.h"
+#include "sys/packet_backlog.h"
 
 namespace martlet::agent {
 namespace {
@@ -67,6 +68,11 @@ Result<void> ContainerNetwork::attach(const Container& container) const {
 
 Result<void> ContainerNetwork::detach(const Container& container) const {
   if (container.host_interface.empty()) return {};
+  // What is on its way to the container or from it would be lost: through the bridge and the link.
+  constexpr int kHops = 2;
+  if (auto drained = sys::drain_packet_backlog(kHops); !drained)
+    spdlog::warn("container {}: {}; packets may be lost", container.name(),
+                 drained.error().to_string());
   sys::Netlink host = TRY(sys::Netlink::open());
   return host.clear_master(container.host_interface);
 }
@@ -94,10 +100,12 @@ Result<void> ensure_bridge(const std::string& bridge, const std::string& uplink)
     spdlog::info("made bridge {}", bridge);
   }
   TRY(host.set_up(bridge));
-  if (uplink.empty()) return {};
+  // A port that comes or goes must not change the address that the neighbours know of this host.
+  if (uplink.empty()) return host.keep_mac(bridge);
   const int index = TRY(host.index_of(bridge));
   if (TRY(host.master_of(uplink)) != index) TRY(host.set_master(uplink, bridge));
-  return host.set_up(uplink);
+  TRY(host.set_up(uplink));
+  return host.keep_mac(bridge);
 }
 
 }  // namespace martlet::agent

@@ -17,6 +17,7 @@ class ContainerNetwork {
   // routes. Its host end is up but not attached. Does nothing for a container without addresses.
   Result<void> create(const Container& container) const;
   Result<void> attach(const Container& container) const;
+  // What is already on its way to the container or from it still arrives.
   Result<void> detach(const Container& container) const;
   // Tells the neighbours which port and MAC the container's addresses are behind now.
   Result<void> announce(const Container& container) const;

@@ -112,6 +112,7 @@ Result<void> run_daemon(const AgentConfig& config) {
   sigwait(&stop, &signal_number);
   spdlog::info("agent {} stops; its containers go on", config.name);
   sd_notify(0, "STOPPING=1");
+  migrations->stop();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   peers.stop();
   return {};

@@ -25,6 +25,7 @@ ContainerInfo to_info(const Container& container) {
   info.set_cgroup(container.freezer_cgroup);
   info.set_host_interface(container.host_interface);
   info.set_busy_with(container.busy_with);
+  info.set_arriving(container.arriving);
   return info;
 }
 

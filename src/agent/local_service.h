@@ -48,9 +48,25 @@ class LocalService final : public Local::Service {
                           CheckpointReply* reply) override;
   grpc::Status Restore(grpc::ServerContext*, const RestoreRequest* request,
                        RestoreReply* reply) override;
+
+  // local_service_migration.cc
   grpc::Status Migrate(grpc::ServerContext* context, const MigrateRequest* request,
                        grpc::ServerWriter<MigrationEvent>* writer) override;
+  grpc::Status CheckMigration(grpc::ServerContext*, const MigrateRequest* request,
+                              MigrationPlan* reply) override;
+  grpc::Status ListMigrations(grpc::ServerContext*, const ListMigrationsRequest*,
+                              ListMigrationsReply* reply) override;
+  grpc::Status ShowMigration(grpc::ServerContext*, const NameRequest* request,
+                             Migration* reply) override;
   grpc::Status CancelMigration(grpc::ServerContext*, const NameRequest* request, Empty*) override;
+  grpc::Status SetMigrationLimits(grpc::ServerContext*, const MigrationLimits* request,
+                                  Migration* reply) override;
+
+  // local_service_prediction.cc
+  grpc::Status Predict(grpc::ServerContext*, const PredictRequest* request,
+                       PredictReply* reply) override;
+  grpc::Status MigrationHistory(grpc::ServerContext*, const HistoryRequest* request,
+                                HistoryReply* reply) override;
 
   // local_service_cluster.cc
   grpc::Status InitCluster(grpc::ServerContext*, const InitClusterRequest*,

@@ -1,62 +1,20 @@
-// Calls of the local API that capture, restore or move the state of a container.
+// Calls of the local API that capture or restore the state of a container.
 #include "agent/container_checkpoint.h"
 #include "agent/local_service.h"
+#include "agent/migration_options.h"
 #include "agent/rpc_status.h"
 
 namespace martlet::agent {
-namespace {
-
-MigrationStage to_stage(const migrate::StageReport& report) {
-  MigrationStage stage;
-  stage.set_number(static_cast<uint32_t>(report.stage));
-  stage.set_name(std::string(migrate::stage_name(report.stage)));
-  stage.set_seconds(report.seconds);
-  stage.set_bytes(report.bytes);
-  return stage;
-}
-
-MigrationSummary to_summary(const migrate::MigrationReport& report) {
-  MigrationSummary summary;
-  summary.set_container(report.container);
-  summary.set_source(report.source);
-  summary.set_destination(report.destination);
-  for (const migrate::StageReport& stage : report.stages) *summary.add_stages() = to_stage(stage);
-  summary.set_pause_seconds(report.pause_seconds);
-  summary.set_total_seconds(report.total_seconds);
-  summary.set_bytes(report.bytes);
-  return summary;
-}
-
-// Passes the progress on to the caller; one that went away does not stop the migration.
-class EventWriter final : public migrate::Observer {
- public:
-  explicit EventWriter(grpc::ServerWriter<MigrationEvent>& writer) : writer_(writer) {}
-
-  void on_progress(const migrate::Progress& progress) override {
-    MigrationEvent event;
-    *event.mutable_progress()->mutable_stage() =
-        to_stage({.stage = progress.stage, .bytes = progress.bytes});
-    event.mutable_progress()->set_expected_bytes(progress.expected_bytes);
-    event.mutable_progress()->set_bytes_per_second(progress.bytes_per_second);
-    writer_.Write(event);
-  }
-  void on_stage_done(const migrate::StageReport& stage) override {
-    MigrationEvent event;
-    *event.mutable_stage_done() = to_stage(stage);
-    writer_.Write(event);
-  }
-
- private:
-  grpc::ServerWriter<MigrationEvent>& writer_;
-};
-
-}  // namespace
-
 grpc::Status LocalService::Checkpoint(grpc::ServerContext*, const CheckpointRequest* request,
                                       CheckpointReply* reply) {
-  auto afterwards = request->leave_running() ? checkpoint::Afterwards::kLeaveRunning
-                                             : checkpoint::Afterwards::kKill;
-  auto report = checkpoint_container(manager_, request->name(), request->directory(), afterwards);
+  auto codec = to_codec(request->compression());
+  if (!codec) return to_status(codec.error());
+  const checkpoint::CheckpointOptions options{
+      .afterwards = request->leave_running() ? checkpoint::Afterwards::kLeaveRunning
+                                             : checkpoint::Afterwards::kKill,
+      .compression = *codec,
+      .rounds = request->rounds()};
+  auto report = checkpoint_container(manager_, request->name(), request->directory(), options);
   if (!report) return to_status(report.error());
   reply->set_processes(report->stats.processes);
   reply->set_threads(report->stats.threads);
@@ -78,22 +36,6 @@ grpc::Status LocalService::Restore(grpc::ServerContext*, const RestoreRequest* r
   reply->set_memory_bytes(restored->stats.memory_bytes);
   reply->set_restore_seconds(restored->stats.build_seconds);
   return grpc::Status::OK;
-}
-
-grpc::Status LocalService::Migrate(grpc::ServerContext*, const MigrateRequest* request,
-                                   grpc::ServerWriter<MigrationEvent>* writer) {
-  EventWriter events(*writer);
-  auto report = migrations_.migrate(request->name(), request->host(), events);
-  if (!report) return to_status(report.error());
-  MigrationEvent event;
-  *event.mutable_summary() = to_summary(*report);
-  writer->Write(event);
-  return grpc::Status::OK;
-}
-
-grpc::Status LocalService::CancelMigration(grpc::ServerContext*, const NameRequest* request,
-                                           Empty*) {
-  return to_status(migrations_.cancel(request->name()));
 }
 
 }  // namespace martlet::agent

@@ -9,6 +9,7 @@
 
 #include "agent/local_service.h"
 #include "agent/rpc_status.h"
+#include "sys/pidfd.h"
 
 namespace martlet::agent {
 namespace {
@@ -108,12 +109,20 @@ bool forward_all(Fd& output, Fd& errors, grpc::ServerContext& context,
   return true;
 }
 
-Result<void> run_exec(sys::Program program, grpc::ServerContext& context,
+// The client's own standard input: the command reads from it without anybody in between.
+Result<Fd> input_of(int process) {
+  const Fd client = TRY_IN(sys::open_pidfd(HostPid(process)), "the client's standard input");
+  return in_context(sys::duplicate_descriptor(client, STDIN_FILENO), "the client's standard input");
+}
+
+Result<void> run_exec(sys::Program program, Fd input, grpc::ServerContext& context,
                       grpc::ServerWriter<ExecEvent>& writer) {
   Pipe output = TRY(make_pipe());
   Pipe errors = TRY(make_pipe());
   program.descriptors = {{output.writer.get(), 1}, {errors.writer.get(), 2}};
+  if (input.valid()) program.descriptors.push_back({input.get(), 0});
   sys::RunningProgram running = TRY(sys::start_program(program));
+  input.reset();
   output.writer.reset();
   errors.writer.reset();
   if (!forward_all(output.reader, errors.reader, context, writer)) {
@@ -151,7 +160,13 @@ grpc::Status LocalService::Exec(grpc::ServerContext* context, const ExecRequest*
   spec.working_directory = request->working_directory();
   auto program = manager_.exec_command(request->name(), spec);
   if (!program) return to_status(program.error());
-  return to_status(run_exec(std::move(*program), *context, *writer));
+  Fd input;
+  if (request->input_process() != 0) {
+    auto opened = input_of(request->input_process());
+    if (!opened) return to_status(opened.error());
+    input = std::move(*opened);
+  }
+  return to_status(run_exec(std::move(*program), std::move(input), *context, *writer));
 }
 
 }  // namespace martlet::agent

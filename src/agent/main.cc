@@ -8,6 +8,8 @@
 #include "agent/daemon.h"
 #include "agent/host_info.h"
 #include "base/log.h"
+#include "migrate/fault_point.h"
+#include "migrate/page_keeper.h"
 
 namespace {
 
@@ -40,9 +42,25 @@ int fail(const martlet::Error& error) {
   return 1;
 }
 
+int print_fault_steps() {
+  using martlet::migrate::Owner;
+  using martlet::migrate::PassedBy;
+  for (const auto& [name, owner, passed_by] : martlet::migrate::fault_steps())
+    std::printf("%s %s %s\n", std::string(name).c_str(),
+                owner == Owner::kSource        ? "source"
+                : owner == Owner::kDestination ? "destination"
+                                               : "undecided",
+                passed_by == PassedBy::kEveryMode         ? "always"
+                : passed_by == PassedBy::kModesWithRounds ? "rounds"
+                                                          : "late-memory");
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string_view(argv[1]) == martlet::migrate::kKeeperArgument)
+    return martlet::migrate::keep_pages(martlet::migrate::kKeeperSocket, argv[2]);
   AgentConfig given;
   std::string file;
   CLI::App app{"martletd runs and moves the containers of one host", "martletd"};
@@ -63,9 +81,13 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
   app.add_option("--fault", given.fault,
-                 "for tests: STEP:fail, STEP:die or STEP:wait of a migration")
+                 "for tests: STEP:fail, STEP:die, STEP:stop or STEP:wait of a migration")
+      ->group("");
+  bool list_faults = false;
+  app.add_flag("--list-faults", list_faults, "print the steps of --fault and who owns it there")
       ->group("");
   CLI11_PARSE(app, argc, argv);
+  if (list_faults) return print_fault_steps();
   if (geteuid() != 0) return fail(martlet::Error(martlet::Code::kPermission, "must run as root"));
   const auto config = read_config(file, app, given);
   if (!config) return fail(config.error());

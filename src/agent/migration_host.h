@@ -25,9 +25,17 @@ class MigrationHost final : public migrate::Host {
   std::vector<std::string> problems_with(const std::string& record) override;
   std::string base_layer(const std::string& record) const override;
   std::string file_store() const override { return config_.state_dir; }
-  Result<std::unique_ptr<migrate::ReservedContainer>> reserve(const std::string& record) override;
+  Result<std::unique_ptr<migrate::ReservedContainer>> reserve(
+      const std::string& record, const std::string& incarnation) override;
   Result<std::unique_ptr<migrate::ReservedContainer>> reopen_reserved(
       const std::string& name) override;
+  void note_arriving(const std::string& name, const std::string& text) override {
+    manager_.note_arriving(name, text);
+  }
+  Result<void> end_lost(const std::string& name, const std::string& incarnation,
+                        const std::string& why) override {
+    return manager_.end_lost(name, incarnation, why);
+  }
 
  private:
   const AgentConfig& config_;

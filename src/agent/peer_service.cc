@@ -2,6 +2,8 @@
 
 #include "agent/host_info.h"
 #include "agent/peer_server.h"
+#include "agent/prediction_messages.h"
+#include "agent/predictor.h"
 #include "agent/rpc_status.h"
 #include "base/log.h"
 
@@ -28,6 +30,13 @@ grpc::Status PeerService::Announce(grpc::ServerContext* context, const Host* req
   if (*caller != request->name())
     return to_status(Error(Code::kPermission, "a host announces only itself"));
   return to_status(membership_.add_host(*request));
+}
+
+grpc::Status PeerService::Costs(grpc::ServerContext* context, const InfoRequest*,
+                                HostCosts* reply) {
+  if (const auto caller = authenticated_host(*context); !caller) return to_status(caller);
+  *reply = to_message(migrations_.predictor().own_costs());
+  return grpc::Status::OK;
 }
 
 }  // namespace martlet::agent

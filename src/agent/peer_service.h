@@ -18,6 +18,7 @@ class PeerService final : public Peer::Service {
   grpc::Status Info(grpc::ServerContext* context, const InfoRequest*, HostInfo* reply) override;
   grpc::Status Join(grpc::ServerContext*, const JoinRequest* request, JoinReply* reply) override;
   grpc::Status Announce(grpc::ServerContext* context, const Host* request, Empty*) override;
+  grpc::Status Costs(grpc::ServerContext* context, const InfoRequest*, HostCosts* reply) override;
 
  private:
   const AgentConfig& config_;

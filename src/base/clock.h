@@ -7,6 +7,10 @@ namespace martlet {
 
 using Nanoseconds = std::chrono::nanoseconds;
 
+constexpr double in_seconds(Nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -25,7 +29,7 @@ class Stopwatch {
  public:
   explicit Stopwatch(const Clock& clock) : clock_(clock), start_(clock.now()) {}
   Nanoseconds elapsed() const { return clock_.now() - start_; }
-  double seconds() const { return std::chrono::duration<double>(elapsed()).count(); }
+  double seconds() const { return in_seconds(elapsed()); }
   void restart() { start_ = clock_.now(); }
 
  private:

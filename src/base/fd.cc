@@ -83,9 +83,17 @@ Result<void> sync_directory_of(const std::string& path) {
 Result<void> replace_file(const std::string& path, std::string_view content, mode_t mode) {
   std::string draft = path + ".new";
   Fd fd = TRY(open_file(draft, O_WRONLY | O_CREAT | O_TRUNC, mode));
-  TRY_IN(write_full(fd.get(), std::as_bytes(std::span(content))), draft);
-  if (::fsync(fd.get()) != 0) return fail_errno("sync " + draft);
-  if (::rename(draft.c_str(), path.c_str()) != 0) return fail_errno("rename " + draft);
+  auto replace = [&]() -> Result<void> {
+    TRY_IN(write_full(fd.get(), std::as_bytes(std::span(content))), draft);
+    if (::fsync(fd.get()) != 0) return fail_errno("sync " + draft);
+    if (::rename(draft.c_str(), path.c_str()) != 0) return fail_errno("rename " + draft);
+    return {};
+  };
+  auto replaced = replace();
+  if (!replaced) {
+    ::unlink(draft.c_str());
+    return replaced;
+  }
   return sync_directory_of(path);
 }
 

@@ -7,15 +7,21 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <tuple>
 
 #include "base/log.h"
 #include "checkpoint/host_facts.h"
 #include "engine/files/file_table.h"
 #include "engine/files/unlinked_file.h"
+#include "engine/memory/missing_pages.h"
+#include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
+#include "engine/tasks/frozen.h"
 #include "engine/tasks/limits.h"
+#include "engine/tasks/process_state.h"
 #include "engine/tasks/signals.h"
 #include "engine/tasks/thread_state.h"
 #include "engine/timers/process_timers.h"
@@ -41,29 +47,71 @@ std::string name_of(const image::Process& process) {
                      process.threads_size() > 0 ? process.threads(0).name() : "");
 }
 
+Error impossible(const image::Process& process) {
+  return Error(Code::kBadImage, fmt::format("process {} is not possible", process.pid()));
+}
+
+// Between the control socket and the highest descriptor that a group has when its first memory is
+// sent; if it opens more until it is captured, the socket moves.
+constexpr int kSpareDescriptors = 16;
+
 }  // namespace
 
 GroupBuilder::~GroupBuilder() {
+  lanes_.reset();  // its threads write into the tasks
   if (!running_) kill_all();
 }
 
-Result<void> GroupBuilder::build(image::Source& source) {
+Result<void> GroupBuilder::build(image::Source& source, std::vector<engine::PageLane> lanes) {
   SystemClock clock;
   Stopwatch watch(clock);
-  TRY(read_records(source));
+  TRY(read_records(source, std::move(lanes)));
   TRY(finish());
   stats_.build_seconds = watch.seconds();
   return {};
 }
 
-Result<void> GroupBuilder::read_records(image::Source& source) {
+Result<void> GroupBuilder::read_records(image::Source& source,
+                                        std::vector<engine::PageLane> lanes) {
   auto header = TRY(image::parse_as<image::Header>(TRY(source.next())));
   TRY(check_header(header));
-  TRY(begin(TRY(image::parse_as<image::Tree>(TRY(source.next())))));
+  if (lanes.size() != header.page_lanes())
+    return fail(Code::kBadImage, fmt::format("the image has {} page lanes, and {} are given",
+                                             header.page_lanes(), lanes.size()));
   for (;;) {
     image::Record record = TRY(source.next());
-    if (record.type == RecordType::kEnd) return {};
+    if (record.type == RecordType::kTree) {
+      TRY(begin(TRY(image::parse_as<image::Tree>(record))));
+      break;
+    }
+    TRY(read_ahead(record));
+  }
+  lanes_ = std::make_unique<engine::LaneReader>(std::move(lanes), header.image_id());
+  for (;;) {
+    image::Record record = TRY(source.next());
+    if (record.type == RecordType::kEnd) break;
     TRY(read_record(record));
+  }
+  stats_.memory_bytes += TRY(lanes_->finish());
+  return {};
+}
+
+Result<void> GroupBuilder::read_ahead(const image::Record& record) {
+  if (!staging_ && record.type != RecordType::kHeader && record.type != RecordType::kRound)
+    return fail(Code::kBadImage, fmt::format("record of type {} before the first round",
+                                             static_cast<int>(record.type)));
+  switch (record.type) {
+    case RecordType::kHeader: return check_header(TRY(image::parse_as<image::Header>(record)));
+    case RecordType::kRound: return begin_round(TRY(image::parse_as<image::Round>(record)));
+    case RecordType::kSharedMemory:
+      return context_->shared_objects().stage(TRY(image::parse_as<image::SharedMemory>(record)));
+    case RecordType::kAddressSpace:
+      return stage_space(TRY(image::parse_as<image::AddressSpace>(record)));
+    case RecordType::kPages:
+    case RecordType::kZeroPages: return fill(record);
+    default:
+      return fail(Code::kBadImage,
+                  fmt::format("record of type {} before the tree", static_cast<int>(record.type)));
   }
 }
 
@@ -87,18 +135,54 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       return build_space(TRY(image::parse_as<image::AddressSpace>(record)));
     case RecordType::kPages:
     case RecordType::kZeroPages: return fill(record);
-    case RecordType::kEndOfAddressSpace: return {};
+    case RecordType::kMissingPages: return note_missing(record);
+    case RecordType::kEndOfAddressSpace: return lanes_->finish_space();
     default:
       return fail(Code::kBadImage,
                   fmt::format("unexpected record of type {}", static_cast<int>(record.type)));
   }
 }
 
-Result<void> GroupBuilder::begin(const image::Tree& tree) {
-  tree_ = tree;
-  TRY(check_tree());
+Result<void> GroupBuilder::begin_round(image::Round round) {
+  TRY(check_tree(round.tree()));
+  bool first = !std::exchange(staging_, true);
+  if (!first && (round.tree().work_area() != tree_.work_area() ||
+                 round.tree().processes(0).pid() != tree_.processes(0).pid()))
+    return fail(Code::kBadImage, "a round is of another group");
+  tree_ = std::move(*round.mutable_tree());
+  if (first) TRY(open_sandbox(round.highest_descriptor() + kSpareDescriptors));
+  context_->shared_objects().keep_staged(
+      std::vector<uint32_t>(round.shared_memory().begin(), round.shared_memory().end()));
+  return adopt_members();
+}
+
+Result<void> GroupBuilder::begin(image::Tree tree) {
+  TRY(check_tree(tree));
+  TRY(check_threads(tree));
+  if (staging_ && (tree.work_area() != tree_.work_area() ||
+                   tree.processes(0).pid() != tree_.processes(0).pid()))
+    return fail(Code::kBadImage, "the tree is not of the group that was sent ahead");
+  tree_ = std::move(tree);
+  if (!staging_) {
+    TRY(open_sandbox(highest_descriptor(tree_)));
+    return adopt_members();
+  }
+  TRY(adopt_members());
+  staging_ = false;
+  spaces_->forget_files();
+  std::vector<Task*> leaders;
+  for (int32_t pid : staged_order_) leaders.push_back(&members_.at(pid).leader());
+  return channel_->move_above(leaders, highest_descriptor(tree_));
+}
+
+Result<void> GroupBuilder::open_sandbox(int highest_descriptor) {
   int root_pid = tree_.processes(0).pid();
-  if (!sandbox_.control.valid()) {
+  processor_ = ::sched_getcpu();
+  processors_ = TRY(sys::allowed_processors(sandbox_.stub));
+  sys::OnProcessor here(processor_);
+  if (sandbox_.control.valid()) {
+    std::ignore = sys::allow_processors(sandbox_.stub, sys::only_processor(processor_));
+  } else {
     engine::Stub stub = TRY(engine::start_stub(root_pid));
     sandbox_.stub = stub.pid;
     sandbox_.control = std::move(stub.control);
@@ -110,30 +194,75 @@ Result<void> GroupBuilder::begin(const image::Tree& tree) {
   context_ = std::make_unique<engine::ApplyContext>(root_, sandbox_.external_files);
   tmpfs_ = std::make_unique<engine::TmpfsRestore>(*context_);
   spaces_ = std::make_unique<engine::SpaceBuilder>(*context_, *channel_);
-  for (const image::Process& process : tree_.processes())
-    if (!process.zombie()) members_[process.pid()].process = &process;
   engine::Stub stub{root_, Fd()};
-  members_.at(root_pid).tasks.push_back(
-      TRY(engine::take_stub(stub, NsPid(root_pid), *arena_, *channel_, highest_descriptor(tree_))));
+  Member& root = members_[root_pid];
+  root.number = tree_.processes(0).staged();
+  root.tasks.push_back(
+      TRY(engine::take_stub(stub, NsPid(root_pid), *arena_, *channel_, highest_descriptor)));
+  staged_order_.push_back(root_pid);
   return {};
 }
 
-Result<void> GroupBuilder::check_tree() const {
+Result<void> GroupBuilder::adopt_members() {
+  std::map<int32_t, const image::Process*> wanted;
+  for (const image::Process& process : tree_.processes())
+    if (!process.zombie()) wanted[process.pid()] = &process;
+  int32_t root_pid = tree_.processes(0).pid();
+  // Children were made after their parents, and end before them.
+  for (size_t i = staged_order_.size(); i-- > 0;) {
+    int32_t pid = staged_order_[i];
+    auto process = wanted.find(pid);
+    bool stays = process != wanted.end() && process->second->staged() == members_.at(pid).number;
+    if (stays || pid == root_pid) continue;
+    TRY(dismiss(members_.at(pid)));
+    members_.erase(pid);
+    staged_order_.erase(staged_order_.begin() + static_cast<ptrdiff_t>(i));
+  }
+  std::erase_if(members_, [&](const auto& entry) {
+    return entry.second.tasks.empty() && !wanted.contains(entry.first);
+  });
+  for (auto [pid, process] : wanted) {
+    Member& member = members_[pid];
+    member.process = process;
+    member.parent = process->parent();
+    member.exit_signal = static_cast<int>(process->exit_signal());
+    if (std::exchange(member.number, process->staged()) != process->staged()) member.staged.reset();
+  }
+  return {};
+}
+
+// The task ends and its parent, which waits under ptrace like all others, takes note of it.
+Result<void> GroupBuilder::dismiss(Member& member) {
+  Task& leader = member.leader();
+  pid_t pid = leader.process().value;
+  ::kill(leader.host_pid().value, SIGKILL);
+  std::array<sys::Tracee*, 1> killed = {&leader.tracee()};
+  sys::reap_killed(killed);
+  Member* parent = TRY(this->member(member.parent));
+  return engine::reap_child(parent->leader(), NsPid(pid), member.exit_signal);
+}
+
+Result<void> GroupBuilder::check_tree(const image::Tree& tree) const {
   std::set<int32_t> seen;
-  std::set<int32_t> tids;
-  bool first = true;
-  for (const image::Process& process : tree_.processes()) {
+  for (const image::Process& process : tree.processes()) {
+    bool first = seen.empty();
     bool sound = process.pid() > 0 && seen.insert(process.pid()).second &&
-                 (first ? !process.zombie() : seen.contains(process.parent())) &&
-                 (process.zombie() || process.threads_size() > 0);
+                 (first ? !process.zombie() : seen.contains(process.parent()));
+    if (!sound) return std::unexpected(impossible(process));
+  }
+  if (seen.empty()) return fail(Code::kBadImage, "the image holds no process");
+  return {};
+}
+
+Result<void> GroupBuilder::check_threads(const image::Tree& tree) const {
+  std::set<int32_t> tids;
+  for (const image::Process& process : tree.processes()) {
+    bool sound = process.zombie() ||
+                 (process.threads_size() > 0 && process.threads(0).tid() == process.pid());
     for (const image::Thread& thread : process.threads())
       sound = sound && thread.tid() > 0 && tids.insert(thread.tid()).second;
-    if (!process.zombie() && sound) sound = process.threads(0).tid() == process.pid();
-    if (!sound)
-      return fail(Code::kBadImage, fmt::format("process {} is not possible", process.pid()));
-    first = false;
+    if (!sound) return std::unexpected(impossible(process));
   }
-  if (first) return fail(Code::kBadImage, "the image holds no process");
   return {};
 }
 
@@ -155,17 +284,45 @@ Result<void> GroupBuilder::prepare_files() {
 Result<void> GroupBuilder::build_space(image::AddressSpace space) {
   TRY(prepare_files());
   auto pid = static_cast<int32_t>(space.process());
+  sys::OnProcessor here(processor_);
   Member* owner = TRY(member(pid));
   if (owner->space) return fail(Code::kBadImage, fmt::format("process {} comes twice", pid));
   if (owner->tasks.empty()) owner->tasks.push_back(TRY(make_process(*owner)));
-  const image::AddressSpace* parent_space = nullptr;
-  auto parent = members_.find(owner->process->parent());
-  if (parent != members_.end() && parent->second.space) parent_space = &*parent->second.space;
+  auto before = space_before(*owner, &Member::space);
   owner->space = std::move(space);
   order_.push_back(pid);
   ++stats_.processes;
-  return in_context(spaces_->build(owner->leader(), *owner->space, parent_space),
-                    name_of(*owner->process));
+  TRY_IN(spaces_->build(owner->leader(), *owner->space, before), name_of(*owner->process));
+  lanes_->open_space(NsPid(pid), target_of(*owner));
+  return {};
+}
+
+// What the leader has mapped: from the rounds before, or from the fork of its parent.
+engine::SpaceBuilder::Before GroupBuilder::space_before(
+    const Member& member, std::optional<image::AddressSpace> Member::* of_parent) const {
+  if (member.staged) return {&*member.staged, engine::Lineage::kSelf};
+  auto parent = members_.find(member.process->parent());
+  if (parent == members_.end() || !(parent->second.*of_parent)) return {};
+  return {&*(parent->second.*of_parent), engine::Lineage::kFork};
+}
+
+engine::FillTarget GroupBuilder::target_of(Member& member) const {
+  uint64_t work_area = arena_->code().value;
+  return {member.leader().host_pid(), {work_area, work_area + engine::kWorkAreaSize}};
+}
+
+// The mappings of a member at the beginning of a round. The task keeps what it has of them.
+Result<void> GroupBuilder::stage_space(image::AddressSpace space) {
+  auto pid = static_cast<int32_t>(space.process());
+  Member* owner = TRY(member(pid));
+  if (owner->tasks.empty()) {
+    owner->tasks.push_back(TRY(make_process(*owner)));
+    staged_order_.push_back(pid);
+  }
+  auto before = space_before(*owner, &Member::staged);
+  TRY_IN(spaces_->build(owner->leader(), space, before), name_of(*owner->process));
+  owner->staged = std::move(space);
+  return {};
 }
 
 Result<Task> GroupBuilder::make_process(Member& member) {
@@ -211,20 +368,31 @@ Result<void> GroupBuilder::fill(const image::Record& record) {
   image::PageRun run = TRY(image::parse_run(record));
   stats_.memory_bytes += record.body.size();
   if ((run.flags & image::PageRun::kSharedMemoryOwner) != 0)
-    return context_->shared_objects().fill(run, record.body);
+    return staging_ ? context_->shared_objects().fill_staged(run, record.body)
+                    : context_->shared_objects().fill(run, record.body);
   Member* owner = TRY(member(static_cast<int32_t>(run.owner)));
-  if (!owner->space) return fail(Code::kBadImage, "pages come before their address space");
-  uint64_t work_end = arena_->code().value + engine::kWorkAreaSize;
-  if (run.address < work_end && run.address + run.length > arena_->code().value)
-    return fail(Code::kBadImage, "pages lie outside of the address space");
-  HostPid pid = owner->leader().host_pid();
-  if (record.type == RecordType::kZeroPages) return engine::fill_zero_pages(pid, run);
-  return engine::fill_pages(pid, run, record.body);
+  if (!owner->space && !owner->staged)
+    return fail(Code::kBadImage, "pages come before their address space");
+  return engine::fill(target_of(*owner), run, record);
+}
+
+Result<void> GroupBuilder::note_missing(const image::Record& record) {
+  image::PageRun run = TRY(image::parse_run(record));
+  Member* owner = TRY(member(static_cast<int32_t>(run.owner)));
+  sys::Range range{run.address, run.address + run.length};
+  if (scope_ != MemoryScope::kUrgent)
+    return fail(Code::kBadImage, "pages are missing in the image");
+  if (run.flags != 0 || !owner->space || !engine::may_be_missing(*owner->space, range) ||
+      (!owner->missing.empty() && range.start < owner->missing.back().end))
+    return fail(Code::kBadImage, "missing pages at an impossible place");
+  owner->missing.push_back(range);
+  return {};
 }
 
 Result<void> GroupBuilder::finish() {
   if (order_.size() != members_.size())
     return fail(Code::kBadImage, "the image lacks an address space");
+  sys::OnProcessor here(processor_);
   auto each = [&](Result<void> (GroupBuilder::*step)(Member&)) -> Result<void> {
     for (int32_t pid : order_) {
       Member& current = members_.at(pid);
@@ -234,6 +402,7 @@ Result<void> GroupBuilder::finish() {
   };
   TRY(sysv_.remove_marked(*context_, ipc_));
   TRY(each(&GroupBuilder::start_session));
+  TRY(create_unix_sockets());
   TRY(make_zombies());
   TRY(each(&GroupBuilder::equip));
   TRY(engine::complete_files(*context_, tree_.processes(), [&](int32_t pid) -> Task* {
@@ -244,8 +413,37 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::join_group));
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
+  TRY(each(&GroupBuilder::make_missing_handler));
   TRY(each(&GroupBuilder::set_credentials));
-  return each(&GroupBuilder::release);
+  TRY(each(&GroupBuilder::release));
+  return each(&GroupBuilder::catch_missing);
+}
+
+// Before zombies and threads take PIDs that a stand-in may need here.
+Result<void> GroupBuilder::create_unix_sockets() {
+  std::set<int32_t> before;
+  for (const auto& [pid, stand_in] : stand_ins_) before.insert(pid);
+  engine::TaskUnixCaller caller(root_, *channel_,
+                                [this](int32_t pid) { return task_with_pid(pid); });
+  TRY(engine::create_unix_sockets(*context_, caller));
+  for (auto stand_in = stand_ins_.begin(); stand_in != stand_ins_.end();) {
+    auto current = stand_in++;
+    if (before.contains(current->first)) continue;
+    TRY(dismiss(current->first, current->second));
+    stand_ins_.erase(current);
+  }
+  return {};
+}
+
+// Null if a process outside of the group has the PID.
+Result<Task*> GroupBuilder::task_with_pid(int32_t pid) {
+  if (auto member = members_.find(pid); member != members_.end()) return &member->second.leader();
+  if (auto made = stand_ins_.find(pid); made != stand_ins_.end()) return &made->second.task;
+  Member& root = members_.at(tree_.processes(0).pid());
+  auto task = engine::create_stand_in(root.leader(), NsPid(pid));
+  if (!task && task.error().code() == Code::kAlreadyExists) return nullptr;
+  if (!task) return std::unexpected(std::move(task.error()));
+  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root}).first->second.task;
 }
 
 Result<void> GroupBuilder::make_zombies() {
@@ -270,6 +468,7 @@ Result<void> GroupBuilder::equip(Member& member) {
   program.call("set personality", SYS_personality, {process.personality()});
   if (process.child_subreaper())
     program.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0});
+  engine::register_membarriers(program, process);
   TRY(leader.run(program));
   TRY(spaces_->finish(leader, *member.space));
   TRY(engine::install_descriptors(*context_, *channel_, leader, process));
@@ -308,13 +507,16 @@ Result<void> GroupBuilder::join_group(Member& member) {
   return {};
 }
 
+Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
+  Program program(*arena_);
+  program.call("end", SYS_exit_group, {0});
+  TRY(stand_in.task.run_to_end(program));
+  TRY(stand_in.parent->leader().call("reap", SYS_wait4, {pid, 0, __WALL, 0}));
+  return {};
+}
+
 Result<void> GroupBuilder::dismiss_stand_ins() {
-  for (auto& [group, stand_in] : stand_ins_) {
-    Program program(*arena_);
-    program.call("end", SYS_exit_group, {0});
-    TRY(stand_in.task.run_to_end(program));
-    TRY(stand_in.parent->leader().call("reap", SYS_wait4, {group, 0, __WALL, 0}));
-  }
+  for (auto& [group, stand_in] : stand_ins_) TRY(dismiss(group, stand_in));
   stand_ins_.clear();
   return {};
 }
@@ -327,7 +529,32 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   if (process.oom_score_adj() != 0)
     TRY(write_file(sys::proc_path(leader.host_pid(), "oom_score_adj"),
                    std::to_string(process.oom_score_adj())));
+  if (process.has_coredump_filter())
+    TRY(write_file(sys::proc_path(leader.host_pid(), "coredump_filter"),
+                   std::to_string(process.coredump_filter())));
   return in_context(engine::apply_limits(leader, process), "resource limits");
+}
+
+Result<void> GroupBuilder::make_missing_handler(Member& member) {
+  if (!member.missing.empty())
+    member.missing_handler = TRY(engine::make_missing_handler(member.leader()));
+  return {};
+}
+
+Result<void> GroupBuilder::catch_missing(Member& member) {
+  if (member.missing.empty()) return {};
+  return engine::catch_missing_pages(*member.missing_handler, member.leader().host_pid(),
+                                     *member.space, member.missing);
+}
+
+std::vector<LateMemory> GroupBuilder::take_late_memory() {
+  std::vector<LateMemory> late;
+  for (auto& [pid, member] : members_) {
+    if (!member.missing_handler) continue;
+    late.push_back({NsPid(pid), std::move(*member.missing_handler), std::move(member.missing)});
+    member.missing_handler.reset();
+  }
+  return late;
 }
 
 Result<void> GroupBuilder::set_credentials(Member& member) {
@@ -355,6 +582,13 @@ Result<void> GroupBuilder::release(Member& member) {
   TRY(engine::drop_arena(member.leader()));
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::load_registers(member.tasks[static_cast<size_t>(i)], process.threads(i)));
+  return leave_processor(member);
+}
+
+Result<void> GroupBuilder::leave_processor(Member& member) {
+  for (int i = 0; i < member.process->threads_size(); ++i)
+    if (member.process->threads(i).scheduling().affinity().empty())
+      TRY(sys::allow_processors(member.tasks[static_cast<size_t>(i)].host_pid(), processors_));
   return {};
 }
 
@@ -364,32 +598,43 @@ Result<void> GroupBuilder::resume() {
   running_ = true;
   sysv_.keep();
   engine::files_go_live(*context_);
-  for (auto& [pid, member] : members_) {
-    // Waits as a pending signal until the process is let go; a detach delivers none from this stop.
-    if (member.process->stopped()) ::kill(member.leader().host_pid().value, SIGSTOP);
-    for (Task& task : member.tasks) {
-      auto detached = task.tracee().detach();
-      if (!detached && detached.error().code() != Code::kGone)
-        spdlog::error("process {}: {}", pid, detached.error().to_string());
-    }
-  }
+  let_stopped_go();
+  for (auto& [pid, member] : members_)
+    if (!member.process->stopped()) let_go(member);
   context_.reset();
   return {};
+}
+
+void GroupBuilder::let_stopped_go() {
+  std::vector<HostPid> stopped;
+  for (auto& [pid, member] : members_) {
+    if (!member.process->stopped()) continue;
+    stopped.push_back(member.leader().host_pid());
+    // Waits as a pending signal until the process is let go; a detach delivers none from this stop.
+    ::kill(stopped.back().value, SIGSTOP);
+    let_go(member);
+  }
+  for (HostPid pid : stopped) engine::await_job_stop(pid);
+}
+
+void GroupBuilder::let_go(Member& member) {
+  for (Task& task : member.tasks) {
+    auto detached = task.tracee().detach();
+    if (!detached && detached.error().code() != Code::kGone)
+      spdlog::error("process {}: {}", member.process->pid(), detached.error().to_string());
+  }
 }
 
 void GroupBuilder::kill_all() {
   for (auto& [pid, member] : members_)
     if (!member.tasks.empty()) ::kill(member.leader().host_pid().value, SIGKILL);
+  for (auto& [pid, stand_in] : stand_ins_) ::kill(stand_in.task.host_pid().value, SIGKILL);
   if (root_.value != 0) ::kill(root_.value, SIGKILL);
-  for (auto& [pid, member] : members_) {
-    for (size_t i = member.tasks.size(); i-- > 0;) {
-      sys::Tracee& tracee = member.tasks[i].tracee();
-      while (tracee.tid().value != 0) {
-        auto stop = tracee.wait();
-        if (!stop || stop->kind == sys::Stop::Kind::kExited) tracee.forget();
-      }
-    }
-  }
+  std::vector<sys::Tracee*> killed;
+  for (auto& [pid, member] : members_)
+    for (Task& task : member.tasks) killed.push_back(&task.tracee());
+  for (auto& [pid, stand_in] : stand_ins_) killed.push_back(&stand_in.task.tracee());
+  sys::reap_killed(killed);
   if (root_.value != 0) ::waitpid(root_.value, nullptr, WNOHANG);
 }
 

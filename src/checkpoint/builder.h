@@ -11,24 +11,29 @@
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
 #include "engine/ipc/sysv.h"
+#include "engine/memory/lane_reader.h"
 #include "engine/memory/rebuild.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
+#include "sys/processors.h"
 
 namespace martlet::checkpoint {
 
 class GroupBuilder {
  public:
-  explicit GroupBuilder(Sandbox sandbox) : sandbox_(std::move(sandbox)) {}
+  GroupBuilder(Sandbox sandbox, MemoryScope scope) : sandbox_(std::move(sandbox)), scope_(scope) {}
   ~GroupBuilder();
   GroupBuilder(const GroupBuilder&) = delete;
   GroupBuilder& operator=(const GroupBuilder&) = delete;
 
-  // Consumes the stream up to kEnd; every task exists and stands still afterwards.
-  Result<void> build(image::Source& source);
+  // Consumes the streams up to kEnd; every task exists and stands still afterwards. `lanes` are
+  // those that the image's header announces.
+  Result<void> build(image::Source& source, std::vector<engine::PageLane> lanes);
   Result<void> resume();
+
+  std::vector<LateMemory> take_late_memory();
 
   const RestoreStats& stats() const { return stats_; }
   HostPid root() const { return root_; }
@@ -37,7 +42,13 @@ class GroupBuilder {
   struct Member {
     const image::Process* process = nullptr;
     std::optional<image::AddressSpace> space;
+    std::optional<image::AddressSpace> staged;  // what the leader has mapped from the rounds before
+    uint32_t number = 0;                        // image::Process::staged
+    int32_t parent = 0;
+    int exit_signal = 0;
     std::vector<engine::Task> tasks;  // the leader first
+    engine::Ranges missing;           // pages that come after the group runs
+    std::optional<sys::Userfaultfd> missing_handler;
     bool started_session = false;
     engine::Task& leader() { return tasks.front(); }
   };
@@ -48,31 +59,55 @@ class GroupBuilder {
     Member* parent;
   };
 
-  Result<void> read_records(image::Source& source);
+  Result<void> read_records(image::Source& source, std::vector<engine::PageLane> lanes);
+  Result<void> read_ahead(const image::Record& record);
   Result<void> read_record(const image::Record& record);
-  Result<void> begin(const image::Tree& tree);
-  Result<void> check_tree() const;
+  // Memory that is sent ahead: tasks are made, and their memory is filled, while the group still
+  // runs elsewhere.
+  Result<void> begin_round(image::Round round);
+  Result<void> stage_space(image::AddressSpace space);
+  Result<void> begin(image::Tree tree);
+  Result<void> open_sandbox(int highest_descriptor);
+  // Members that the tree does not name, or names as new, end.
+  Result<void> adopt_members();
+  Result<void> dismiss(Member& member);
+  Result<void> check_tree(const image::Tree& tree) const;
+  Result<void> check_threads(const image::Tree& tree) const;
   Result<void> prepare_files();
   Result<void> build_space(image::AddressSpace space);
+  engine::SpaceBuilder::Before space_before(
+      const Member& member, std::optional<image::AddressSpace> Member::* of_parent) const;
+  engine::FillTarget target_of(Member& member) const;
   Result<void> fill(const image::Record& record);
+  Result<void> note_missing(const image::Record& record);
   Result<engine::Task> make_process(Member& member);
   Result<engine::Task> make_orphan(Member& parent, const image::Process& process);
   Result<void> start_session(Member& member);
+
+  Result<engine::Task*> task_with_pid(int32_t pid);
 
   // After the stream: each step for all members before the next step.
   Result<void> finish();
   Result<void> make_zombies();
   Result<void> equip(Member& member);  // directories, descriptors, signals, threads
   Result<void> join_group(Member& member);
+  Result<void> dismiss(int32_t pid, StandIn& stand_in);
   Result<void> dismiss_stand_ins();
+  Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
+  Result<void> make_missing_handler(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);  // arena away, registers loaded
+  Result<void> catch_missing(Member& member);
+  Result<void> leave_processor(Member& member);
 
   Result<Member*> member(int32_t pid);
+  void let_stopped_go();
+  static void let_go(Member& member);
   void kill_all();
 
   Sandbox sandbox_;
+  MemoryScope scope_;
   HostPid root_;
   image::Tree tree_;
   std::unique_ptr<engine::Arena> arena_;
@@ -84,7 +119,13 @@ class GroupBuilder {
   engine::SysvObjects sysv_;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
-  std::vector<int32_t> order_;  // of their address spaces in the stream
+  std::unique_ptr<engine::LaneReader> lanes_;
+  std::vector<int32_t> order_;         // of their address spaces in the stream
+  std::vector<int32_t> staged_order_;  // of staged processes, as they were made
+  bool staging_ = false;
+  // The tasks take turns with this thread on one processor while they are built.
+  int processor_ = -1;
+  cpu_set_t processors_{};  // where they may run afterwards, unless the image says where
   bool files_ready_ = false;
   bool running_ = false;
   RestoreStats stats_;

@@ -6,6 +6,8 @@
 #include <map>
 
 #include "checkpoint/host_facts.h"
+#include "checkpoint/late_pages.h"
+#include "checkpoint/relations.h"
 #include "engine/files/file_table.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
@@ -14,66 +16,14 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
 #include "sys/pidfd.h"
+#include "sys/target_memory.h"
 #include "sys/time_namespace.h"
 
 namespace martlet::checkpoint {
 namespace {
 
 using engine::FrozenProcess;
-
-// A child in another session than its parent was forked before the parent started its own; it has
-// to be forked first again. Parents stay before their children.
-void order_for_restore(std::vector<FrozenProcess>& processes) {
-  std::map<HostPid, pid_t> session;
-  for (const auto& process : processes)
-    session[process.pid] = process.status.ns_sessions.back().value;
-  auto has_older_session = [&](const FrozenProcess& process) {
-    auto parent = session.find(process.status.parent);
-    pid_t own = process.status.ns_sessions.back().value;
-    return parent != session.end() && own != process.ns_pid.value && own != parent->second;
-  };
-  for (auto first = processes.begin() + 1; first < processes.end();) {
-    auto last = std::find_if(first, processes.end(), [&](const FrozenProcess& process) {
-      return process.status.parent != first->status.parent;
-    });
-    std::stable_partition(first, last, has_older_session);
-    first = last;
-  }
-}
-
-image::Process describe_relations(const FrozenProcess& frozen,
-                                  const std::map<HostPid, NsPid>& inside) {
-  image::Process out;
-  out.set_pid(frozen.ns_pid.value);
-  auto parent = inside.find(frozen.status.parent);
-  out.set_parent(parent == inside.end() ? 0 : parent->second.value);
-  out.set_group(frozen.status.ns_groups.back().value);
-  out.set_session(frozen.status.ns_sessions.back().value);
-  if (frozen.zombie) {
-    out.set_zombie(true);
-    out.set_exit_code(frozen.stat.exit_code);
-    out.set_exit_signal(frozen.stat.exit_signal);
-  }
-  return out;
-}
-
-// The lowest place that is free in every process.
-Result<uint64_t> find_work_area(const std::vector<FrozenProcess>& processes) {
-  constexpr uint64_t kLowest = 0x10000;  // the kernel's usual vm.mmap_min_addr
-  constexpr uint64_t kHighest = 0x7000'0000'0000;
-  std::vector<sys::Range> taken;
-  for (const auto& process : processes)
-    for (const sys::Vma& vma : process.vmas) taken.push_back({vma.start, vma.end});
-  std::ranges::sort(taken, {}, &sys::Range::start);
-  uint64_t candidate = kLowest;
-  for (const sys::Range& range : taken) {
-    if (range.start >= candidate + engine::kWorkAreaSize) break;
-    candidate = std::max(candidate, range.end);
-  }
-  if (candidate > kHighest)
-    return fail(Code::kUnsupported, "no address range is free in all processes");
-  return candidate;
-}
+using engine::Ranges;
 
 // The stand-in for a leader that has ended takes its PID, which a zombie still has.
 Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) {
@@ -129,14 +79,19 @@ Result<CaptureStats> GroupCapture::run() {
 Result<void> GroupCapture::survey() {
   TRY(refuse_shared_resources(processes_));
   TRY(refuse_zombie_leaders(processes_));
-  std::map<HostPid, NsPid> inside;
-  for (const auto& process : processes_) inside[process.pid] = process.ns_pid;
+  auto inside = numbers_inside(processes_);
+  if (ahead_ != nullptr) {
+    layouts_.accept_write_tracking();
+    ahead_->settle(processes_);
+  }
   spaces_.resize(processes_.size());
   engine::FileTable files(context_);
   for (FrozenProcess& frozen : processes_) {
     *tree_.add_processes() = describe_relations(frozen, inside);
     if (frozen.zombie) continue;
     image::Process& out = *tree_.mutable_processes(tree_.processes_size() - 1);
+    if (ahead_ != nullptr)
+      if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
     TRY_IN(files.add(frozen, out), name_of(frozen));
   }
   for (FrozenProcess& frozen : processes_)
@@ -144,14 +99,22 @@ Result<void> GroupCapture::survey() {
   kinds_ = TRY(engine::choose_kinds(context_));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
-  tree_.set_work_area(TRY(find_work_area(processes_)));
+  tree_.set_work_area(TRY(choose_work_area()));
   return {};
+}
+
+Result<uint64_t> GroupCapture::choose_work_area() const {
+  if (ahead_ == nullptr) return find_work_area(processes_);
+  if (is_free_in_all(ahead_->work_area(), processes_)) return ahead_->work_area();
+  return std::unexpected(
+      Error(Code::kUnsupported,
+            fmt::format("a process has mapped {:#x}, where the restore works", ahead_->work_area()))
+          .with_remedy("try again"));
 }
 
 Result<void> GroupCapture::survey_process(FrozenProcess& frozen) {
   frozen.vmas = TRY(sys::read_smaps(frozen.pid));
-  engine::LayoutReader reader(context_, context_.shared_objects());
-  auto mappings = TRY(reader.read(frozen.pid, frozen.vmas));
+  auto mappings = TRY(layouts_.read(frozen.pid, frozen.vmas));
   auto index = static_cast<size_t>(&frozen - processes_.data());
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
@@ -173,61 +136,112 @@ Result<void> GroupCapture::write() {
   using image::RecordType;
   image::Sink& sink = context_.sink();
   auto clocks = TRY(sys::read_clocks(context_.root()));
-  TRY(image::put_message(sink, RecordType::kHeader, make_header(container_, clocks)));
+  auto header = TRY(make_header(container_, clocks, lane_count_));
+  TRY(image::put_message(sink, RecordType::kHeader, header));
+  TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   TRY(engine::capture_tmpfs(context_));
   files_ = TRY(engine::capture_files(context_, kinds_));
+  if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));
   for (const image::File& file : files_) TRY(image::put_message(sink, RecordType::kFile, file));
   TRY(write_spaces());
+  TRY(pages_.end());
   TRY(sink.put(RecordType::kEnd, {}, {}));
   return sink.flush();
 }
 
+// What a parent has to keep for its children is known before its pages are chosen.
 Result<void> GroupCapture::write_spaces() {
+  inherited_.resize(processes_.size());
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie)
-      TRY_IN(write_space(processes_[i], spaces_[i]), name_of(processes_[i]));
+      inherited_[i] = TRY_IN(find_inherited(processes_[i], spaces_[i]), name_of(processes_[i]));
+  for (size_t i = 0; i < processes_.size(); ++i)
+    if (!processes_[i].zombie) TRY_IN(write_space(i), name_of(processes_[i]));
   return {};
 }
 
-Result<void> GroupCapture::write_space(const FrozenProcess& frozen, image::AddressSpace& space) {
-  auto pagemap = TRY(sys::Pagemap::open(frozen.pid));
-  auto inherited = TRY(find_inherited(frozen, space));
-  for (const auto& of_mapping : inherited) {
+Result<void> GroupCapture::write_space(size_t index) {
+  const FrozenProcess& frozen = processes_[index];
+  image::AddressSpace& space = spaces_[index];
+  for (const auto& of_mapping : inherited_[index]) {
     for (const sys::Range& range : of_mapping) {
       auto* out = space.add_inherited();
       out->set_start(range.start);
       out->set_end(range.end);
     }
   }
-  image::Sink& sink = context_.sink();
-  TRY(image::put_message(sink, image::RecordType::kAddressSpace, space));
-  engine::PageWriter writer(sink);
+  TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
   auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
-  engine::PageReader reader{frozen.pid, frozen.ns_pid, pagemap, mode};
-  for (int i = 0; i < space.mappings_size(); ++i)
-    if (engine::has_private_pages(space.mappings(i)))
-      stats_.memory_bytes +=
-          TRY(writer.put(reader, space.mappings(i), inherited[static_cast<size_t>(i)]));
-  image::PageRun owner{static_cast<uint32_t>(frozen.ns_pid.value), 0, 0, 0};
-  return sink.put(image::RecordType::kEndOfAddressSpace, std::as_bytes(std::span(&owner, 1)), {});
+  auto memory = TRY(sys::ForcedMemory::open(frozen.pid));
+  engine::PageReader reader{frozen.pid, frozen.ns_pid, memory, mode};
+  auto pieces = TRY(choose_pages(index, TRY(sys::Pagemap::open(frozen.pid))));
+  stats_.memory_bytes += TRY(pages_.put(reader, pieces));
+  return pages_.end_space(frozen.ns_pid);
 }
 
-Result<std::vector<std::vector<sys::Range>>> GroupCapture::find_inherited(
-    const FrozenProcess& frozen, const image::AddressSpace& space) const {
-  std::vector<std::vector<sys::Range>> inherited(static_cast<size_t>(space.mappings_size()));
-  auto parent = std::ranges::find(processes_, frozen.status.parent, &FrozenProcess::pid);
-  if (parent == processes_.end() || parent->zombie) return inherited;
-  const auto& parent_space = spaces_[static_cast<size_t>(parent - processes_.begin())];
-  std::vector<image::Mapping> parent_mappings(parent_space.mappings().begin(),
-                                              parent_space.mappings().end());
+Result<std::vector<engine::PagePiece>> GroupCapture::choose_pages(size_t index,
+                                                                  const sys::Pagemap& pagemap) {
+  const FrozenProcess& frozen = processes_[index];
+  const image::AddressSpace& space = spaces_[index];
+  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
+  std::optional<LatePages> late;
+  if (scope_ == MemoryScope::kUrgent)
+    late.emplace(tree_.processes(static_cast<int>(index)), for_children_[frozen.pid]);
+  std::vector<engine::PagePiece> pieces;
+  for (int i = 0; i < space.mappings_size(); ++i) {
+    const image::Mapping& mapping = space.mappings(i);
+    if (!engine::has_private_pages(mapping)) continue;
+    const Ranges& inherited = inherited_[index][static_cast<size_t>(i)];
+    if (!late || !late->allowed_in(mapping)) {
+      TRY(engine::collect_pieces(pagemap, mapping, inherited, pieces));
+      continue;
+    }
+    auto populated = TRY(
+        pagemap.anonymous_pages({mapping.start(), mapping.end()}, sys::Pagemap::Backing::kNone));
+    Ranges own = engine::subtract(populated, inherited);
+    Ranges later = late->choose(own);
+    for (const sys::Range& range : later)
+      TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
+    stats_.late_bytes += engine::total_size(later);
+    engine::add_pieces(mapping, engine::subtract(own, later), pieces);
+  }
+  return pieces;
+}
+
+Result<std::vector<Ranges>> GroupCapture::find_inherited(const FrozenProcess& frozen,
+                                                         const image::AddressSpace& space) {
   auto own = TRY(sys::Pagemap::open(frozen.pid));
-  auto other = TRY(sys::Pagemap::open(parent->pid));
-  for (int i = 0; i < space.mappings_size(); ++i)
-    if (auto part = engine::inheritable_part(space.mappings(i), parent_mappings))
-      inherited[static_cast<size_t>(i)] = TRY(engine::inherited_pages(own, other, *part));
+  std::vector<Ranges> inherited(static_cast<size_t>(space.mappings_size()));
+  auto parent = std::ranges::find(processes_, frozen.status.parent, &FrozenProcess::pid);
+  std::vector<std::optional<sys::Range>> from_parent(inherited.size());
+  std::vector<std::optional<sys::Range>> from_before(inherited.size());
+  std::optional<sys::Pagemap> other;
+  if (parent != processes_.end() && !parent->zombie) {
+    other = TRY(sys::Pagemap::open(parent->pid));
+    from_parent = engine::inheritable_parts(
+        space, spaces_[static_cast<size_t>(parent - processes_.begin())], engine::Lineage::kFork);
+  }
+  auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
+  if (staged)
+    from_before = engine::inheritable_parts(space, *staged->layout, engine::Lineage::kSelf);
+  for (size_t i = 0; i < inherited.size(); ++i) {
+    const image::Mapping& mapping = space.mappings(static_cast<int>(i));
+    if (from_parent[i]) {
+      auto pages = TRY(own.anonymous_pages(*from_parent[i], engine::backing_of(mapping)));
+      inherited[i] = TRY(engine::inherited_pages(own, *other, pages));
+      Ranges& kept = for_children_[parent->pid];
+      kept = engine::unite(kept, inherited[i]);
+    }
+    if (!staged) continue;
+    inherited[i] =
+        from_before[i]
+            ? TRY(ahead_->unchanged(frozen, own, {*from_before[i], engine::backing_of(mapping)},
+                                    inherited[i]))
+            : Ranges{};
+  }
   return inherited;
 }
 

@@ -1,10 +1,16 @@
 // The phases of a capture, in their order.
 #pragma once
 
+#include <map>
+#include <span>
 #include <vector>
 
 #include "checkpoint/group.h"
+#include "checkpoint/memory_rounds.h"
 #include "engine/context.h"
+#include "engine/memory/lane_writer.h"
+#include "engine/memory/layout.h"
+#include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
@@ -15,9 +21,19 @@ namespace martlet::checkpoint {
 
 class GroupCapture {
  public:
+  // `lanes` are streams for pages beside the context's sink. `ahead` is what was sent while the
+  // group ran; null if nothing was.
   GroupCapture(std::vector<engine::FrozenProcess>& processes, engine::CaptureContext& context,
-               bool container)
-      : processes_(processes), context_(context), container_(container) {}
+               std::span<image::Sink* const> lanes, bool container, MemoryRounds* ahead,
+               MemoryScope scope)
+      : processes_(processes),
+        context_(context),
+        pages_(context.sink(), lanes),
+        layouts_(context, context.shared_objects()),
+        lane_count_(static_cast<uint32_t>(lanes.size())),
+        container_(container),
+        ahead_(ahead),
+        scope_(scope) {}
 
   Result<CaptureStats> run();
 
@@ -26,18 +42,29 @@ class GroupCapture {
   Result<void> gather();  // everything but page contents
   Result<void> write();   // the stream
   Result<void> survey_process(engine::FrozenProcess& frozen);
+  Result<uint64_t> choose_work_area() const;
   Result<void> write_spaces();
-  Result<void> write_space(const engine::FrozenProcess& frozen, image::AddressSpace& space);
-  // For each mapping the pages that are physically the parent's.
-  Result<std::vector<std::vector<sys::Range>>> find_inherited(
-      const engine::FrozenProcess& frozen, const image::AddressSpace& space) const;
+  Result<void> write_space(size_t index);
+  // What of its pages goes into the stream; what may come later is named there.
+  Result<std::vector<engine::PagePiece>> choose_pages(size_t index, const sys::Pagemap& pagemap);
+  // For each mapping the pages that need not be sent: they are physically the parent's, or were
+  // sent ahead.
+  Result<std::vector<engine::Ranges>> find_inherited(const engine::FrozenProcess& frozen,
+                                                     const image::AddressSpace& space);
 
   std::vector<engine::FrozenProcess>& processes_;
   engine::CaptureContext& context_;
+  engine::LaneWriter pages_;
+  engine::LayoutReader layouts_;
+  uint32_t lane_count_;
   bool container_;
+  MemoryRounds* ahead_;
+  MemoryScope scope_;
   CaptureStats stats_;
   image::Tree tree_;
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
+  std::vector<std::vector<engine::Ranges>> inherited_;  // parallel to spaces_
+  std::map<HostPid, engine::Ranges> for_children_;      // pages that a child gets by its fork
   std::vector<const engine::FileKind*> kinds_;
   std::vector<image::File> files_;
   image::Ipc ipc_;

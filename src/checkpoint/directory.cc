@@ -1,111 +1,213 @@
 #include "checkpoint/directory.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <tuple>
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+#include <utility>
 
 #include "base/clock.h"
-#include "image/group.pb.h"
+#include "checkpoint/memory_rounds.h"
 
 namespace martlet::checkpoint {
 namespace {
+
+namespace fs = std::filesystem;
+
+// A lane has a thread, and pays from about this much memory on.
+constexpr uint64_t kBytesPerLane = 16u << 20;
+constexpr uint64_t kMaxStreams = 4;
 
 std::string image_path(const std::string& directory) {
   return directory + "/image";
 }
 
-// The image under construction: removed unless it is published.
+std::string lane_path(const std::string& directory, size_t number) {
+  return fmt::format("{}/pages-{}", directory, number);
+}
+
+// Streams beside the main one, for a group with so much memory.
+size_t choose_lanes(uint64_t private_bytes) {
+  uint64_t streams = std::clamp<uint64_t>(std::thread::hardware_concurrency(), 1, kMaxStreams);
+  return std::min(streams - 1, private_bytes / kBytesPerLane);
+}
+
+Result<void> must_be_empty(const std::string& directory) {
+  std::error_code error;
+  fs::directory_iterator first(directory, error);
+  if (error) return std::unexpected(Error::from_errno(error.value(), "read " + directory));
+  if (first == fs::directory_iterator()) return {};
+  bool is_checkpoint = ::access(image_path(directory).c_str(), F_OK) == 0;
+  std::string what = is_checkpoint ? " holds a checkpoint already" : " is not empty";
+  return std::unexpected(
+      Error(Code::kAlreadyExists, directory + what).with_remedy("name another directory"));
+}
+
+// A checkpoint under construction in a directory that was made for it, or was empty. Unless it is
+// published the directory is as it was afterwards.
 class Draft {
  public:
-  static Result<Draft> create(const std::string& directory) {
-    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
-      return fail_errno("create directory " + directory);
-    if (::access(image_path(directory).c_str(), F_OK) == 0)
-      return std::unexpected(Error(Code::kAlreadyExists, directory + " holds a checkpoint already")
-                                 .with_remedy("name another directory"));
-    std::string path = image_path(directory) + ".new";
-    Fd fd = TRY(open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
-    return Draft(directory, std::move(path), std::move(fd));
+  static Result<Draft> create(const std::string& directory, image::Codec compression) {
+    bool made = ::mkdir(directory.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) return fail_errno("create directory " + directory);
+    if (!made) TRY(must_be_empty(directory));
+    Draft draft(directory, made, compression);
+    TRY(draft.add(image_path(directory) + ".new"));
+    return draft;
   }
 
-  int fd() const { return fd_.get(); }
+  image::Sink& main_sink() { return *files_.front().sink; }
 
+  // What was sent ahead is in the main stream, and what is left is little: it has no lanes then.
+  Result<CaptureStats> capture(FrozenGroup& group, MemoryRounds* ahead) {
+    size_t lane_count = ahead == nullptr ? choose_lanes(group.private_bytes()) : 0;
+    for (size_t lane = lane_count; lane > 0; --lane) TRY(add(lane_path(directory_, files_.size())));
+    std::vector<image::Sink*> lanes;
+    for (size_t i = 1; i < files_.size(); ++i) lanes.push_back(files_[i].sink.get());
+    return group.capture(main_sink(), lanes, ahead);
+  }
+
+  // Without the file "image" the others mean nothing, so that it gets its name last.
   Result<uint64_t> publish() {
-    if (::fsync(fd_.get()) != 0) return fail_errno("sync " + path_);
-    if (::rename(path_.c_str(), image_path(directory_).c_str()) != 0)
-      return fail_errno("rename " + path_);
-    path_.clear();
+    uint64_t total = 0;
+    for (const File& file : files_) {
+      struct stat status{};
+      if (::fsync(file.fd.get()) != 0) return fail_errno("sync " + file.path);
+      if (::fstat(file.fd.get(), &status) != 0) return fail_errno("stat " + file.path);
+      total += static_cast<uint64_t>(status.st_size);
+    }
     Fd directory = TRY(open_file(directory_, O_RDONLY | O_DIRECTORY));
+    const std::string& main = files_.front().path;
+    if (::rename(main.c_str(), image_path(directory_).c_str()) != 0)
+      return fail_errno("rename " + main);
     if (::fsync(directory.get()) != 0) return fail_errno("sync " + directory_);
-    struct stat status{};
-    if (::fstat(fd_.get(), &status) != 0) return fail_errno("stat image");
-    return static_cast<uint64_t>(status.st_size);
+    directory_.clear();
+    return total;
   }
 
   Draft(Draft&& other) noexcept
-      : directory_(std::move(other.directory_)),
-        path_(std::exchange(other.path_, {})),
-        fd_(std::move(other.fd_)) {}
+      : directory_(std::exchange(other.directory_, {})),
+        made_(other.made_),
+        compression_(other.compression_),
+        files_(std::move(other.files_)) {}
   Draft& operator=(Draft&&) = delete;
   ~Draft() {
-    if (!path_.empty()) ::unlink(path_.c_str());
+    if (directory_.empty()) return;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(directory_, ignored))
+      fs::remove_all(entry.path(), ignored);
+    if (made_) ::rmdir(directory_.c_str());
   }
 
  private:
-  Draft(std::string directory, std::string path, Fd fd)
-      : directory_(std::move(directory)), path_(std::move(path)), fd_(std::move(fd)) {}
-  std::string directory_;
-  std::string path_;
-  Fd fd_;
+  struct File {
+    std::string path;
+    Fd fd;
+    std::unique_ptr<image::Sink> records;
+    std::unique_ptr<image::Sink> sink;  // compresses into `records`
+  };
+
+  Draft(std::string directory, bool made, image::Codec compression)
+      : directory_(std::move(directory)), made_(made), compression_(compression) {}
+
+  Result<void> add(std::string path) {
+    Fd fd = TRY(open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
+    auto records = image::make_file_sink(fd.get());
+    auto sink = std::make_unique<image::CompressingSink>(*records, compression_);
+    files_.push_back({std::move(path), std::move(fd), std::move(records), std::move(sink)});
+    return {};
+  }
+
+  std::string directory_;  // empty: published, or moved from
+  bool made_;
+  image::Codec compression_;
+  std::vector<File> files_;  // the main stream first
 };
+
+// A stream in a file that is open as long as the stream is read.
+struct OpenStream {
+  Fd file;
+  std::unique_ptr<image::Source> source;
+};
+
+Result<OpenStream> open_stream(const std::string& path) {
+  OpenStream stream{TRY(open_file(path, O_RDONLY)), nullptr};
+  stream.source = image::make_file_source(stream.file.get());
+  return stream;
+}
+
+Result<OpenStream> open_image(const std::string& directory) {
+  auto stream = open_stream(image_path(directory));
+  if (!stream && stream.error().code() == Code::kNotFound)
+    return fail(Code::kNotFound, directory + " holds no checkpoint");
+  return stream;
+}
+
+Result<std::vector<OpenStream>> open_lanes(const std::string& directory, uint32_t count) {
+  std::vector<OpenStream> lanes;
+  for (uint32_t number = 1; number <= count; ++number) {
+    std::string path = lane_path(directory, number);
+    auto lane = open_stream(path);
+    if (!lane && lane.error().code() == Code::kNotFound)
+      return fail(Code::kBadImage, path + " is missing: it holds a part of the memory");
+    lanes.push_back(TRY(std::move(lane)));
+  }
+  return lanes;
+}
 
 }  // namespace
 
 Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
                                                  const std::string& directory,
-                                                 Afterwards afterwards,
+                                                 const CheckpointOptions& options,
                                                  const WhileFrozen& while_frozen) {
-  Draft draft = TRY(Draft::create(directory));
+  Draft draft = TRY(Draft::create(directory, options.compression));
+  MemoryRounds ahead(spec);
+  for (uint32_t i = 0; i < options.rounds; ++i) TRY(ahead.next(draft.main_sink()));
   SystemClock clock;
   Stopwatch frozen(clock);
   CheckpointReport report;
   {
     FrozenGroup group = TRY(FrozenGroup::freeze(spec));
-    auto sink = image::make_file_sink(draft.fd());
-    report.stats = TRY(group.capture(*sink));
+    report.stats = TRY(draft.capture(group, options.rounds > 0 ? &ahead : nullptr));
     if (while_frozen) TRY(while_frozen());
-    if (afterwards == Afterwards::kKill) {
+    if (options.afterwards == Afterwards::kKill) {
       report.image_bytes = TRY(draft.publish());
+      report.frozen_seconds = frozen.seconds();
       TRY(group.kill());
     } else {
       TRY(group.thaw());
+      report.frozen_seconds = frozen.seconds();
     }
   }
-  report.frozen_seconds = frozen.seconds();
-  if (afterwards == Afterwards::kLeaveRunning) report.image_bytes = TRY(draft.publish());
+  if (options.afterwards == Afterwards::kLeaveRunning) report.image_bytes = TRY(draft.publish());
   return report;
 }
 
-Result<Fd> open_image(const std::string& directory) {
-  auto fd = open_file(image_path(directory), O_RDONLY);
-  if (!fd && fd.error().code() == Code::kNotFound)
-    return fail(Code::kNotFound, directory + " holds no checkpoint");
-  return fd;
+Result<image::Header> read_header(const std::string& directory) {
+  OpenStream stream = TRY(open_image(directory));
+  auto first = TRY_IN(stream.source->next(), directory);
+  return TRY_IN(image::parse_as<image::Header>(first), directory);
 }
 
-Result<bool> holds_container(const std::string& directory) {
-  Fd image = TRY(open_image(directory));
-  auto source = image::make_file_source(image.get());
-  return TRY_IN(image::parse_as<image::Header>(TRY_IN(source->next(), directory)), directory)
-      .container();
+Result<RestoredGroup> build_from_directory(const std::string& directory, Sandbox sandbox) {
+  uint32_t lane_count = TRY(read_header(directory)).page_lanes();
+  auto streams = TRY(open_lanes(directory, lane_count));
+  std::vector<engine::PageLane> lanes;
+  for (size_t i = 0; i < streams.size(); ++i)
+    lanes.push_back({lane_path(directory, i + 1), streams[i].source.get(), {}});
+  OpenStream main = TRY(open_image(directory));
+  return RestoredGroup::build(*main.source, std::move(sandbox), std::move(lanes));
 }
 
-Result<RestoreReport> restore_from_directory(const std::string& directory) {
-  Fd image = TRY(open_image(directory));
-  auto source = image::make_file_source(image.get());
-  RestoredGroup group = TRY(RestoredGroup::build(*source, {}));
+Result<RestoreReport> restore_from_directory(const std::string& directory,
+                                             const BeforeResume& before_resume) {
+  RestoredGroup group = TRY(build_from_directory(directory, {}));
+  if (before_resume) TRY(before_resume(group.root()));
   TRY(group.resume());
   return RestoreReport{group.stats(), group.root()};
 }

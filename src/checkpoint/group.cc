@@ -5,32 +5,16 @@
 #include "base/check.h"
 #include "checkpoint/builder.h"
 #include "checkpoint/capture.h"
+#include "checkpoint/memory_rounds.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
+#include "sys/procfs.h"
 
 namespace martlet::checkpoint {
 namespace {
 
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
-constexpr Nanoseconds kReapDeadline = std::chrono::seconds(10);
-
-// Killed tasks end in an order of their own: the init of a PID namespace ends after everything else
-// there is reaped, and so does the last of its threads, whichever that is. One that does not end in
-// time (a device keeps it) will never execute its program again all the same.
-void reap(std::vector<engine::FrozenProcess>& processes) {
-  SystemClock clock;
-  Nanoseconds give_up = clock.now() + kReapDeadline;
-  for (bool left = true; left && clock.now() < give_up;) {
-    left = false;
-    for (engine::FrozenProcess& process : processes)
-      for (engine::FrozenThread& thread : process.threads)
-        left |= thread.tracee.tid().value != 0 && !thread.tracee.reap_if_ended();
-    if (left) clock.sleep_for(std::chrono::microseconds(50));
-  }
-  for (engine::FrozenProcess& process : processes)
-    for (engine::FrozenThread& thread : process.threads) thread.tracee.forget();
-}
 
 }  // namespace
 
@@ -60,17 +44,33 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   return FrozenGroup(std::move(state));
 }
 
-Result<CaptureStats> FrozenGroup::capture(image::Sink& sink) {
+Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Sink* const> lanes,
+                                          MemoryRounds* ahead, MemoryScope scope) {
   CHECK(state_ && !state_->context);
+  if (ahead != nullptr && !ahead->begun()) ahead = nullptr;
   SystemClock clock;
   Stopwatch watch(clock);
   state_->context = std::make_unique<engine::CaptureContext>(sink, state_->spec.root,
                                                              state_->spec.external_files);
-  GroupCapture capture(state_->processes, *state_->context, state_->spec.container);
+  GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec.container, ahead,
+                       scope);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = state_->freeze_seconds;
   stats.capture_seconds = watch.seconds();
   return stats;
+}
+
+std::vector<HostPid> FrozenGroup::processes() const {
+  std::vector<HostPid> pids;
+  for (const auto& process : state_->processes) pids.push_back(process.pid);
+  return pids;
+}
+
+uint64_t FrozenGroup::private_bytes() const {
+  uint64_t total = 0;
+  for (const auto& process : state_->processes)
+    total += sys::read_private_bytes(process.pid).value_or(0);
+  return total;
 }
 
 void FrozenGroup::take_back() {
@@ -80,12 +80,7 @@ void FrozenGroup::take_back() {
 Result<void> FrozenGroup::thaw() {
   auto state = std::move(state_);
   if (state->context) state->context->run_undo();
-  Result<void> outcome;
-  for (auto& process : state->processes) {
-    auto thawed = engine::thaw_process(process);
-    if (!thawed && outcome) outcome = std::move(thawed);
-  }
-  return in_context(std::move(outcome), "thaw");
+  return in_context(engine::thaw_processes(state->processes), "thaw");
 }
 
 Result<void> FrozenGroup::kill() {
@@ -97,12 +92,15 @@ Result<void> FrozenGroup::kill() {
   // Whoever froze the cgroup too: its tasks cannot end while they are in it.
   if (!state->spec.freezer_cgroup.empty())
     TRY(sys::thaw_cgroup(state->spec.freezer_cgroup, kFreezerDeadline));
-  reap(state->processes);
+  std::vector<sys::Tracee*> killed;
+  for (engine::FrozenProcess& process : state->processes)
+    for (engine::FrozenThread& thread : process.threads) killed.push_back(&thread.tracee);
+  sys::reap_killed(killed);
   return {};
 }
 
 struct RestoredGroup::State {
-  explicit State(Sandbox sandbox) : builder(std::move(sandbox)) {}
+  State(Sandbox sandbox, MemoryScope scope) : builder(std::move(sandbox), scope) {}
   GroupBuilder builder;
 };
 
@@ -111,12 +109,16 @@ RestoredGroup::RestoredGroup(RestoredGroup&&) noexcept = default;
 RestoredGroup& RestoredGroup::operator=(RestoredGroup&&) noexcept = default;
 RestoredGroup::~RestoredGroup() = default;
 
-Result<RestoredGroup> RestoredGroup::build(image::Source& source, Sandbox sandbox) {
-  auto state = std::make_unique<State>(std::move(sandbox));
-  TRY_IN(state->builder.build(source), "restore");
+Result<RestoredGroup> RestoredGroup::build(image::Source& source, Sandbox sandbox,
+                                           std::vector<engine::PageLane> lanes, MemoryScope scope) {
+  auto state = std::make_unique<State>(std::move(sandbox), scope);
+  TRY_IN(state->builder.build(source, std::move(lanes)), "restore");
   return RestoredGroup(std::move(state));
 }
 
+std::vector<LateMemory> RestoredGroup::take_late_memory() {
+  return state_->builder.take_late_memory();
+}
 const RestoreStats& RestoredGroup::stats() const {
   return state_->builder.stats();
 }

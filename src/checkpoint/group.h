@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,10 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "engine/context.h"
+#include "engine/memory/lane_reader.h"
+#include "engine/memory/ranges.h"
 #include "image/stream.h"
+#include "sys/userfaultfd.h"
 
 namespace martlet::checkpoint {
 
@@ -35,8 +39,17 @@ struct CaptureStats {
   size_t threads = 0;
   size_t files = 0;
   uint64_t memory_bytes = 0;  // contents of pages put into the stream
+  uint64_t late_bytes = 0;    // of pages that were only named
   double freeze_seconds = 0;  // from the first task stopped to the last
   double capture_seconds = 0;
+};
+
+class MemoryRounds;
+
+// What of the memory goes into the stream.
+enum class MemoryScope {
+  kComplete,
+  kUrgent,  // pages that may come after the group runs again are only named there
 };
 
 class FrozenGroup {
@@ -45,8 +58,18 @@ class FrozenGroup {
   static Result<FrozenGroup> freeze(const GroupSpec& spec);
 
   // Puts the complete state into the sink, from kHeader to kEnd. Refuses what is not supported, by
-  // name, before anything is touched. May be called once.
-  Result<CaptureStats> capture(image::Sink& sink);
+  // name, before anything is touched. May be called once. `lanes` are streams for pages beside the
+  // sink, each used by a thread of its own; build() needs all of them. `ahead` is what was sent
+  // into the same sink, without lanes, while this group still ran; null: nothing.
+  Result<CaptureStats> capture(image::Sink& sink, std::span<image::Sink* const> lanes = {},
+                               MemoryRounds* ahead = nullptr,
+                               MemoryScope scope = MemoryScope::kComplete);
+
+  // Those that were frozen, ended ones included.
+  std::vector<HostPid> processes() const;
+
+  // About how much memory the group has for itself: what capture() will have to put.
+  uint64_t private_bytes() const;
 
   // After capture(): takes back at once what it changed outside of the tasks (socket filters, TCP
   // repair mode), so that the group would go on rightly even if this process died. Only for a group
@@ -85,10 +108,25 @@ struct RestoreStats {
   double build_seconds = 0;
 };
 
+// A restored process whose pages `missing` are still to come. Nothing of them is there, and whoever
+// touches one waits for as long as the descriptor, or a duplicate of it, is open.
+struct LateMemory {
+  NsPid process;
+  sys::Userfaultfd userfaultfd;
+  engine::Ranges missing;
+};
+
 class RestoredGroup {
  public:
-  // Reads the stream to its end and builds everything, frozen. On failure nothing is left.
-  static Result<RestoredGroup> build(image::Source& source, Sandbox sandbox);
+  // Reads the streams to their end and builds everything, frozen. On failure nothing is left.
+  // `lanes` are those that capture() wrote, in the same order. A stream with missing pages is
+  // refused unless the scope is kUrgent.
+  static Result<RestoredGroup> build(image::Source& source, Sandbox sandbox,
+                                     std::vector<engine::PageLane> lanes = {},
+                                     MemoryScope scope = MemoryScope::kComplete);
+
+  // What a stream of scope kUrgent left out. To be taken before resume().
+  std::vector<LateMemory> take_late_memory();
 
   const RestoreStats& stats() const;
   HostPid root() const;

@@ -2,6 +2,7 @@
 
 #include <cpuid.h>
 #include <fmt/format.h>
+#include <sys/random.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -30,7 +31,10 @@ uint64_t xsave_features() {
   return (static_cast<uint64_t>(high) << 32) | low;
 }
 
-image::Header make_header(bool container, const sys::ClockReading& clocks) {
+Result<image::Header> make_header(bool container, const sys::ClockReading& clocks,
+                                  uint32_t page_lanes) {
+  uint64_t id = 0;
+  if (::getrandom(&id, sizeof id, 0) != sizeof id) return fail_errno("draw an image's id");
   image::Header header;
   header.set_version(image::kFormatVersion);
   header.set_product(kProduct);
@@ -41,6 +45,8 @@ image::Header make_header(bool container, const sys::ClockReading& clocks) {
   header.set_boottime_ns(clocks.boottime.count());
   header.set_container(container);
   header.set_xsave_features(xsave_features());
+  header.set_image_id(id);
+  header.set_page_lanes(page_lanes);
   return header;
 }
 

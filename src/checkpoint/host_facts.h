@@ -13,7 +13,8 @@ namespace martlet::checkpoint {
 uint64_t xsave_features();
 
 // `clocks` is what the group's clocks show.
-image::Header make_header(bool container, const sys::ClockReading& clocks);
+Result<image::Header> make_header(bool container, const sys::ClockReading& clocks,
+                                  uint32_t page_lanes);
 
 // Whether this host can restore such a stream; kUnsupported or kBadImage if not.
 Result<void> check_header(const image::Header& header);

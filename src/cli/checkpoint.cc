@@ -2,9 +2,13 @@
 // back. With --pid they work in this process and need no agent.
 #include <fmt/format.h>
 
+#include <limits>
+
+#include "agent/migration_options.h"
 #include "base/fd.h"
 #include "checkpoint/directory.h"
 #include "cli/command.h"
+#include "cli/migration_options.h"
 #include "cli/output.h"
 
 namespace martlet::cli {
@@ -15,6 +19,8 @@ struct CheckpointOptions {
   int pid = 0;
   std::string directory;
   bool leave_running = false;
+  agent::Compression compression = agent::COMPRESSION_NONE;
+  uint32_t rounds = 0;
 };
 
 struct RestoreOptions {
@@ -41,15 +47,20 @@ Result<agent::CheckpointReply> take_checkpoint(const Session& session,
   if (options.name.empty()) {
     checkpoint::GroupSpec spec;
     spec.root = HostPid(options.pid);
-    auto afterwards = options.leave_running ? checkpoint::Afterwards::kLeaveRunning
-                                            : checkpoint::Afterwards::kKill;
-    return to_reply(TRY_IN(checkpoint::checkpoint_to_directory(spec, directory, afterwards),
+    const checkpoint::CheckpointOptions how{
+        .afterwards = options.leave_running ? checkpoint::Afterwards::kLeaveRunning
+                                            : checkpoint::Afterwards::kKill,
+        .compression = TRY(agent::to_codec(options.compression)),
+        .rounds = options.rounds};
+    return to_reply(TRY_IN(checkpoint::checkpoint_to_directory(spec, directory, how),
                            fmt::format("process {}", options.pid)));
   }
   agent::CheckpointRequest request;
   request.set_name(options.name);
   request.set_directory(directory);
   request.set_leave_running(options.leave_running);
+  request.set_compression(options.compression);
+  request.set_rounds(options.rounds);
   return session.client().checkpoint(request);
 }
 
@@ -76,9 +87,12 @@ Result<int> run_checkpoint(const Session& session, const CheckpointOptions& opti
 }
 
 Result<int> restore_tree(const Session& session, const RestoreOptions& options) {
-  auto report = TRY_IN(checkpoint::restore_from_directory(options.directory), options.directory);
-  if (!options.pid_file.empty())
-    TRY(replace_file(options.pid_file, to_string(report.root) + "\n", 0644));
+  auto write_pid_file = [&](HostPid root) -> Result<void> {
+    if (options.pid_file.empty()) return {};
+    return replace_file(options.pid_file, to_string(root) + "\n", 0644);
+  };
+  auto report = TRY_IN(checkpoint::restore_from_directory(options.directory, write_pid_file),
+                       options.directory);
   if (session.json)
     print_json({{"pid", report.root.value},
                 {"processes", report.stats.processes},
@@ -112,7 +126,7 @@ Result<int> restore_container(const Session& session, const RestoreOptions& opti
 }
 
 Result<int> run_restore(const Session& session, const RestoreOptions& options) {
-  if (TRY(checkpoint::holds_container(options.directory)))
+  if (TRY(checkpoint::read_header(options.directory)).container())
     return restore_container(session, options);
   if (!options.name.empty())
     return fail(Code::kInvalidArgument,
@@ -131,11 +145,18 @@ void add_checkpoint_commands(CLI::App& app, Session& session) {
       [&session, taken] { return run_checkpoint(session, *taken); });
   checkpoint->add_option("name", taken->name, "container");
   checkpoint->add_option("--pid", taken->pid, "root of a process tree; needs no agent")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, std::numeric_limits<pid_t>::max()));
   checkpoint->add_option("--dir", taken->directory, "directory, made if it does not exist")
       ->required();
+  checkpoint
+      ->add_option(
+          "--rounds", taken->rounds,
+          "write memory so many times while it still runs, so that it is frozen shortly [0]")
+      ->check(CLI::Range(0, 100));
   checkpoint->add_flag("--leave-running", taken->leave_running,
                        "let it go on afterwards instead of ending it");
+  add_compression(*checkpoint, "of the image [none]",
+                  [taken](agent::Compression value) { taken->compression = value; });
 
   const auto wanted = std::make_shared<RestoreOptions>();
   CLI::App* restore = add_command(app, session, "restore", "Bring back what a directory holds",

@@ -15,7 +15,8 @@ struct Client::Connection {
 
   Error error_of(const grpc::Status& status) const {
     Error error = agent::from_status(status, "the agent at " + socket);
-    if (error.code() == Code::kPeerLost && error.remedy().empty())
+    // With details it is the agent who speaks, of another host.
+    if (error.code() == Code::kPeerLost && status.error_details().empty())
       return std::move(error).with_remedy("start martletd, or give its socket with --socket");
     return error;
   }
@@ -131,8 +132,32 @@ Result<void> Client::migrate(const agent::MigrateRequest& request,
   return connection_->receive(connection_->stub->Migrate(&context, request), on_event);
 }
 
+Result<agent::MigrationPlan> Client::check_migration(const agent::MigrateRequest& request) {
+  return connection_->call(&Local::Stub::CheckMigration, request);
+}
+
+Result<agent::ListMigrationsReply> Client::list_migrations() {
+  return connection_->call(&Local::Stub::ListMigrations, agent::ListMigrationsRequest());
+}
+
+Result<agent::Migration> Client::show_migration(const std::string& name) {
+  return connection_->call(&Local::Stub::ShowMigration, named(name));
+}
+
+Result<agent::Migration> Client::set_migration_limits(const agent::MigrationLimits& limits) {
+  return connection_->call(&Local::Stub::SetMigrationLimits, limits);
+}
+
 Result<void> Client::cancel_migration(const std::string& name) {
   return without_value(connection_->call(&Local::Stub::CancelMigration, named(name)));
+}
+
+Result<agent::PredictReply> Client::predict(const agent::PredictRequest& request) {
+  return connection_->call(&Local::Stub::Predict, request);
+}
+
+Result<agent::HistoryReply> Client::migration_history(const agent::HistoryRequest& request) {
+  return connection_->call(&Local::Stub::MigrationHistory, request);
 }
 
 Result<agent::InitClusterReply> Client::init_cluster() {

@@ -35,7 +35,13 @@ class Client {
   Result<agent::RestoreReply> restore(const agent::RestoreRequest& request);
   Result<void> migrate(const agent::MigrateRequest& request,
                        const std::function<void(const agent::MigrationEvent&)>& on_event);
+  Result<agent::MigrationPlan> check_migration(const agent::MigrateRequest& request);
+  Result<agent::ListMigrationsReply> list_migrations();
+  Result<agent::Migration> show_migration(const std::string& name);
   Result<void> cancel_migration(const std::string& name);
+  Result<agent::Migration> set_migration_limits(const agent::MigrationLimits& limits);
+  Result<agent::PredictReply> predict(const agent::PredictRequest& request);
+  Result<agent::HistoryReply> migration_history(const agent::HistoryRequest& request);
 
   Result<agent::InitClusterReply> init_cluster();
   Result<agent::CreateTokenReply> create_token(double valid_seconds);

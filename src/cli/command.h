@@ -30,7 +30,9 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name,
 void add_container_commands(CLI::App& app, Session& session);
 void add_checkpoint_commands(CLI::App& app, Session& session);
 void add_stream_commands(CLI::App& app, Session& session);
+void add_migrate_command(CLI::App& app, Session& session);
 void add_migration_commands(CLI::App& app, Session& session);
+void add_prediction_commands(CLI::App& app, Session& session);
 void add_cluster_commands(CLI::App& app, Session& session);
 
 }  // namespace martlet::cli

@@ -108,6 +108,8 @@ Result<int> print_list(const Session& session) {
     std::string state = state_name(record.state());
     if (record.has_exit_code()) state += fmt::format(" ({})", record.exit_code());
     if (!container.busy_with().empty()) state += ", " + container.busy_with();
+    if (!container.arriving().empty()) state += ", " + container.arriving();
+    if (!record.lost().empty()) state += ", lost";
     std::string command = joined(declaration.args(), " ");
     if (command.size() > 60) command = command.substr(0, 57) + "...";
     rows.push_back({declaration.name(), state,

@@ -32,7 +32,9 @@ int main(int argc, char** argv) {
   martlet::cli::add_container_commands(app, session);
   martlet::cli::add_stream_commands(app, session);
   martlet::cli::add_checkpoint_commands(app, session);
+  martlet::cli::add_migrate_command(app, session);
   martlet::cli::add_migration_commands(app, session);
+  martlet::cli::add_prediction_commands(app, session);
   martlet::cli::add_cluster_commands(app, session);
   try {
     app.parse(argc, argv);

@@ -1,44 +1,16 @@
 // Commands that move a container to another host.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/migration_options.h"
+#include "cli/migration_output.h"
 #include "cli/output.h"
+#include "cli/prediction_output.h"
+#include "cli/progress_view.h"
 
 namespace martlet::cli {
 namespace {
-
-// Shows a migration while it runs: one line a stage, the current one redrawn on a terminal.
-class ProgressView {
- public:
-  explicit ProgressView(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
-
-  void show(const agent::MigrationProgress& progress) {
-    if (quiet_ || !terminal_) return;
-    const agent::MigrationStage& stage = progress.stage();
-    std::string line = heading(stage) + human_bytes(static_cast<double>(stage.bytes()));
-    if (progress.expected_bytes() > 0)
-      line += " of " + human_bytes(static_cast<double>(progress.expected_bytes()));
-    if (progress.bytes_per_second() > 0)
-      line += fmt::format(", {}/s", human_bytes(progress.bytes_per_second()));
-    fmt::print(stderr, "\r\033[K{}", line);
-    std::fflush(stderr);
-  }
-
-  void show_done(const agent::MigrationStage& stage) {
-    if (quiet_) return;
-    std::string line = heading(stage) + human_seconds(stage.seconds());
-    if (stage.bytes() > 0) line += ", " + human_bytes(static_cast<double>(stage.bytes()));
-    fmt::print(stderr, "{}{}\n", terminal_ ? "\r\033[K" : "", line);
-  }
-
- private:
-  static std::string heading(const agent::MigrationStage& stage) {
-    return fmt::format("stage {} {}: ", stage.number(), stage.name());
-  }
-  bool quiet_;
-  bool terminal_;
-};
 
 void print_summary(const agent::MigrationSummary& summary) {
   std::vector<std::vector<std::string>> rows{{"STAGE", "", "TIME", "BYTES", "RATE"}};
@@ -55,16 +27,29 @@ void print_summary(const agent::MigrationSummary& summary) {
              summary.source(), summary.destination(), human_seconds(summary.pause_seconds()),
              human_seconds(summary.total_seconds()),
              human_bytes(static_cast<double>(summary.bytes())));
+  if (summary.has_predicted())
+    fmt::print("foretold: pause {}, total {}\n", human_seconds(summary.predicted().pause()),
+               human_seconds(summary.predicted().total()));
+  if (!summary.reason().empty()) fmt::print("{}\n", summary.reason());
 }
 
 Result<int> run_migration(const Session& session, const agent::MigrateRequest& request) {
-  ProgressView view(session.json);
   agent::MigrationSummary summary;
-  TRY(session.client().migrate(request, [&](const agent::MigrationEvent& event) {
-    if (event.has_progress()) view.show(event.progress());
-    if (event.has_stage_done()) view.show_done(event.stage_done());
-    if (event.has_summary()) summary = event.summary();
-  }));
+  {
+    ProgressView view(stderr,
+                      session.json ? ProgressView::Style::kQuiet : ProgressView::style_of(stderr));
+    // A client that is killed leaves the migration to the agent; Ctrl-C takes it back.
+    const InterruptHandler on_interrupt([&] {
+      fmt::print(stderr, "cancelling; a second Ctrl-C leaves the migration to the agent\n");
+      if (auto cancelled = session.client().cancel_migration(request.name()); !cancelled)
+        fmt::print(stderr, "{}\n", cancelled.error().to_string());
+    });
+    TRY(session.client().migrate(request, [&](const agent::MigrationEvent& event) {
+      if (event.has_progress()) view.show(event.progress());
+      if (event.has_stage_done()) view.show_done(event.stage_done());
+      if (event.has_summary()) summary = event.summary();
+    }));
+  }
   if (session.json)
     print_json(to_json(summary));
   else
@@ -72,34 +57,48 @@ Result<int> run_migration(const Session& session, const agent::MigrateRequest& r
   return 0;
 }
 
+Result<int> run_dry(const Session& session, const agent::MigrateRequest& request) {
+  const agent::MigrationPlan plan = TRY(session.client().check_migration(request));
+  if (session.json) {
+    print_json({{"container", request.name()},
+                {"destination", request.host()},
+                {"options", to_json(plan.options())},
+                {"memory_bytes", plan.memory_bytes()},
+                {"file_bytes", plan.file_bytes()}});
+    return 0;
+  }
+  fmt::print("{} can move to {}; nothing was changed\n", request.name(), request.host());
+  fmt::print("{}", format_table({{"mode", mode_name(plan.options().mode())},
+                                 {"memory", human_bytes(static_cast<double>(plan.memory_bytes()))},
+                                 {"files", human_bytes(static_cast<double>(plan.file_bytes()))}}));
+  return 0;
+}
+
 }  // namespace
 
-void add_migration_commands(CLI::App& app, Session& session) {
-  const auto name = std::make_shared<std::string>();
-  const auto host = std::make_shared<std::string>();
-  CLI::App* migrate = add_command(app, session, "migrate", "Move a container to another host",
-                                  "  martlet migrate redis host-b\n"
-                                  "  martlet migrate redis host-b --json",
-                                  [&session, name, host] {
-                                    agent::MigrateRequest request;
-                                    request.set_name(*name);
-                                    request.set_host(*host);
-                                    return run_migration(session, request);
-                                  });
-  migrate->add_option("name", *name, "container")->required();
-  migrate->add_option("host", *host, "destination, as 'martlet hosts' names it")->required();
-
-  CLI::App* cancel =
-      add_command(app, session, "cancel", "Stop a migration; the container goes on where it was",
-                  "  martlet cancel redis", [&session, name]() -> Result<int> {
-                    TRY(session.client().cancel_migration(*name));
-                    if (session.json)
-                      print_json({{"name", *name}, {"cancelled", true}});
-                    else
-                      fmt::print("{}: migration cancelled\n", *name);
-                    return 0;
+void add_migrate_command(CLI::App& app, Session& session) {
+  const auto request = std::make_shared<agent::MigrateRequest>();
+  const auto dry = std::make_shared<bool>(false);
+  CLI::App* migrate =
+      add_command(app, session, "migrate", "Move a container to another host",
+                  "  martlet migrate redis host-b\n"
+                  "  martlet migrate redis host-b --dry-run\n"
+                  "  martlet migrate redis host-b --mode precopy --max-pause 10ms\n"
+                  "  martlet migrate redis host-b --bandwidth 200Mbit/s --compress lz4 --json",
+                  [&session, request, dry] {
+                    return *dry ? run_dry(session, *request) : run_migration(session, *request);
                   });
-  cancel->add_option("name", *name, "container")->required();
+  add_migration_options(*migrate, {request, request->mutable_options()});
+  migrate->add_flag("--dry-run", *dry, "only check both hosts, and say what would move");
+  migrate
+      ->add_option_function<std::string>(
+          "name", [request](const std::string& given) { request->set_name(given); }, "container")
+      ->required();
+  migrate
+      ->add_option_function<std::string>(
+          "host", [request](const std::string& given) { request->set_host(given); },
+          "destination, as 'martlet hosts' names it")
+      ->required();
 }
 
 }  // namespace martlet::cli

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/prediction_output.h"
+
 namespace martlet::cli {
 namespace {
 
@@ -43,6 +45,8 @@ Json to_json(const agent::ContainerInfo& container) {
   json["pid"] = record.init_pid() ? Json(record.init_pid()) : Json();
   json["exit_code"] = record.has_exit_code() ? Json(record.exit_code()) : Json();
   json["busy_with"] = container.busy_with().empty() ? Json() : Json(container.busy_with());
+  json["arriving"] = container.arriving().empty() ? Json() : Json(container.arriving());
+  json["lost"] = record.lost().empty() ? Json() : Json(record.lost());
   json["generation"] = record.generation();
   json["created_at"] = record.created_at();
   json["args"] = strings(declaration.args());
@@ -59,7 +63,6 @@ Json to_json(const agent::ContainerInfo& container) {
   json["upper_path"] = container.upper_path();
   json["cgroup"] = container.cgroup();
   json["host_interface"] = container.host_interface();
-  json["network_held"] = record.network_held();
   return json;
 }
 
@@ -80,14 +83,19 @@ Json to_json(const agent::MigrationSummary& summary) {
     stages.push_back({{"number", stage.number()},
                       {"name", stage.name()},
                       {"seconds", stage.seconds()},
-                      {"bytes", stage.bytes()}});
+                      {"bytes", stage.bytes()},
+                      {"note", stage.note()}});
   return {{"container", summary.container()},
           {"source", summary.source()},
           {"destination", summary.destination()},
           {"stages", stages},
           {"pause_seconds", summary.pause_seconds()},
           {"total_seconds", summary.total_seconds()},
-          {"bytes", summary.bytes()}};
+          {"bytes", summary.bytes()},
+          {"late_bytes", summary.late_bytes()},
+          {"wanted_pages", summary.wanted_pages()},
+          {"reason", summary.reason()},
+          {"predicted", summary.has_predicted() ? to_json(summary.predicted()) : Json()}};
 }
 
 Json to_json(const Error& error) {

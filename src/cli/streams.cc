@@ -39,6 +39,7 @@ void add_logs(CLI::App& app, Session& session) {
 struct ExecOptions {
   std::string name, working_directory;
   std::vector<std::string> args, env;
+  bool input = false;
 };
 
 agent::ExecRequest request_of(const ExecOptions& options) {
@@ -47,6 +48,7 @@ agent::ExecRequest request_of(const ExecOptions& options) {
   request.set_working_directory(options.working_directory);
   for (const std::string& value : options.args) request.add_args(value);
   for (const std::string& value : options.env) request.add_env(value);
+  if (options.input) request.set_input_process(::getpid());
   return request;
 }
 
@@ -74,8 +76,10 @@ void add_exec(CLI::App& app, Session& session) {
   CLI::App* exec = add_command(app, session, "exec",
                                "Run a command in a container; its exit code becomes martlet's",
                                "  martlet exec redis -- redis-cli info memory\n"
-                               "  martlet exec --env LANG=C web -- ls -l /etc",
+                               "  martlet exec --env LANG=C web -- ls -l /etc\n"
+                               "  martlet exec -i redis -- redis-cli --pipe < commands",
                                [&session, options] { return run_exec(session, *options); });
+  exec->add_flag("--interactive,-i", options->input, "let it read standard input");
   exec->add_option("--env", options->env, "environment variable, KEY=VALUE")
       ->allow_extra_args(false);
   exec->add_option("--workdir", options->working_directory, "directory the command starts in");

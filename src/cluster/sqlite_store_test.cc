@@ -2,22 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
-#include <filesystem>
+#include "base/test_util.h"
 
 namespace martlet::cluster {
 namespace {
 
 class SqliteStoreTest : public testing::Test {
  protected:
-  SqliteStoreTest() {
-    char name[] = "/tmp/martlet-store-XXXXXX";
-    directory_ = mkdtemp(name);
-    reopen();
-  }
-  ~SqliteStoreTest() override { std::filesystem::remove_all(directory_); }
+  SqliteStoreTest() { reopen(); }
 
   void reopen() {
     store_.reset();
@@ -25,9 +19,9 @@ class SqliteStoreTest : public testing::Test {
     ASSERT_TRUE(opened) << opened.error().to_string();
     store_ = std::move(*opened);
   }
-  std::string path() const { return directory_ + "/agent.db"; }
+  std::string path() const { return directory_ / "agent.db"; }
 
-  std::string directory_;
+  TemporaryDirectory directory_;
   std::unique_ptr<SqliteStore> store_;
 };
 

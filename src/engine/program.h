@@ -2,7 +2,7 @@
 //
 //   Program program(arena);
 //   auto opened = program.call("open", SYS_openat, {AT_FDCWD, program.put_string("/x"), O_RDONLY});
-//   program.call("move", SYS_dup2, {program.result_of(opened), 7});
+//   program.call("move", SYS_dup2, {opened, 7});
 //   TRY(task.run(program));
 //
 // Buffers handed to the calls live in the arena; addresses are valid for this program only.

@@ -92,12 +92,13 @@ Result<long> Task::call(const char* what, long number,
   return program.result(call);
 }
 
-Result<long> Task::call_at(TargetAddr syscall_instruction, long number,
+Result<long> Task::call_at(TargetAddr syscall_instruction, TargetAddr stack, long number,
                            std::initializer_list<uint64_t> arguments) {
   user_regs_struct registers = TRY(tracee_.registers());
   uint64_t words[6] = {};
   std::ranges::copy(arguments, words);
   registers.rip = syscall_instruction.value;
+  if (stack.value != 0) registers.rsp = stack.value;
   registers.rax = static_cast<uint64_t>(number);
   registers.orig_rax = ~0ull;
   registers.rdi = words[0];

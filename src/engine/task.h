@@ -45,8 +45,9 @@ class Task {
   // Tasks that the programs run so far have created, in order; each waits in its first stop.
   std::vector<HostPid> take_created() { return std::exchange(created_, {}); }
 
-  // Performs one call with the instruction pointer at a `syscall` instruction and no arena.
-  Result<long> call_at(TargetAddr syscall_instruction, long number,
+  // Performs one call with the instruction pointer at a `syscall` instruction and no arena. `stack`
+  // is the stack pointer behind it (way_back.h); zero: as it is.
+  Result<long> call_at(TargetAddr syscall_instruction, TargetAddr stack, long number,
                        std::initializer_list<uint64_t> arguments);
 
  private:

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/ids.h"
 #include "image/byte_stream.h"
+#include "image/compression.h"
 #include "image/stream_format.h"
 #include "image/stream_input.h"
 
@@ -73,14 +74,22 @@ class RecordSource final : public Source {
     RecordHeader header = TRY(decode_record_header(header_bytes, position_));
     auto payload = TRY(input_->take(size_t{header.head_length} + header.body_length));
     Record record = TRY(decode_record(header, payload, position_));
+    if (record.type == RecordType::kCompressed) record = TRY(expand(record));
     position_.record++;
     position_.offset += sizeof header + payload.size();
     return record;
   }
 
  private:
+  Result<Record> expand(const Record& record) {
+    auto expanded = expander_.expand(record);
+    if (!expanded) return position_.bad(expanded.error().cause());
+    return expanded;
+  }
+
   std::unique_ptr<StreamInput> input_;
   StreamPosition position_;
+  Expander expander_;
 };
 
 }  // namespace
@@ -116,6 +125,10 @@ Result<void> put_pages(Sink& sink, const PageRun& run, std::span<const std::byte
 
 Result<void> put_zero_pages(Sink& sink, const PageRun& run) {
   return sink.put(RecordType::kZeroPages, bytes_of(run), {});
+}
+
+Result<void> put_missing_pages(Sink& sink, const PageRun& run) {
+  return sink.put(RecordType::kMissingPages, bytes_of(run), {});
 }
 
 Result<void> parse(const Record& record, google::protobuf::MessageLite& message) {

@@ -17,7 +17,7 @@
 
 namespace martlet::image {
 
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 
 // Every record type. A number is never reused.
 enum class RecordType : uint16_t {
@@ -31,9 +31,12 @@ enum class RecordType : uint16_t {
   kEndOfAddressSpace = 8,
   kIpc = 9,
   kTmpfs = 10,
-  kEnd = 11,          // the stream is complete
-  kContainer = 12,    // the container's declaration, for a checkpoint of a container
-  kFileContent = 13,  // head: FileContent, body: a piece of a file that has no name
+  kEnd = 11,           // the stream is complete
+  kFileContent = 13,   // head: FileContent, body: a piece of a file that has no name
+  kPageLane = 14,      // head: PageLane: the first record of a stream that holds only pages
+  kCompressed = 15,    // another record with its body compressed; a Source never returns it
+  kRound = 16,         // memory that is sent ahead, while the group runs
+  kMissingPages = 17,  // head: PageRun, no body: pages that come after the group runs again
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with
@@ -78,6 +81,7 @@ class Source {
 Result<void> put_message(Sink& sink, RecordType type, const google::protobuf::MessageLite& message);
 Result<void> put_pages(Sink& sink, const PageRun& run, std::span<const std::byte> pages);
 Result<void> put_zero_pages(Sink& sink, const PageRun& run);
+Result<void> put_missing_pages(Sink& sink, const PageRun& run);
 
 // Parses the head of a record as a message; kBadImage if it is not one.
 Result<void> parse(const Record& record, google::protobuf::MessageLite& message);

@@ -25,11 +25,6 @@ uint64_t checksum_of(const RecordHeader& header, std::span<const std::byte> head
   return XXH3_64bits_digest(&state);
 }
 
-bool known_type(uint16_t type) {
-  return type >= static_cast<uint16_t>(RecordType::kHeader) &&
-         type <= static_cast<uint16_t>(RecordType::kFileContent);
-}
-
 Result<void> check_version(const Record& record, const StreamPosition& position) {
   Header message;
   if (!message.ParseFromArray(record.head.data(), static_cast<int>(record.head.size())))
@@ -44,6 +39,11 @@ Result<void> check_version(const Record& record, const StreamPosition& position)
 }
 
 }  // namespace
+
+bool is_record_type(uint16_t number) {
+  return number >= static_cast<uint16_t>(RecordType::kHeader) &&
+         number <= static_cast<uint16_t>(RecordType::kMissingPages);
+}
 
 std::unexpected<Error> StreamPosition::bad(std::string cause) const {
   return fail(Code::kBadImage, "image record " + std::to_string(record) + " at byte " +
@@ -88,7 +88,7 @@ Result<Record> decode_record(const RecordHeader& header, std::span<const std::by
   if (checksum_of(header, record.head, record.body) != header.checksum)
     return position.bad("damaged: wrong checksum");
   if (record.type == RecordType::kHeader) TRY(check_version(record, position));
-  if (!known_type(header.type) || header.reserved != 0)
+  if (!is_record_type(header.type) || header.reserved != 0)
     return position.bad("of unknown type " + std::to_string(header.type));
   return record;
 }

@@ -26,6 +26,8 @@ struct RecordHeader {
 };
 static_assert(sizeof(RecordHeader) == 32);
 
+bool is_record_type(uint16_t number);
+
 // Where in a stream a record stands, for messages.
 struct StreamPosition {
   uint64_t record = 0;  // from 0

@@ -26,4 +26,10 @@ Result<void> Cancellation::check() const {
   return {};
 }
 
+Result<void> Cancellation::sleep(std::chrono::milliseconds duration) const {
+  pollfd entry{.fd = event_.get(), .events = POLLIN, .revents = 0};
+  ::poll(&entry, 1, static_cast<int>(duration.count()));
+  return check();
+}
+
 }  // namespace martlet::migrate

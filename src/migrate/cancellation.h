@@ -3,6 +3,7 @@
 // cancel() may be called from any thread, any number of times; it is never taken back.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "base/fd.h"
@@ -20,6 +21,8 @@ class Cancellation {
   int fd() const { return event_.get(); }
   // kCancelled once cancelled.
   Result<void> check() const;
+  // Lets so much time pass, or ends early with kCancelled.
+  Result<void> sleep(std::chrono::milliseconds duration) const;
 
  private:
   explicit Cancellation(Fd event) : event_(std::move(event)) {}

@@ -20,10 +20,13 @@ Nanoseconds changed_at(const struct stat& status) {
 void note(const FTSENT& entry, size_t root_length, Nanoseconds since, TreeScan& scan) {
   const struct stat& status = *entry.fts_statp;
   scan.files++;
+  bool below = entry.fts_pathlen > root_length;
+  if (S_ISREG(status.st_mode) && status.st_nlink > 1 && below)
+    scan.linked_files.emplace_back(entry.fts_path + root_length + 1);
   scan.bytes += static_cast<uint64_t>(status.st_blocks) * kBlockBytes;
   if (changed_at(status) < since) return;
   scan.changed = true;
-  if (S_ISREG(status.st_mode) && entry.fts_pathlen > root_length)
+  if (S_ISREG(status.st_mode) && below)
     scan.changed_files.emplace_back(entry.fts_path + root_length + 1);
 }
 

@@ -14,7 +14,8 @@ struct TreeScan {
   uint64_t files = 0;
   // Regular files, relative to the tree, whose content or attributes may have changed since.
   std::vector<std::string> changed_files;
-  bool changed = false;  // anything at all, also a name that appeared or vanished
+  std::vector<std::string> linked_files;  // regular files with several names
+  bool changed = false;                   // anything at all, also a name that appeared or vanished
 };
 
 // CLOCK_REALTIME as file systems stamp it, which runs in steps of a timer tick.

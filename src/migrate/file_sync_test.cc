@@ -6,6 +6,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
+
+#include "migrate/change_receiver.h"
 #include "migrate/file_scan.h"
 #include "migrate/test_util.h"
 
@@ -32,16 +35,25 @@ class FileSync : public ::testing::Test {
   FileSender make_sender() {
     std::vector<protocol::TreeTarget> targets;
     for (const FileTree& tree : trees_in(destination_)) targets.push_back(describe_target(tree));
-    return FileSender(trees_in(source_), targets, [this] { return connect(); });
+    return FileSender(trees_in(source_), targets,
+                      [this](protocol::Channel::Kind kind) { return connect(kind); });
   }
 
-  Result<std::unique_ptr<TlsConnection>> connect() {
+  Result<std::unique_ptr<TlsConnection>> connect(protocol::Channel::Kind kind) {
     auto pair = connect_pair(a_, b_, "host-b");
     connections_++;
-    servers_.emplace_back([this, server = std::move(pair.server)] {
-      must(receive_files(*server, trees_in(destination_)));
+    servers_.emplace_back([this, kind, server = std::move(pair.server)]() mutable {
+      auto trees = trees_in(destination_);
+      if (kind == protocol::Channel::FILES) return must(receive_files(*server, trees));
+      MessageChannel messages(std::move(server));
+      must(receive_changes(messages, trees, [this] { return count_finish(); }));
     });
     return std::move(pair.client);
+  }
+
+  Result<void> count_finish() {
+    finishes_++;
+    return {};
   }
 
   std::string at_source(const std::string& name) const { return source_ / ("upper/" + name); }
@@ -55,6 +67,7 @@ class FileSync : public ::testing::Test {
   TemporaryDirectory source_;
   TemporaryDirectory destination_;
   int connections_ = 0;
+  std::atomic<int> finishes_ = 0;
   std::vector<std::jthread> servers_;
 };
 
@@ -67,7 +80,7 @@ TEST_F(FileSync, KeepsWhatAnOverlayIsMadeOf) {
   ASSERT_EQ(::chown(at_source("data").c_str(), 12345, 54321), 0);
   fs::create_symlink("/etc/passwd", at_source("link"));
 
-  EXPECT_GT(must(make_sender().copy(CopyPass::kRunning, {})), 0u);
+  EXPECT_GT(must(make_sender().first_copy()), 0u);
 
   EXPECT_EQ(read_text(at_destination("data")), "hello");
   struct stat status;
@@ -86,17 +99,18 @@ TEST_F(FileSync, SecondCopyFindsWhatChanged) {
   write_text(at_source("removed"), "x");
   write_text(at_source("changed"), "before");
   FileSender sender = make_sender();
-  must(sender.copy(CopyPass::kRunning, {}));
+  must(sender.first_copy());
   fs::remove(at_source("removed"));
   write_text(at_source("new"), "new");
   write_text(at_source("changed"), "after!");
   std::ofstream(source_ / "log", std::ios::app) << "more\n";
 
-  must(sender.copy(CopyPass::kFrozen, {}));
+  must(sender.last_copy({}));
 
   EXPECT_FALSE(fs::exists(at_destination("removed")));
   EXPECT_EQ(read_text(at_destination("new")), "new");
   EXPECT_EQ(read_text(at_destination("changed")), "after!");
+  EXPECT_EQ(finishes_, 1);
   EXPECT_EQ(read_text(destination_ / "log"), "started\nmore\n");
 }
 
@@ -104,14 +118,14 @@ TEST_F(FileSync, SecondCopyFindsWhatChanged) {
 TEST_F(FileSync, SecondCopyFindsAChangeThatKeptSizeAndTime) {
   write_text(at_source("file"), "one");
   FileSender sender = make_sender();
-  must(sender.copy(CopyPass::kRunning, {}));
+  must(sender.first_copy());
   struct stat before;
   ASSERT_EQ(::stat(at_source("file").c_str(), &before), 0);
   write_text(at_source("file"), "two");
   const timespec times[] = {before.st_atim, before.st_mtim};
   ASSERT_EQ(::utimensat(AT_FDCWD, at_source("file").c_str(), times, 0), 0);
 
-  must(sender.copy(CopyPass::kFrozen, {}));
+  must(sender.last_copy({}));
 
   EXPECT_EQ(read_text(at_destination("file")), "two");
 }
@@ -125,16 +139,16 @@ TEST_F(FileSync, SecondCopyOfNothingStartsNothing) {
          std::chrono::seconds(status.st_ctim.tv_sec) + Nanoseconds(status.st_ctim.tv_nsec))
     continue;
   FileSender sender = make_sender();
-  must(sender.copy(CopyPass::kRunning, {}));
+  must(sender.first_copy());
   int connections = connections_;
-  EXPECT_EQ(must(sender.copy(CopyPass::kFrozen, {})), 0u);
+  EXPECT_EQ(must(sender.last_copy({})), 0u);
   EXPECT_EQ(connections_, connections);
 }
 
 TEST_F(FileSync, AnErrorNamesTheCause) {
   fs::remove_all(destination_ / "upper");
   write_text(destination_ / "upper", "not a directory");
-  auto copied = make_sender().copy(CopyPass::kRunning, {});
+  auto copied = make_sender().first_copy();
   ASSERT_FALSE(copied);
   EXPECT_NE(copied.error().to_string().find("files of upper: rsync failed"), std::string::npos)
       << copied.error().to_string();

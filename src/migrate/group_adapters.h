@@ -13,7 +13,8 @@ Result<std::unique_ptr<FrozenContainer>> freeze_group(const checkpoint::GroupSpe
 // `freezer_cgroup` is the absolute directory of the cgroup that the sandbox is in.
 Result<std::unique_ptr<RestoredContainer>> restore_group(image::Source& source,
                                                          checkpoint::Sandbox sandbox,
-                                                         std::string freezer_cgroup);
+                                                         std::string freezer_cgroup,
+                                                         checkpoint::MemoryScope scope);
 
 // Thaws a cgroup with the deadline that the two above use.
 Result<void> thaw_group(const std::string& freezer_cgroup);

@@ -1,12 +1,17 @@
 #include "migrate/journal.h"
 
+#include "base/random_id.h"
 #include "migrate/test_util.h"
 
 namespace martlet::migrate {
 namespace {
 
 JournalEntry some_entry(JournalState state) {
-  return {.migration = make_migration_id(), .container = "redis", .state = state, .peer = "host-b"};
+  return {.migration = random_id(),
+          .container = "redis",
+          .incarnation = "",
+          .state = state,
+          .peer = "host-b"};
 }
 
 TEST(Journal, RemembersTheLastState) {
@@ -37,17 +42,52 @@ TEST(Journal, ForgetsWhatIsErased) {
 TEST(Journal, ADamagedFileIsAnErrorThatNamesIt) {
   TemporaryDirectory directory;
   Journal journal = must(Journal::open(directory.path()));
-  std::string path = directory / (make_migration_id() + ".json");
+  std::string path = directory / (random_id() + ".json");
   write_text(path, "{\"state\": \"commit");
   auto entries = journal.list();
   ASSERT_FALSE(entries);
   EXPECT_NE(entries.error().to_string().find(path), std::string::npos);
 }
 
+// As after a loss of power in the middle of a write.
+TEST(Journal, AStateThatWasNotWrittenToItsEndIsNoState) {
+  TemporaryDirectory directory;
+  Journal journal = must(Journal::open(directory.path()));
+  JournalEntry entry = some_entry(JournalState::kPrepared);
+  must(journal.write(entry));
+  entry.state = JournalState::kCommitted;
+  must(journal.write(entry));
+  std::string path = directory / (entry.migration + ".json");
+  std::string whole = must(read_file(path));
+  std::string torn = whole;
+  torn.replace(torn.find("committed"), 4, std::string(4, '\0'));
+  write_text(path, torn);
+  EXPECT_EQ(must(journal.find(entry.migration)).state, JournalState::kPrepared);
+  entry.state = JournalState::kArrived;
+  must(journal.write(entry));
+  EXPECT_EQ(must(journal.find(entry.migration)).state, JournalState::kArrived);
+}
+
+TEST(Journal, TheSizeOfAFileNeverChanges) {
+  TemporaryDirectory directory;
+  Journal journal = must(Journal::open(directory.path()));
+  JournalEntry entry = some_entry(JournalState::kPreparing);
+  must(journal.write(entry));
+  std::string path = directory / (entry.migration + ".json");
+  size_t size = must(read_file(path)).size();
+  for (JournalState state : {JournalState::kCommitting, JournalState::kPreparing,
+                             JournalState::kCommitting, JournalState::kLeaving}) {
+    entry.state = state;
+    must(journal.write(entry));
+    EXPECT_EQ(must(read_file(path)).size(), size);
+    EXPECT_EQ(must(journal.find(entry.migration)).state, state);
+  }
+}
+
 TEST(Journal, IgnoresADraft) {
   TemporaryDirectory directory;
   Journal journal = must(Journal::open(directory.path()));
-  write_text(directory / (make_migration_id() + ".json.new"), "{");
+  write_text(directory / (random_id() + ".json.new"), "{");
   EXPECT_TRUE(must(journal.list()).empty());
 }
 

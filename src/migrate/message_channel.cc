@@ -32,7 +32,7 @@ Result<void> MessageChannel::send(const protocol::Message& message) {
   return connection_->write(bytes);
 }
 
-Result<protocol::Message> MessageChannel::receive() {
+Result<protocol::Message> MessageChannel::next() {
   uint32_t length = 0;
   TRY(connection_->read_exactly(std::as_writable_bytes(std::span(&length, 1))));
   if (length > kMaxMessageBytes)
@@ -43,6 +43,11 @@ Result<protocol::Message> MessageChannel::receive() {
   protocol::Message message;
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(length)))
     return fail(Code::kBadImage, "the peer sent a message that is not readable");
+  return message;
+}
+
+Result<protocol::Message> MessageChannel::receive() {
+  protocol::Message message = TRY(next());
   if (message.has_failure())
     return fail(code_named(message.failure().code()), message.failure().message());
   return message;

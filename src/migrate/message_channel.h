@@ -8,7 +8,7 @@
 
 namespace martlet::migrate {
 
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 inline constexpr size_t kMaxMessageBytes = 16u << 20;
 
 class MessageChannel {
@@ -17,6 +17,8 @@ class MessageChannel {
       : connection_(std::move(connection)) {}
 
   Result<void> send(const protocol::Message& message);
+  // The next message, whatever it is.
+  Result<protocol::Message> next();
   // The next message. A Failure of the peer becomes an error that carries the peer's code and
   // words.
   Result<protocol::Message> receive();

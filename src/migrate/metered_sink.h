@@ -15,6 +15,7 @@ class MeteredSink final : public image::Sink {
   // `on_bytes` is told the bytes put so far, about ten times a second.
   MeteredSink(image::Sink& next, const Clock& clock, const Cancellation& cancellation,
               std::function<void(uint64_t)> on_bytes);
+  void on_bytes(std::function<void(uint64_t)> on_bytes) { on_bytes_ = std::move(on_bytes); }
 
   Result<void> put(image::RecordType type, std::span<const std::byte> head,
                    std::span<const std::byte> body) override;

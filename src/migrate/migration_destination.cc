@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "image/byte_stream.h"
+#include "migrate/change_receiver.h"
 #include "migrate/clock_sync.h"
 #include "migrate/file_sync.h"
 #include "migrate/peer.h"
@@ -15,6 +16,8 @@ constexpr std::chrono::seconds kChannelTimeout{10};
 // The first copy may take hours, and only the source talks then. Its death shows as a lost
 // connection.
 constexpr std::chrono::milliseconds kIdleTimeout = std::chrono::hours(24);
+// Between two attempts at something that has to succeed.
+constexpr std::chrono::milliseconds kRetryInterval{500};
 
 }  // namespace
 
@@ -32,10 +35,24 @@ Result<void> DestinationSession::run(const protocol::Offer& offer) {
   container_name_ = offer.container();
   control_.connection().set_limits({.timeout = kIdleTimeout, .cancellation = &cancellation_});
   auto moved = in_context(move(offer), "container " + container_name_ + " from " + source_);
-  if (committed_) return moved;
-  if (!moved) (void)control_.send(make_failure(moved.error()));  // it may be gone
-  remove_everything();
+  if (removable_) {
+    if (!moved) (void)control_.send(make_failure(moved.error()));  // it may be gone
+    remove_everything();
+  }
+  if (begun_ && environment_.arrivals)
+    environment_.arrivals->on_end(migration_, removable_ ? moved : Result<void>());
   return moved;
+}
+
+void DestinationSession::begin(std::unique_ptr<ReservedContainer> reserved) {
+  container_ = std::move(reserved);
+  begun_ = true;
+  if (environment_.arrivals) environment_.arrivals->on_begin(migration_, container_name_, source_);
+  reached(Stage::kFirstCopy);
+}
+
+void DestinationSession::reached(Stage stage) {
+  if (environment_.arrivals) environment_.arrivals->on_stage(migration_, stage);
 }
 
 Result<void> DestinationSession::fault(const char* step) {
@@ -59,11 +76,11 @@ Result<bool> DestinationSession::consider(const protocol::Offer& offer) {
   auto problems = find_missing(offer.requirements(), capabilities, host.base_layer(offer.record()));
   for (std::string& problem : host.problems_with(offer.record()))
     problems.push_back(std::move(problem));
-  if (problems.empty()) {
+  if (problems.empty() && !offer.check_only()) {
     TRY(write_journal(JournalState::kPrepared));
-    auto reserved = host.reserve(offer.record());
+    auto reserved = host.reserve(offer.record(), migration_);
     if (reserved)
-      container_ = std::move(*reserved);
+      begin(std::move(*reserved));
     else
       problems.push_back(reserved.error().to_string());
   }
@@ -104,17 +121,35 @@ Result<void> DestinationSession::build_sandbox(const protocol::BuildSandbox& req
   TRY(container_->build_sandbox(offsets));
   TRY(container_
           ->adopt());  // before the freeze, because it syncs; the journal still says "prepared"
+  open_packets();
+  if (request.late_memory()) {
+    if (environment_.memory == nullptr)
+      return fail(Code::kUnsupported, "memory cannot follow a container to this host");
+    keeper_ = TRY(environment_.memory->start_keeper(migration_));
+  }
   TRY(fault("sandbox"));
   protocol::Message ready;
   ready.mutable_sandbox_ready();
   return control_.send(ready);
 }
 
+// Without them the container moves all the same; its peers send again what they lose.
+void DestinationSession::open_packets() {
+  auto port = container_->network();
+  if (!port) return;
+  if (auto opened = packets_.open(std::move(*port)); !opened)
+    spdlog::warn("container {}: packets that arrive during the pause are lost: {}", container_name_,
+                 opened.error().to_string());
+}
+
 Result<void> DestinationSession::restore() {
   auto channel = TRY(await_state_channel());
   TRY(fault("restoring"));
+  reached(Stage::kRestore);
   auto source = image::make_source(*channel);
-  restored_ = TRY(container_->restore(*source));
+  auto scope = keeper_ ? checkpoint::MemoryScope::kUrgent : checkpoint::MemoryScope::kComplete;
+  restored_ = TRY(container_->restore(*source, scope));
+  TRY(take_late_memory());
   TRY(fault("restored"));
   auto stats = restored_->stats();
   protocol::Message message;
@@ -125,30 +160,116 @@ Result<void> DestinationSession::restore() {
   return control_.send(message);
 }
 
-// Everything up to the journal can be undone, and a crash undoes it: the frozen tasks are not the
-// container's yet. With the journal written they are, and run() only has to be repeated.
-Result<void> DestinationSession::commit() {
-  TRY(container_->announce());
-  TRY(restored_->detach_frozen());
-  TRY(fault("committing"));
-  TRY(write_journal(JournalState::kCommitted));
-  committed_ = true;
-  TRY(fault("committed"));
-  TRY(container_->run());
-  if (auto port = container_->network()) packets_.open(port->host_interface);
-  protocol::Message answer;
-  answer.mutable_committed()->set_thawed_monotonic_ns(read_own_clocks().monotonic.count());
-  TRY(control_.send(answer));
-  TRY(fault("running"));
-  restored_.reset();
-  auto forget = TRY(control_.receive());
-  if (forget.has_forget()) return environment_.journal.erase(migration_);
+// From here on the keeper stands for every missing page. Without one it is not needed.
+Result<void> DestinationSession::take_late_memory() {
+  auto late = restored_->take_late_memory();
+  if (!late.empty()) return keeper_->add(late);
+  if (keeper_) keeper_->discard();
+  keeper_.reset();
   return {};
 }
 
+// Everything up to the journal can be undone, and a crash undoes it: the frozen tasks are not the
+// container's yet. With the journal written they are, and run() only has to be repeated. The source
+// hears of it when the journal says that it has run: it may forget the container then.
+Result<void> DestinationSession::commit() {
+  reached(Stage::kResume);
+  TRY(restored_->detach_frozen());
+  TRY(fault("committing"));
+  if (container_->init().value == 0) return fail(Code::kGone, "it ended while it was rebuilt");
+  TRY(decide());
+  TRY(insist(&DestinationSession::run_container, "let it run"));
+  protocol::Message answer;
+  answer.mutable_committed()->set_thawed_monotonic_ns(read_own_clocks().monotonic.count());
+  TRY(insist(&DestinationSession::note_arrival, "note that it runs here"));
+  TRY(fault("arrived"));
+  auto told = control_.send(answer);
+  packets_.settle();
+  if (arrival_) reached(Stage::kLateMemory);
+  TRY(told);
+  TRY(fault("answered"));
+  restored_.reset();
+  if (arrival_) TRY(arrival_->wait());
+  auto forget = TRY(control_.receive());
+  if (!forget.has_forget()) return fail(Code::kBadImage, "the source sent something else");
+  stop_channels();
+  container_.reset();  // its next move may begin as soon as the source is told
+  TRY(serve_forget(environment_.journal, migration_, control_));
+  return fault("forgotten");
+}
+
+// The commit point. A write that failed may have happened; as long as the journal says that it did,
+// nothing may be removed, because the next agent would run what is left.
+Result<void> DestinationSession::decide() {
+  removable_ = false;
+  auto written = write_journal(JournalState::kCommitted);
+  while (!written && !removable_) {
+    TRY(wait_after("take the commit back", written.error()));
+    removable_ = write_journal(JournalState::kPrepared).has_value();
+  }
+  return written;
+}
+
+// Past the commit there is no way back, so everything is repeated until it works.
+Result<void> DestinationSession::insist(Step step, const char* what) {
+  for (;;) {
+    auto done = (this->*step)();
+    if (done) return {};
+    TRY(wait_after(what, done.error()));
+  }
+}
+
+Result<void> DestinationSession::run_container() {
+  TRY(fault("committed"));
+  if (container_->init().value == 0) return {};  // it has run, and ended
+  announced_ = announced_ || connect();
+  if (!announced_) TRY(container_->announce());
+  announced_ = true;
+  TRY(container_->run());
+  packets_.deliver();
+  return {};
+}
+
+// Whether the network knows that the container is here. It is this host's by now and runs whatever
+// fails here.
+bool DestinationSession::connect() {
+  if (!packets_.is_open()) return false;
+  auto connected = [this]() -> Result<void> {
+    TRY(packets_.take_over());
+    TRY(container_->attach());
+    return packets_.announce();
+  }();
+  if (!connected) spdlog::error("container {}: {}", container_name_, connected.error().to_string());
+  return connected.has_value();
+}
+
+Result<void> DestinationSession::note_arrival() {
+  TRY(fault("running"));
+  if (!keeper_) return write_journal(JournalState::kArrived);
+  TRY(write_journal(JournalState::kArriving));
+  JournalEntry arriving = entry(JournalState::kArriving);
+  arrival_ = environment_.memory->begin(std::move(arriving), std::move(keeper_));
+  container_.reset();  // its operator may stop it, or end it, meanwhile
+  return {};
+}
+
+// Only the end of the agent is an error; the next one goes on from the journal.
+Result<void> DestinationSession::wait_after(const char* what, const Error& error) {
+  spdlog::error("container {}: {}: {}; trying again", container_name_, what, error.to_string());
+  return cancellation_.sleep(kRetryInterval);
+}
+
 Result<void> DestinationSession::write_journal(JournalState state) {
-  return environment_.journal.write(
-      {.migration = migration_, .container = container_name_, .state = state, .peer = source_});
+  return environment_.journal.write(entry(state));
+}
+
+JournalEntry DestinationSession::entry(JournalState state) const {
+  return {.migration = migration_,
+          .container = container_name_,
+          .incarnation = migration_,
+          .state = state,
+          .peer = source_,
+          .late_memory = keeper_ != nullptr};
 }
 
 // Nobody writes below the container's directory any more when this returns.
@@ -159,18 +280,23 @@ void DestinationSession::stop_channels() {
   changed_.wait(lock, [this] { return file_channels_.empty(); });
 }
 
+// Repeated until it works: the source may be waiting to hear that nothing is left. If the agent
+// stops first, the journal makes the next one do it.
 void DestinationSession::remove_everything() {
   stop_channels();
   restored_.reset();
-  if (container_) {
-    if (auto destroyed = container_->destroy(); !destroyed) {
-      // The journal stays, so the next start of the agent tries again.
-      spdlog::error("remove what came of {}: {}", container_name_, destroyed.error().to_string());
-      return;
-    }
+  bool gone = !container_;
+  const auto remove = [&]() -> Result<void> {
+    if (!gone) TRY(container_->destroy());
+    gone = true;
+    if (keeper_) keeper_->discard();
+    keeper_.reset();
+    return environment_.journal.erase(migration_);
+  };
+  for (;;) {
+    auto removed = remove();
+    if (removed || !wait_after("remove what came of it", removed.error())) return;
   }
-  if (auto erased = environment_.journal.erase(migration_); !erased)
-    spdlog::error("{}", erased.error().to_string());
 }
 
 Result<std::unique_ptr<TlsConnection>> DestinationSession::await_state_channel() {
@@ -183,7 +309,8 @@ Result<std::unique_ptr<TlsConnection>> DestinationSession::await_state_channel()
 Result<void> DestinationSession::serve_channel(protocol::Channel::Kind kind,
                                                std::unique_ptr<TlsConnection> channel) {
   channel->set_limits({.timeout = kStageTimeout, .cancellation = &cancellation_});
-  if (kind == protocol::Channel::FILES) return receive_on(std::move(channel));
+  if (kind == protocol::Channel::FILES || kind == protocol::Channel::CHANGES)
+    return receive_on(kind, std::move(channel));
   if (kind == protocol::Channel::PACKETS) return receive_packets(std::move(channel));
   if (kind != protocol::Channel::STATE)
     return fail(Code::kUnsupported, "unknown connection of kind " + std::to_string(kind));
@@ -195,27 +322,52 @@ Result<void> DestinationSession::serve_channel(protocol::Channel::Kind kind,
 
 // Until the source closes, which it does when its own copy is gone.
 Result<void> DestinationSession::receive_packets(std::unique_ptr<TlsConnection> channel) {
+  channel->set_limits({.timeout = kIdleTimeout, .cancellation = &cancellation_});
   MessageChannel messages(std::move(channel));
   for (;;) {
     auto message = messages.receive();
     if (!message && message.error().code() == Code::kPeerLost) return {};
     if (!message) return std::unexpected(std::move(message.error()));
-    auto frame = std::as_bytes(std::span(message->held_packet().frame()));
-    packets_.add({frame.begin(), frame.end()});
+    std::vector<sys::Frame> frames;
+    for (const std::string& frame : message->held_frames().frames()) {
+      auto bytes = std::as_bytes(std::span(frame));
+      frames.emplace_back(bytes.begin(), bytes.end());
+    }
+    packets_.add(std::move(frames), message->held_frames().last());
   }
 }
 
-Result<void> DestinationSession::receive_on(std::unique_ptr<TlsConnection> channel) {
+Result<void> DestinationSession::receive_on(protocol::Channel::Kind kind,
+                                            std::unique_ptr<TlsConnection> channel) {
+  TlsConnection& connection = *channel;
+  MessageChannel messages(std::move(channel));
   std::unique_lock lock(mutex_);
   if (closing_) return fail(Code::kCancelled, "the migration ended");
-  file_channels_.insert(channel.get());
+  file_channels_.insert(&connection);
   auto trees = trees_;
   lock.unlock();
-  auto received = receive_files(*channel, trees);
+  Result<void> received;
+  if (kind == protocol::Channel::CHANGES) {
+    connection.set_limits({.timeout = kIdleTimeout, .cancellation = &cancellation_});
+    received = receive_changes(messages, trees, [this] { return container_->files_changed(); });
+  } else {
+    received = receive_files(connection, trees);
+  }
   lock.lock();
-  file_channels_.erase(channel.get());
+  file_channels_.erase(&connection);
   changed_.notify_all();
   return received;
+}
+
+Result<void> serve_forget(const Journal& journal, const std::string& migration,
+                          MessageChannel& channel) {
+  auto entry = journal.find(migration);
+  if (entry && entry->state != JournalState::kArrived)
+    return fail(Code::kBadImage, "the source wants a migration forgotten that has not arrived");
+  TRY(journal.erase(migration));
+  protocol::Message answer;
+  answer.mutable_forgotten();
+  return channel.send(answer);
 }
 
 }  // namespace martlet::migrate

@@ -14,7 +14,7 @@
 
 #include "migrate/environment.h"
 #include "migrate/message_channel.h"
-#include "migrate/packet_hold.h"
+#include "migrate/packet_inbox.h"
 
 namespace martlet::migrate {
 
@@ -36,17 +36,29 @@ class DestinationSession {
  private:
   Result<void> move(const protocol::Offer& offer);
   Result<bool> consider(const protocol::Offer& offer);
+  void begin(std::unique_ptr<ReservedContainer> reserved);
+  void reached(Stage stage);
   Result<void> build_sandbox(const protocol::BuildSandbox& request);
   Result<void> answer_until_restore();
+  void open_packets();
   Result<void> restore();
   Result<void> commit();
+  Result<void> decide();
+  Result<void> run_container();
+  Result<void> note_arrival();
+  Result<void> take_late_memory();
+  JournalEntry entry(JournalState state) const;
+  bool connect();
   Result<void> write_journal(JournalState state);
   Result<std::unique_ptr<TlsConnection>> await_state_channel();
   Result<void> fault(const char* step);
-  Result<void> receive_on(std::unique_ptr<TlsConnection> channel);
+  Result<void> receive_on(protocol::Channel::Kind kind, std::unique_ptr<TlsConnection> channel);
   Result<void> receive_packets(std::unique_ptr<TlsConnection> channel);
   void stop_channels();
   void remove_everything();
+  using Step = Result<void> (DestinationSession::*)();
+  Result<void> insist(Step step, const char* what);
+  Result<void> wait_after(const char* what, const Error& error);
 
   const Environment& environment_;
   MessageChannel control_;
@@ -56,7 +68,11 @@ class DestinationSession {
   std::string container_name_;
   std::unique_ptr<ReservedContainer> container_;
   std::unique_ptr<RestoredContainer> restored_;
-  bool committed_ = false;
+  std::unique_ptr<KeeperLink> keeper_;      // of memory that is still to come
+  std::shared_ptr<MemoryArrival> arrival_;  // the same, once it runs
+  bool begun_ = false;                      // an observer was told of it
+  bool announced_ = false;                  // the network knows that the container is here
+  bool removable_ = true;  // no reader of the journal can take the container for ours
   PacketInbox packets_;
 
   std::mutex mutex_;  // guards what follows
@@ -66,5 +82,10 @@ class DestinationSession {
   std::set<TlsConnection*> file_channels_;  // being served by other threads
   bool closing_ = false;
 };
+
+// Answers Forget: the source has nothing left of the container. Only a migration that arrived, or
+// that is forgotten already, can be forgotten.
+Result<void> serve_forget(const Journal& journal, const std::string& migration,
+                          MessageChannel& channel);
 
 }  // namespace martlet::migrate

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/random_id.h"
+#include "migrate/link_probe.h"
 #include "migrate/peer.h"
 
 namespace martlet::migrate {
@@ -100,13 +102,14 @@ Result<void> MigrationServer::serve(Fd socket) {
       return serve_channel(std::move(channel), hello.channel(), names.front());
     case protocol::Hello::kQuery:
       return serve_query(std::move(channel), hello.query().migration(), names.front());
+    case protocol::Hello::kProbe: return serve_probe(channel, environment_.clock);
     default: return fail(Code::kBadImage, "the peer says no purpose");
   }
 }
 
 Result<void> MigrationServer::serve_migration(MessageChannel control, const protocol::Offer& offer,
                                               const std::string& peer) {
-  if (!is_migration_id(offer.migration()) || offer.source() != peer)
+  if (!is_random_id(offer.migration()) || offer.source() != peer)
     return fail(Code::kPermission, "host " + peer + " makes an offer for " + offer.source());
   auto session =
       std::make_shared<DestinationSession>(environment_, std::move(control), peer, cancellation_);
@@ -124,6 +127,8 @@ Result<void> MigrationServer::serve_migration(MessageChannel control, const prot
 Result<void> MigrationServer::serve_channel(MessageChannel channel,
                                             const protocol::Channel& request,
                                             const std::string& peer) {
+  if (request.kind() == protocol::Channel::MEMORY || request.kind() == protocol::Channel::PUSH)
+    return serve_late_memory(std::move(channel), request, peer);
   std::shared_ptr<DestinationSession> session;
   {
     std::lock_guard lock(mutex_);
@@ -135,22 +140,41 @@ Result<void> MigrationServer::serve_channel(MessageChannel channel,
   return session->serve_channel(request.kind(), channel.release());
 }
 
-// A migration that is neither under way nor committed never will be: its id was drawn for one
-// attempt, and the source asks only after it has stopped trying.
+// A session may have ended, and an earlier agent may have begun it.
+Result<void> MigrationServer::serve_late_memory(MessageChannel channel,
+                                                const protocol::Channel& request,
+                                                const std::string& peer) {
+  auto arrival = environment_.memory ? environment_.memory->find(request.migration()) : nullptr;
+  if (arrival && arrival->source() == peer)
+    return request.kind() == protocol::Channel::MEMORY ? arrival->serve_memory(channel.release())
+                                                       : arrival->serve_push(channel.release());
+  auto entry = environment_.journal.find(request.migration());
+  protocol::Message answer;
+  if (entry && entry->peer == peer && entry->state == JournalState::kArrived)
+    answer.mutable_memory_complete();
+  else if (!entry && entry.error().code() == Code::kNotFound)
+    answer = make_failure(Error(Code::kGone, "nothing is known of this migration any more"));
+  else
+    answer = make_failure(Error(Code::kNotFound, "memory is not awaited yet"));
+  return channel.send(answer);
+}
+
+// A migration that is neither under way nor in the journal never will be: its id was drawn for one
+// attempt, and the source asks only after it has stopped trying. "Committed" is not told yet: a
+// host that goes down before the container has run gives it back.
 protocol::Resolution::Outcome MigrationServer::outcome_of(const std::string& migration) {
   std::lock_guard lock(mutex_);
-  if (sessions_.contains(migration)) return protocol::Resolution::PENDING;
   auto entry = environment_.journal.find(migration);
-  if (!entry)
-    return entry.error().code() == Code::kNotFound ? protocol::Resolution::ABORTED
+  if (entry && (entry->state == JournalState::kArrived || entry->state == JournalState::kArriving))
+    return protocol::Resolution::COMMITTED;
+  bool unknown = !entry && entry.error().code() == Code::kNotFound;
+  return unknown && !sessions_.contains(migration) ? protocol::Resolution::ABORTED
                                                    : protocol::Resolution::PENDING;
-  return entry->state == JournalState::kCommitted ? protocol::Resolution::COMMITTED
-                                                  : protocol::Resolution::PENDING;
 }
 
 Result<void> MigrationServer::serve_query(MessageChannel channel, const std::string& migration,
                                           const std::string& peer) {
-  if (!is_migration_id(migration)) return fail(Code::kInvalidArgument, "not a migration's id");
+  if (!is_random_id(migration)) return fail(Code::kInvalidArgument, "not a migration's id");
   auto entry = environment_.journal.find(migration);
   if (entry && entry->peer != peer)
     return fail(Code::kPermission, "host " + peer + " asks about another host's migration");
@@ -158,8 +182,8 @@ Result<void> MigrationServer::serve_query(MessageChannel channel, const std::str
   answer.mutable_resolution()->set_outcome(outcome_of(migration));
   TRY(channel.send(answer));
   auto reply = channel.receive();
-  if (reply && reply->has_forget()) return environment_.journal.erase(migration);
-  return {};  // the peer wanted only to know
+  if (!reply || !reply->has_forget()) return {};  // the peer wanted only to know
+  return serve_forget(environment_.journal, migration, channel);
 }
 
 }  // namespace martlet::migrate

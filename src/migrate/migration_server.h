@@ -43,6 +43,8 @@ class MigrationServer {
                                const std::string& peer);
   Result<void> serve_channel(MessageChannel channel, const protocol::Channel& request,
                              const std::string& peer);
+  Result<void> serve_late_memory(MessageChannel channel, const protocol::Channel& request,
+                                 const std::string& peer);
   Result<void> serve_query(MessageChannel channel, const std::string& migration,
                            const std::string& peer);
   protocol::Resolution::Outcome outcome_of(const std::string& migration);

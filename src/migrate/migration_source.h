@@ -11,16 +11,18 @@
 
 #include "migrate/cancellation.h"
 #include "migrate/environment.h"
+#include "migrate/options.h"
 #include "migrate/peer.h"
 #include "migrate/stages.h"
 
 namespace martlet::migrate {
 
-// `destination` is the name of a host. Errors: those of the stages, with the stage's name;
-// kCancelled after a cancel.
+// `destination` is the name of a host. `tuning` may be changed by others meanwhile. Errors: those
+// of the stages, with the stage's name; kCancelled after a cancel.
 Result<MigrationReport> migrate_container(const Environment& environment,
                                           const std::string& container,
-                                          const std::string& destination,
-                                          const Cancellation& cancellation, Observer& observer);
+                                          const std::string& destination, const Options& options,
+                                          Tuning& tuning, const Cancellation& cancellation,
+                                          Observer& observer);
 
 }  // namespace martlet::migrate

@@ -1,17 +1,18 @@
-// Keeps the packets that arrive for a container while it moves, so that no sender waits for a
-// retransmission timer.
+// The source's half of keeping the packets that arrive for a container while it moves, so that no
+// sender waits for a retransmission timer. docs/migration.md ("Packets") has the order of events.
 //
-// The container's link is off the bridge, but its frames still come to this host's bridge.
-// PacketHold receives them there on a thread of its own, keeps them for a roll-back, and passes
-// them on to the destination. What the buffer cannot take is dropped, as any network may.
+// What comes for the container from begin() on is passed on to the destination by a thread of its
+// own, and kept for a roll-back. What the buffers cannot take is dropped, as any network may.
 #pragma once
 
-#include <functional>
-#include <mutex>
+#include <atomic>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "migrate/cancellation.h"
+#include "migrate/detour.h"
 #include "migrate/host.h"
 #include "migrate/message_channel.h"
 #include "sys/packet_socket.h"
@@ -20,51 +21,66 @@ namespace martlet::migrate {
 
 class PacketHold {
  public:
-  // Listens at once; what arrives before begin() is forgotten. `forward` goes to the destination.
+  // `forward` goes to the destination.
   static Result<std::unique_ptr<PacketHold>> open(NetworkPort port,
                                                   std::unique_ptr<TlsConnection> forward);
   ~PacketHold();
   PacketHold(const PacketHold&) = delete;
   PacketHold& operator=(const PacketHold&) = delete;
 
-  // The container has left the bridge: from here on everything is kept and passed on.
+  // While the container still runs: from here on new connections to it wait here. Everything else
+  // reaches it, by a thread of this object.
+  Result<void> hold_back_connections();
+  // The container stands still: from here on what is for it waits here. Its own port must leave the
+  // bridge after this, so that every frame has reached either one or the other.
   Result<void> begin();
-  // Stops, and gives what was kept to the container here.
+  // Starts to pass it on.
+  void forward();
+
+  // Either the container goes on here, and its port is attached again: it gets everything, in
+  // order, and then the bridge sends to it directly. begin() may follow.
   Result<void> deliver_here();
+  // Or it runs at the destination:
+  void moved() { moved_ = true; }
+  // Its remains here are gone. Passes on what still comes until nothing does.
+  void finish();
 
  private:
-  PacketHold(NetworkPort port, sys::PacketSocket socket, MessageChannel forward, Cancellation stop)
+  PacketHold(NetworkPort port, std::unique_ptr<Detour> detour, MessageChannel forward,
+             Cancellation stop)
       : port_(std::move(port)),
-        socket_(std::move(socket)),
+        detour_(std::move(detour)),
         forward_(std::move(forward)),
         stop_(std::move(stop)) {}
+  Result<sys::PacketSocket*> link();
+  void relay();
+  void end_relay();
   void loop();
-  void take(std::vector<std::byte> frame);
+  Result<bool> pass_on();
+  bool is_for_container(const sys::Frame& frame);
+  void keep(sys::Frame frame);
+  Result<void> drain_into(sys::PacketSocket& link);
+  void send_kept();
+  void send(protocol::Message& message);
   void stop();
 
   NetworkPort port_;
-  sys::PacketSocket socket_;
+  std::unique_ptr<Detour> detour_;
   MessageChannel forward_;
   Cancellation stop_;
+  std::optional<sys::PacketSocket> link_;  // towards the container, once it is needed
+  std::optional<Cancellation> relaying_;
+  std::atomic<bool> moved_ = false;
+  std::atomic<Nanoseconds> finishing_{};  // when finish() was called; 0: it was not
+
+  // The thread's own while it runs.
+  bool begun_ = false;
+  bool announced_ = false;  // the destination was heard
+  bool said_last_ = false;  // and it knows that it can have everything else directly
   bool forwarding_ = true;  // until the connection fails
   size_t kept_bytes_ = 0;
-  std::vector<std::vector<std::byte>> kept_;  // the thread's until it has stopped
+  std::vector<sys::Frame> kept_;
   std::thread thread_;
-};
-
-// The destination's end: frames wait until the container runs, later ones go straight to it.
-// Thread-safe.
-class PacketInbox {
- public:
-  void add(std::vector<std::byte> frame);
-  // The container runs, behind this link.
-  void open(const std::string& host_interface);
-
- private:
-  std::mutex mutex_;
-  std::vector<std::vector<std::byte>> waiting_;
-  size_t waiting_bytes_ = 0;
-  std::unique_ptr<sys::PacketSocket> link_;
 };
 
 }  // namespace martlet::migrate

@@ -11,8 +11,8 @@ namespace {
 constexpr std::chrono::milliseconds kConnectTimeout{5000};
 // A destination that gave up needs a moment to clean up; one that crashed, until it is started
 // again.
-constexpr Nanoseconds kFirstQueryInterval = std::chrono::milliseconds(5);
-constexpr Nanoseconds kLastQueryInterval = std::chrono::milliseconds(500);
+constexpr std::chrono::milliseconds kFirstQueryInterval{5};
+constexpr std::chrono::milliseconds kLastQueryInterval{500};
 
 }  // namespace
 
@@ -41,7 +41,9 @@ Result<std::unique_ptr<TlsConnection>> Peer::open_channel(protocol::Channel::Kin
   hello.mutable_hello()->mutable_channel()->set_migration(migration_);
   hello.mutable_hello()->mutable_channel()->set_kind(kind);
   TRY(channel.send(hello));
-  return channel.release();
+  auto connection = channel.release();
+  if (kind != protocol::Channel::PACKETS) connection->set_rate_limiter(limiter_);
+  return connection;
 }
 
 Result<MessageChannel> Peer::ask_outcome(const WaitLimits& limits) {
@@ -58,9 +60,9 @@ Result<protocol::Resolution::Outcome> Peer::query(const WaitLimits& limits) {
   return answer.resolution().outcome();
 }
 
-protocol::Resolution::Outcome Peer::resolve(Clock& clock) {
-  const WaitLimits limits{.timeout = kConnectTimeout, .cancellation = nullptr};
-  for (Nanoseconds interval = kFirstQueryInterval;;
+Result<protocol::Resolution::Outcome> Peer::resolve(const Cancellation& stopping) {
+  const WaitLimits limits{.timeout = kConnectTimeout, .cancellation = &stopping};
+  for (auto interval = kFirstQueryInterval;;
        interval = std::min(2 * interval, kLastQueryInterval)) {
     auto outcome = query(limits);
     if (!outcome) {
@@ -70,7 +72,7 @@ protocol::Resolution::Outcome Peer::resolve(Clock& clock) {
                *outcome == protocol::Resolution::COMMITTED) {
       return *outcome;
     }
-    clock.sleep_for(interval);
+    TRY(stopping.sleep(interval));
   }
 }
 
@@ -79,7 +81,9 @@ Result<void> Peer::forget(const WaitLimits& limits) {
   TRY(channel.expect(protocol::Message::kResolution));
   protocol::Message message;
   message.mutable_forget()->set_migration(migration_);
-  return channel.send(message);
+  TRY(channel.send(message));
+  TRY(channel.expect(protocol::Message::kForgotten));
+  return {};
 }
 
 }  // namespace martlet::migrate

@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 
-#include "base/clock.h"
 #include "migrate/host.h"
 #include "migrate/message_channel.h"
 #include "migrate/protocol.pb.h"
@@ -23,6 +22,9 @@ class Peer {
   Peer(const TlsContext& tls, Host& host, std::string name, std::string migration)
       : tls_(tls), host_(host), name_(std::move(name)), migration_(std::move(migration)) {}
 
+  // What further connections keep to, those for held packets apart. It is borrowed.
+  void set_rate_limiter(RateLimiter& limiter) { limiter_ = &limiter; }
+
   const std::string& name() const { return name_; }
   const std::string& migration() const { return migration_; }
 
@@ -32,19 +34,22 @@ class Peer {
   Result<std::unique_ptr<TlsConnection>> open_channel(protocol::Channel::Kind kind,
                                                       const WaitLimits& limits);
   // Asks until it is told how the migration ended, however long that takes: the peer may have to be
-  // started again first, and listen somewhere else then. Never PENDING.
-  protocol::Resolution::Outcome resolve(Clock& clock);
-  // Tells that the outcome is noted here.
+  // started again first, and listen somewhere else then. Never PENDING. The only error is
+  // kCancelled, when the agent stops.
+  Result<protocol::Resolution::Outcome> resolve(const Cancellation& stopping);
+  // Asks once.
+  Result<protocol::Resolution::Outcome> query(const WaitLimits& limits);
+  // Lets the peer forget the migration; it has done so when this returns.
   Result<void> forget(const WaitLimits& limits);
 
  private:
-  Result<protocol::Resolution::Outcome> query(const WaitLimits& limits);
   Result<MessageChannel> ask_outcome(const WaitLimits& limits);
 
   const TlsContext& tls_;
   Host& host_;
   std::string name_;
   std::string migration_;
+  RateLimiter* limiter_ = nullptr;
   std::optional<Endpoint> endpoint_;
 };
 

@@ -1,15 +1,20 @@
 #include "migrate/socket_channel.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <memory>
+
+#include "base/clock.h"
 
 namespace martlet::migrate {
 
@@ -25,12 +30,18 @@ constexpr int kUnansweredProbes = 3;
 constexpr unsigned kUserTimeoutMilliseconds = 20'000;
 
 std::unexpected<Error> lost(int error_number, const char* what) {
-  return fail(Code::kPeerLost, std::string(what) + ": " + ::strerrorname_np(error_number));
+  return fail(Code::kPeerLost,
+              std::string(what) + ": the connection is lost: " + std::strerror(error_number));
+}
+
+std::unexpected<Error> refused(int error_number) {
+  return fail(Code::kPeerLost, std::string("connect: ") + std::strerror(error_number));
 }
 
 bool is_loss(int error_number) {
-  return error_number == ECONNRESET || error_number == EPIPE || error_number == ETIMEDOUT ||
-         error_number == EHOSTUNREACH || error_number == ENETUNREACH || error_number == ENOTCONN;
+  return error_number == ECONNRESET || error_number == ECONNABORTED || error_number == EPIPE ||
+         error_number == ETIMEDOUT || error_number == EHOSTUNREACH || error_number == ENETUNREACH ||
+         error_number == ENOTCONN;
 }
 
 using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
@@ -61,12 +72,28 @@ void tune(int socket) {
   ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
 }
 
-Result<void> finish_connect(int socket, const WaitLimits& limits) {
-  TRY(wait_ready(socket, POLLOUT, limits));
+// What has gone wrong on it since the last question; 0: nothing.
+int error_of(int socket) {
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size);
-  if (error != 0) return lost(error, "connect");
+  return error;
+}
+
+bool has_ended(int socket) {
+  pollfd entry{.fd = socket, .events = POLLRDHUP, .revents = 0};
+  return ::poll(&entry, 1, 0) > 0;
+}
+
+std::unexpected<Error> stalled(const WaitLimits& limits) {
+  return fail(Code::kTimeout, "nothing moved for " + std::to_string(limits.timeout.count()) +
+                                  " ms on the connection");
+}
+
+Result<void> finish_connect(int socket, const WaitLimits& limits) {
+  TRY(wait_ready(socket, POLLOUT, limits));
+  int error = error_of(socket);
+  if (error != 0) return refused(error);
   return {};
 }
 
@@ -75,7 +102,7 @@ Result<Fd> connect_to(const addrinfo& address, const WaitLimits& limits) {
   if (!socket.valid()) return fail_errno("socket");
   tune(socket.get());
   if (::connect(socket.get(), address.ai_addr, address.ai_addrlen) != 0) {
-    if (errno != EINPROGRESS) return lost(errno, "connect");
+    if (errno != EINPROGRESS) return refused(errno);
     TRY(finish_connect(socket.get(), limits));
   }
   return socket;
@@ -91,9 +118,7 @@ Result<void> wait_ready(int fd, short events, const WaitLimits& limits) {
   if (ready < 0 && errno == EINTR) return {};  // the caller tries again
   if (ready < 0) return fail_errno("poll");
   if (entries[1].revents != 0) return fail(Code::kCancelled, "cancelled");
-  if (ready == 0)
-    return fail(Code::kTimeout, "nothing moved for " + std::to_string(limits.timeout.count()) +
-                                    " ms on the connection");
+  if (ready == 0) return stalled(limits);
   return {};
 }
 
@@ -130,10 +155,10 @@ Result<size_t> SocketChannel::read(std::span<std::byte> buffer) {
   }
 }
 
-// MSG_MORE lets the kernel fill whole segments from several calls.
-Result<void> SocketChannel::write(std::span<const std::byte> bytes) {
+Result<void> SocketChannel::write(std::span<const std::byte> bytes, Then then) {
+  const int flags = MSG_NOSIGNAL | (then == Then::kMore ? MSG_MORE : 0);
   while (!bytes.empty()) {
-    ssize_t put = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_MORE);
+    ssize_t put = ::send(socket_.get(), bytes.data(), bytes.size(), flags);
     if (put >= 0) {
       bytes = bytes.subspan(static_cast<size_t>(put));
       continue;
@@ -148,12 +173,26 @@ Result<void> SocketChannel::write(std::span<const std::byte> bytes) {
   return {};
 }
 
-// Setting TCP_NODELAY sends what MSG_MORE held back, also when it is set already. A socket of
-// another family holds nothing back and refuses the option.
-Result<void> SocketChannel::push() {
-  int on = 1;
-  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return {};
+// The kernel tells the number, but not when it changes.
+Result<void> SocketChannel::drain() {
+  constexpr std::chrono::milliseconds kLook{1};
+  SystemClock clock;
+  Nanoseconds moved = clock.now();
+  for (int before = INT_MAX;;) {
+    int waiting = 0;
+    if (::ioctl(socket_.get(), SIOCOUTQ, &waiting) != 0) return fail_errno("ask a socket's queue");
+    if (waiting == 0) return {};
+    if (waiting < before) moved = clock.now();
+    before = waiting;
+    WaitLimits look{.timeout = kLook, .cancellation = limits_.cancellation};
+    auto ended = wait_ready(socket_.get(), POLLRDHUP, look);
+    if (!ended && ended.error().code() != Code::kTimeout) return ended;
+    if (has_ended(socket_.get())) {  // a wait that a signal ended says nothing
+      int error = error_of(socket_.get());
+      return lost(error != 0 ? error : ECONNRESET, "send");
+    }
+    if (clock.now() - moved > limits_.timeout) return stalled(limits_);
+  }
 }
 
 void SocketChannel::shutdown() {

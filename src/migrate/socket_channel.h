@@ -35,9 +35,13 @@ class SocketChannel {
 
   // At least one byte; 0 once the peer has closed. Errors: kPeerLost, kTimeout, kCancelled.
   Result<size_t> read(std::span<std::byte> buffer);
-  // Hands over all bytes; the kernel may hold back the last ones until push().
-  Result<void> write(std::span<const std::byte> bytes);
-  Result<void> push();
+  // What follows: kMore lets the kernel hold back the last bytes to fill a whole segment.
+  enum class Then { kNothing, kMore };
+  // Hands over all bytes.
+  Result<void> write(std::span<const std::byte> bytes, Then then = Then::kNothing);
+  // Waits until the peer's host has all bytes that were written. kTimeout if none of them arrives
+  // for as long as one wait may last.
+  Result<void> drain();
   // Both directions end; a thread that waits on the socket returns.
   void shutdown();
 

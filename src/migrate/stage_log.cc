@@ -2,14 +2,6 @@
 
 namespace martlet::migrate {
 
-namespace {
-
-double in_seconds(Nanoseconds duration) {
-  return std::chrono::duration<double>(duration).count();
-}
-
-}  // namespace
-
 StageLog::StageLog(const Clock& clock, Observer& observer, std::string container,
                    std::string source, std::string destination)
     : clock_(clock), observer_(observer), started_(clock.now()) {
@@ -21,6 +13,7 @@ StageLog::StageLog(const Clock& clock, Observer& observer, std::string container
 
 Result<void> StageLog::measure(Stage stage, const std::function<Result<void>()>& work) {
   stage_started_ = clock_.now();
+  rate_.restart(stage_started_);
   observer_.on_progress({.stage = stage});
   auto result = work();
   at(stage).seconds += in_seconds(clock_.now() - stage_started_);
@@ -39,13 +32,37 @@ void StageLog::move_seconds(Stage from, Stage to, double seconds) {
   at(to).seconds += seconds;
 }
 
-void StageLog::progress(Stage stage, uint64_t bytes, uint64_t expected_bytes) {
-  double seconds = in_seconds(clock_.now() - stage_started_);
-  observer_.on_progress(
-      {.stage = stage,
-       .bytes = bytes,
-       .expected_bytes = expected_bytes,
-       .bytes_per_second = seconds > 0 ? static_cast<double>(bytes) / seconds : 0});
+void StageLog::progress(Stage stage, uint64_t bytes, const Outlook& outlook) {
+  Progress progress{.stage = stage,
+                    .bytes = bytes,
+                    .transferred = bytes,
+                    .link_rate = rate_.add(clock_.now(), bytes),
+                    .outlook = outlook};
+  for (const StageReport& done : stages_) progress.transferred += done.bytes;
+  if (outlook.remaining && progress.link_rate > 0)
+    progress.time_left = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(
+        static_cast<double>(*outlook.remaining) / progress.link_rate));
+  observer_.on_progress(progress);
+}
+
+void StageLog::add_round(const RoundReport& round) {
+  report_.rounds.push_back(round);
+}
+
+Outlook StageLog::outlook() const {
+  Outlook outlook{.round = static_cast<uint32_t>(report_.rounds.size() + 1)};
+  if (report_.rounds.empty()) return outlook;
+  const RoundReport& last = report_.rounds.back();
+  outlook.remaining = last.left_bytes;
+  outlook.dirty_rate = last.dirty_rate;
+  outlook.expected_pause = std::chrono::duration_cast<Nanoseconds>(
+      std::chrono::duration<double>(last.expected_pause_seconds));
+  return outlook;
+}
+
+void StageLog::set_late_memory(uint64_t bytes, uint64_t wanted_pages) {
+  report_.late_bytes = bytes;
+  report_.wanted_pages = wanted_pages;
 }
 
 void StageLog::set_pause(Nanoseconds pause) {

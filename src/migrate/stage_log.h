@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "migrate/rate_meter.h"
 #include "migrate/stages.h"
 
 namespace martlet::migrate {
@@ -16,15 +17,22 @@ class StageLog {
   StageLog(const Clock& clock, Observer& observer, std::string container, std::string source,
            std::string destination);
 
+  void begin(const std::string& migration) { observer_.on_begin(migration); }
   const std::string& container() const { return report_.container; }
 
   // Runs the stage, charges it with the time, and adds its name to an error.
   Result<void> measure(Stage stage, const std::function<Result<void>()>& work);
   void add_bytes(Stage stage, uint64_t bytes);
+  void note(Stage stage, std::string note) { at(stage).note = std::move(note); }
   // Charges `to` with time that `from` is, or will be, charged with.
   void move_seconds(Stage from, Stage to, double seconds);
-  void progress(Stage stage, uint64_t bytes, uint64_t expected_bytes);
+  // `bytes` were sent in this stage so far.
+  void progress(Stage stage, uint64_t bytes, const Outlook& outlook = {});
+  void add_round(const RoundReport& round);
+  // What the rounds so far tell about the rest.
+  Outlook outlook() const;
   void set_pause(Nanoseconds pause);
+  void set_late_memory(uint64_t bytes, uint64_t wanted_pages);
 
   MigrationReport finish();
 
@@ -35,6 +43,7 @@ class StageLog {
   Observer& observer_;
   Nanoseconds started_;
   Nanoseconds stage_started_{};
+  RateMeter rate_;
   std::array<StageReport, kStageCount> stages_;
   MigrationReport report_;
 };

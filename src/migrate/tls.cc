@@ -4,14 +4,20 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "base/check.h"
 
 namespace martlet::migrate {
 
 namespace {
 
-// Whole 16 KiB records are read from the socket this many bytes at a time.
-constexpr size_t kReadAheadBytes = 256u << 10;
+// Encrypted bytes that go to the socket, and come from it, in one system call. OpenSSL makes one
+// call for each record of 16 KiB, or two; its own read-ahead moves the whole rest of its buffer for
+// every record that it takes from it, which costs more than it saves.
+constexpr size_t kSendBytes = 256u << 10;
+constexpr size_t kReceiveBytes = 256u << 10;
 
 std::string openssl_reason() {
   unsigned long code = ::ERR_get_error();
@@ -39,8 +45,6 @@ void configure(SSL_CTX* context) {
   ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   ::SSL_CTX_set_num_tickets(context, 0);  // connections are not resumed
   ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  ::SSL_CTX_set_read_ahead(context, 1);
-  ::SSL_CTX_set_default_read_buffer_len(context, kReadAheadBytes);
   ::SSL_CTX_clear_mode(context, SSL_MODE_RELEASE_BUFFERS);
 }
 
@@ -55,7 +59,7 @@ struct TlsTransport {
 
   static int read(BIO* bio, char* data, size_t size, size_t* done) {
     TlsConnection& self = connection(bio);
-    auto got = self.channel_.read(std::as_writable_bytes(std::span(data, size)));
+    auto got = self.receive(std::as_writable_bytes(std::span(data, size)));
     if (!got) self.transport_error_ = std::make_unique<Error>(std::move(got.error()));
     *done = got.value_or(0);
     return *done > 0 ? 1 : 0;
@@ -63,15 +67,17 @@ struct TlsTransport {
 
   static int write(BIO* bio, const char* data, size_t size, size_t* done) {
     TlsConnection& self = connection(bio);
-    auto put = self.channel_.write(std::as_bytes(std::span(data, size)));
-    if (!put) self.transport_error_ = std::make_unique<Error>(std::move(put.error()));
-    *done = put ? size : 0;
-    return put ? 1 : 0;
+    *done = size;
+    const auto bytes = std::as_bytes(std::span(data, size));
+    self.outgoing_.insert(self.outgoing_.end(), bytes.begin(), bytes.end());
+    if (self.outgoing_.size() < kSendBytes) return 1;
+    return self.keep_error(self.flush(SocketChannel::Then::kMore)) ? 1 : 0;
   }
 
   static long control(BIO* bio, int command, long, void*) {
     if (command != BIO_CTRL_FLUSH) return 0;
-    return connection(bio).channel_.push() ? 1 : 0;
+    TlsConnection& self = connection(bio);
+    return self.keep_error(self.flush(SocketChannel::Then::kNothing)) ? 1 : 0;
   }
 
   // OpenSSL wants the table of functions to live as long as any BIO of its kind.
@@ -148,6 +154,8 @@ Result<void> TlsConnection::attach(const TlsContext& context) {
   ::BIO_set_data(bio, this);
   ::BIO_set_init(bio, 1);
   ::SSL_set_bio(ssl_, bio, bio);
+  outgoing_.reserve(kSendBytes + (32u << 10));  // and what one record adds
+  incoming_.resize(kReceiveBytes);
   return {};
 }
 
@@ -181,15 +189,52 @@ std::unexpected<Error> TlsConnection::failure(int result, const char* what) {
 }
 
 Result<void> TlsConnection::write(std::span<const std::span<const std::byte>> pieces) {
-  ::ERR_clear_error();
-  for (auto piece : pieces) {
-    if (piece.empty()) continue;
-    size_t done = 0;
-    int result = ::SSL_write_ex(ssl_, piece.data(), piece.size(), &done);
-    if (result != 1) return failure(result, "send");
-    bytes_sent_ += piece.size();
+  for (auto piece : pieces) TRY(limiter_ ? send_limited(piece) : send(piece));
+  return flush(SocketChannel::Then::kNothing);
+}
+
+Result<void> TlsConnection::flush(SocketChannel::Then then) {
+  auto written = channel_.write(outgoing_, then);
+  outgoing_.clear();
+  return written;
+}
+
+// From the bytes that were received ahead, which are refilled once all of them are gone.
+Result<size_t> TlsConnection::receive(std::span<std::byte> buffer) {
+  if (incoming_next_ == incoming_end_) {
+    incoming_next_ = incoming_end_ = 0;
+    incoming_end_ = TRY(channel_.read(incoming_));
   }
-  return channel_.push();
+  const size_t count = std::min(buffer.size(), incoming_end_ - incoming_next_);
+  std::memcpy(buffer.data(), incoming_.data() + incoming_next_, count);
+  incoming_next_ += count;
+  return count;
+}
+
+bool TlsConnection::keep_error(Result<void> result) {
+  if (!result) transport_error_ = std::make_unique<Error>(std::move(result.error()));
+  return result.has_value();
+}
+
+Result<void> TlsConnection::send(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return {};
+  ::ERR_clear_error();
+  size_t done = 0;
+  int result = ::SSL_write_ex(ssl_, bytes.data(), bytes.size(), &done);
+  if (result != 1) return failure(result, "send");
+  bytes_sent_ += bytes.size();
+  return {};
+}
+
+Result<void> TlsConnection::send_limited(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    auto piece = bytes.first(std::min(bytes.size(), limiter_->piece()));
+    TRY(limiter_->take(piece.size(), channel_.limits().cancellation));
+    TRY(send(piece));
+    TRY(flush(SocketChannel::Then::kNothing));
+    bytes = bytes.subspan(piece.size());
+  }
+  return {};
 }
 
 Result<void> TlsConnection::write(std::span<const std::byte> bytes) {
@@ -212,7 +257,7 @@ Result<void> TlsConnection::read_exactly(std::span<std::byte> buffer) {
 }
 
 bool TlsConnection::has_buffered_input() const {
-  return ::SSL_has_pending(ssl_) != 0;
+  return incoming_next_ < incoming_end_ || ::SSL_has_pending(ssl_) != 0;
 }
 
 std::vector<std::string> TlsConnection::peer_names() const {

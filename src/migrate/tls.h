@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "image/byte_stream.h"
+#include "migrate/rate_limiter.h"
 #include "migrate/socket_channel.h"
 
 typedef struct ssl_ctx_st SSL_CTX;
@@ -64,11 +65,16 @@ class TlsConnection final : public image::ByteWriter, public image::ByteReader {
   // Bytes that the next read() returns without waiting for the socket.
   bool has_buffered_input() const;
 
+  // See SocketChannel::drain().
+  Result<void> drain() { return channel_.drain(); }
+
   // Ends the connection; may be called from another thread to stop one that waits.
   void shutdown() { channel_.shutdown(); }
 
   void set_limits(WaitLimits limits) { channel_.set_limits(limits); }
   const WaitLimits& limits() const { return channel_.limits(); }
+  // From now on what is written keeps to this limit, which is borrowed; null: to none.
+  void set_rate_limiter(RateLimiter* limiter) { limiter_ = limiter; }
   int fd() const { return channel_.fd(); }
   // The DNS names of the peer's certificate.
   std::vector<std::string> peer_names() const;
@@ -84,8 +90,22 @@ class TlsConnection final : public image::ByteWriter, public image::ByteReader {
   Result<void> expect_peer(const std::string& name);
   std::unexpected<Error> failure(int result, const char* what);
 
+  Result<void> send(std::span<const std::byte> bytes);
+  Result<void> send_limited(std::span<const std::byte> bytes);
+  // Hands the encrypted bytes to the socket.
+  Result<void> flush(SocketChannel::Then then);
+  // False for an error, which failure() returns.
+  bool keep_error(Result<void> result);
+  Result<size_t> receive(std::span<std::byte> buffer);
+
   SocketChannel channel_;
+  RateLimiter* limiter_ = nullptr;
   SSL* ssl_ = nullptr;
+  // Encrypted bytes between OpenSSL and the socket: many records for each system call.
+  std::vector<std::byte> outgoing_;
+  std::vector<std::byte> incoming_;
+  size_t incoming_next_ = 0;
+  size_t incoming_end_ = 0;
   std::unique_ptr<Error> transport_error_;  // why the last call into the channel failed
   uint64_t bytes_sent_ = 0;                 // of payload
   uint64_t bytes_received_ = 0;

@@ -1,6 +1,7 @@
 #include "migrate/tls.h"
 
 #include <gmock/gmock.h>
+#include <sys/ioctl.h>
 
 #include <future>
 
@@ -93,6 +94,29 @@ TEST_F(Tls, AWriteToAPeerThatDoesNotReadEndsAtItsDeadline) {
   auto pair = connect_pair(a_, b_, "host-b", {.timeout = std::chrono::milliseconds(100)});
   std::vector<std::byte> much(64 << 20);
   EXPECT_EQ(pair.client->write(much).error().code(), Code::kTimeout);
+}
+
+TEST_F(Tls, DrainWaitsUntilThePeersHostHasAll) {
+  auto pair = connect_pair(a_, b_, "host-b", {.timeout = std::chrono::milliseconds(100)});
+  std::vector<std::byte> some(100'000);
+  must(pair.client->write(some));
+  must(pair.client->drain());
+  int arrived = 0;
+  ASSERT_EQ(::ioctl(pair.server->fd(), FIONREAD, &arrived), 0);
+  EXPECT_GT(arrived, 100'000);
+}
+
+TEST_F(Tls, DrainEndsAtItsDeadline) {
+  auto pair = connect_pair(a_, b_, "host-b", {.timeout = std::chrono::milliseconds(100)});
+  std::vector<std::byte> much(64 << 20);
+  EXPECT_EQ(pair.client->write(much).error().code(), Code::kTimeout);
+  const auto stalled = pair.client->drain();
+  EXPECT_EQ(stalled.error().code(), Code::kTimeout);
+  EXPECT_THAT(stalled.error().to_string(), HasSubstr("for 100 ms"));
+  pair.server.reset();
+  const auto lost = pair.client->drain();
+  EXPECT_EQ(lost.error().code(), Code::kPeerLost);
+  EXPECT_THAT(lost.error().to_string(), HasSubstr("the connection is lost: "));
 }
 
 TEST_F(Tls, NamesAnUnreachableHost) {

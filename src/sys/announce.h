@@ -8,9 +8,8 @@
 
 namespace martlet::sys {
 
-// Sends, from `link` of the calling thread's network namespace, a gratuitous ARP (IPv4) or an
-// unsolicited neighbour advertisement (IPv6) that binds `address` to `mac`. Bridges on the way
-// learn the port, and neighbours correct their caches.
+// Sends make_announcement() from `link` of the calling thread's network namespace. Takes some
+// milliseconds, because the kernel waits for all processors when a packet socket is closed.
 Result<void> announce_address(const std::string& link, const MacAddress& mac,
                               const IpAddress& address);
 

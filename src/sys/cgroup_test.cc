@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "base/fd.h"
+#include "base/test_util.h"
 #include "sys/program.h"
 
 namespace martlet::sys {
@@ -34,6 +36,52 @@ TEST(Cgroup, TakesTheFreezerOfVersion1IfThereIsNoOther) {
   EXPECT_EQ(legacy->freezer, "/sys/fs/cgroup/freezer");
   EXPECT_FALSE(legacy->unified);
   EXPECT_EQ(parse_cgroup_mounts("").error().code(), Code::kUnsupported);
+}
+
+TEST(Cgroup, KnowsAHostWithVersion2Alone) {
+  const auto pure = parse_cgroup_mounts(
+      "23 28 0:21 / /proc rw,nosuid - proc proc rw\n"
+      "29 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 "
+      "rw,nsdelegate,memory_recursiveprot\n");
+  ASSERT_TRUE(pure);
+  EXPECT_EQ(pure->freezer, "/sys/fs/cgroup");
+  EXPECT_TRUE(pure->unified);
+  EXPECT_EQ(pure->hierarchies, std::vector<std::string>{"/sys/fs/cgroup"});
+}
+
+// A directory that looks like a cgroup of version 2. What the kernel answers is written by the
+// test.
+class FakeCgroup2 {
+ public:
+  FakeCgroup2() {
+    for (const char* file : {"cgroup.procs", "cgroup.freeze", "cgroup.events"}) answer(file, "");
+  }
+
+  void answer(const std::string& file, const std::string& content) const {
+    std::ofstream(directory_ / file) << content;
+  }
+  std::string asked(const std::string& file) const { return *read_file(directory_ / file); }
+  const std::string& directory() const { return directory_.path(); }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+TEST(Cgroup, FreezesByTheFilesOfVersion2) {
+  const FakeCgroup2 fake;
+  fake.answer("cgroup.events", "populated 1\nfrozen 1\n");
+  EXPECT_TRUE(*is_frozen(fake.directory()));
+  ASSERT_TRUE(freeze_cgroup(fake.directory(), 5s));
+  EXPECT_EQ(fake.asked("cgroup.freeze"), "1");
+  fake.answer("cgroup.events", "populated 1\nfrozen 0\n");
+  EXPECT_FALSE(*is_frozen(fake.directory()));
+  ASSERT_TRUE(thaw_cgroup(fake.directory(), 5s));
+  EXPECT_EQ(fake.asked("cgroup.freeze"), "0");
+  // Tasks that do not stop in time go on.
+  EXPECT_EQ(freeze_cgroup(fake.directory(), 10ms).error().code(), Code::kTimeout);
+  EXPECT_EQ(fake.asked("cgroup.freeze"), "0");
+  fake.answer("cgroup.procs", "17\n4\n");
+  EXPECT_EQ(*processes_of(fake.directory()), (std::vector{HostPid(17), HostPid(4)}));
 }
 
 // One cgroup of the test's own with one sleeping process, in each hierarchy that can freeze.

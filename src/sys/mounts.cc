@@ -29,6 +29,13 @@ Result<void> mount_overlay(const Overlay& overlay, const std::string& target) {
   return fail_errno(fmt::format("mount of an overlay over {} at {}", overlay.lower, target));
 }
 
+// The kernel forgets all unused names of a file system that is mounted anew, whatever its options.
+Result<void> forget_names(const std::string& target) {
+  if (!TRY(is_mount_point(target))) return {};
+  if (mount(nullptr, target.c_str(), nullptr, MS_REMOUNT, nullptr) == 0) return {};
+  return fail_errno("remount of " + target);
+}
+
 Result<bool> is_mount_point(const std::string& path) {
   struct statx status{};
   if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, 0, &status) != 0) {

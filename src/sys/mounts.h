@@ -17,6 +17,11 @@ struct Overlay {
 // because only then can changes through it be watched with fanotify.
 Result<void> mount_overlay(const Overlay& overlay, const std::string& target);
 
+// Something changed the overlay's upper layer behind it: what it remembers of names there may be
+// wrong, and is forgotten. Names that are in use stay as they are, mount points and what is above
+// them among these. Does nothing if nothing is mounted at `target`.
+Result<void> forget_names(const std::string& target);
+
 Result<bool> is_mount_point(const std::string& path);
 
 // Unmounts what is mounted at `target`, also if it is still in use (it vanishes with its last

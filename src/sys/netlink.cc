@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/inet6.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
@@ -122,6 +124,28 @@ Result<void> Netlink::set_mac(const std::string& link, const MacAddress& mac) {
   const NlAddress address(nl_addr_build(AF_LLC, mac.bytes.data(), mac.bytes.size()));
   rtnl_link_set_addr(changes.get(), address.get());
   return change(link, changes.get(), "MAC address");
+}
+
+Result<void> Netlink::keep_mac(const std::string& bridge) {
+  const Link changes(rtnl_link_alloc());
+  rtnl_link_set_addr(changes.get(), rtnl_link_get_addr(TRY(find(socket_.get(), bridge)).get()));
+  return change(bridge, changes.get(), "MAC address");
+}
+
+Result<uint32_t> Netlink::mtu_of(const std::string& link) const {
+  return rtnl_link_get_mtu(TRY(find(socket_.get(), link)).get());
+}
+
+Result<void> Netlink::set_mtu(const std::string& link, uint32_t bytes) {
+  const Link changes(rtnl_link_alloc());
+  rtnl_link_set_mtu(changes.get(), bytes);
+  return change(link, changes.get(), "MTU");
+}
+
+Result<void> Netlink::disable_autoconfiguration(const std::string& link) {
+  const Link changes(rtnl_link_alloc());
+  rtnl_link_inet6_set_addr_gen_mode(changes.get(), IN6_ADDR_GEN_MODE_NONE);
+  return change(link, changes.get(), "address generation");
 }
 
 Result<void> Netlink::add_bridge(const std::string& name) {

@@ -31,8 +31,25 @@ class Netlink {
   Result<void> clear_master(const std::string& link);
   Result<void> rename(const std::string& link, const std::string& new_name);
   Result<void> set_mac(const std::string& link, const MacAddress& mac);
+  // A bridge changes its address with its ports, unless somebody has set it: to what it is now.
+  Result<void> keep_mac(const std::string& bridge);
+  Result<uint32_t> mtu_of(const std::string& link) const;
+  Result<void> set_mtu(const std::string& link, uint32_t bytes);
+  // The link will have no address of its own, and the kernel sends nothing on it by itself.
+  Result<void> disable_autoconfiguration(const std::string& link);
   Result<void> add_bridge(const std::string& name);
   Result<void> remove_link(const std::string& name);
+
+  // Which frames the bridge sends to a port without knowing who is behind it: none, or those to
+  // groups.
+  enum class Flooding { kNone, kGroups };
+  Result<void> set_flooding(const std::string& port, Flooding flooding);
+  // From here on the bridge takes the station to be behind this of its ports: until it hears the
+  // station elsewhere, or for as long as the port exists.
+  enum class Learning { kYes, kNo };
+  Result<void> direct_station(const MacAddress& mac, const std::string& port, Learning learning);
+  // It knows nothing of the station any more, and floods frames for it until it hears it.
+  Result<void> forget_station(const MacAddress& mac, const std::string& port);
 
   // A pair of connected links: `name` here and `peer_name` in the namespace of `peer_owner`.
   Result<void> add_veth(const std::string& name, const std::string& peer_name, HostPid peer_owner);

@@ -2,10 +2,12 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <net/if.h>
 #include <netinet/if_ether.h>
 #include <netpacket/packet.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,6 +44,29 @@ TEST_F(NetlinkTest, JoinsAVethToABridge) {
   EXPECT_EQ(*netlink_->master_of("veth0"), 0);
   ASSERT_OK(netlink_->remove_link("veth0"));
   EXPECT_EQ(netlink_->index_of("eth0").error().code(), Code::kNotFound);
+}
+
+std::string mac_of(const std::string& link) {
+  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  link.copy(request.ifr_name, IFNAMSIZ - 1);
+  EXPECT_EQ(::ioctl(socket.get(), SIOCGIFHWADDR, &request), 0) << link;
+  return {request.ifr_hwaddr.sa_data, ETH_ALEN};
+}
+
+TEST_F(NetlinkTest, ABridgeTakesTheAddressOfAPortUnlessItKeepsItsOwn) {
+  for (bool keep : {false, true}) {
+    ASSERT_OK(netlink_->add_bridge("br0"));
+    const std::string before = mac_of("br0");
+    if (keep) {
+      ASSERT_OK(netlink_->keep_mac("br0"));
+    }
+    ASSERT_OK(netlink_->add_veth("veth0", "eth0", HostPid(gettid())));
+    ASSERT_OK(netlink_->set_master("veth0", "br0"));
+    EXPECT_EQ(mac_of("br0"), keep ? before : mac_of("veth0"));
+    ASSERT_OK(netlink_->remove_link("veth0"));
+    ASSERT_OK(netlink_->remove_link("br0"));
+  }
 }
 
 TEST_F(NetlinkTest, ConfiguresALink) {

@@ -1,17 +1,14 @@
-// Ethernet frames of one link, as raw bytes.
+// Frames of one link, beside the kernel's own network stack.
 //
-// A frame travels with the kernel's description of its offloads (virtio_net_hdr) in front, because
-// a frame of a local sender carries no finished checksum and may be larger than the link's MTU.
-// What receive() returns can be given to send() on another link, also on another host.
+// Closing one takes some milliseconds, because the kernel waits for all processors.
 #pragma once
 
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "sys/net_address.h"
+#include "sys/ethernet_frame.h"
 
 namespace martlet::sys {
 
@@ -19,18 +16,18 @@ class PacketSocket {
  public:
   // For sending on `link` of the calling thread's network namespace.
   static Result<PacketSocket> open_for_sending(const std::string& link);
-  // Receives what passes the link for the station `mac`, and what it must answer so that others
-  // find it (ARP, neighbour solicitations). The link becomes promiscuous meanwhile.
-  static Result<PacketSocket> open_for_station(const std::string& link, const MacAddress& mac);
+  // Also receives what arrives from the link's other end, from now on.
+  static Result<PacketSocket> open(const std::string& link);
 
   // The next frame; empty if there is none right now.
-  Result<std::vector<std::byte>> receive();
+  Result<Frame> receive();
+  // Waits while the link takes nothing.
   Result<void> send(std::span<const std::byte> frame);
   int fd() const { return socket_.get(); }
 
  private:
   explicit PacketSocket(Fd socket) : socket_(std::move(socket)) {}
-  static Result<PacketSocket> open(const std::string& link, int protocol);
+  static Result<PacketSocket> bind(const std::string& link, int protocol);
 
   Fd socket_;
 };

@@ -1,15 +1,15 @@
 #include "sys/packet_socket.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <thread>
 
+#include "base/test_util.h"
 #include "sys/netlink.h"
 
 namespace martlet::sys {
@@ -17,48 +17,36 @@ namespace {
 
 constexpr int kDeadlineMilliseconds = 10'000;
 
-template <typename T>
-T must(Result<T> result) {
-  if (!result) ADD_FAILURE() << result.error().to_string();
-  if constexpr (!std::is_void_v<T>) return std::move(result).value();
+Frame announcement_of(const char* address) {
+  return make_announcement(must(parse_mac("02:00:00:00:00:05")), must(parse_ip(address)));
 }
 
-// Sends one UDP datagram to `address` with the kernel's own stack.
-void send_datagram(const char* address, uint16_t port) {
-  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  ::inet_pton(AF_INET, address, &to.sin_addr);
-  ASSERT_EQ(::sendto(socket.get(), "held", 4, 0, reinterpret_cast<sockaddr*>(&to), sizeof to), 4);
+Frame next_frame(PacketSocket& socket) {
+  pollfd ready{.fd = socket.fd(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&ready, 1, kDeadlineMilliseconds), 1);
+  return must(socket.receive());
 }
 
-// One end of a veth pair plays the bridge and keeps what is sent to a station behind it; the same
-// frame, given back on that end, reaches a socket on the other end.
-void hold_and_deliver() {
+void talk() {
   ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
   Netlink links = must(Netlink::open());
   must(links.add_veth("outer", "inner", HostPid(::gettid())));
-  must(links.set_mac("inner", must(parse_mac("02:00:00:00:00:05"))));
-  for (const char* link : {"lo", "outer", "inner"}) must(links.set_up(link));
-  must(links.add_address("outer", must(parse_prefix("10.9.0.1/24"))));
-  auto held = must(PacketSocket::open_for_station("outer", must(parse_mac("02:00:00:00:00:05"))));
-  send_datagram("10.9.0.5", 9);  // nobody answers ARP: the request itself must be held
-  pollfd ready{.fd = held.fd(), .events = POLLIN, .revents = 0};
-  ASSERT_EQ(::poll(&ready, 1, kDeadlineMilliseconds), 1);
-  auto frame = must(held.receive());
-  ASSERT_FALSE(frame.empty());
-
-  auto inside = must(PacketSocket::open_for_station("inner", must(parse_mac("02:00:00:00:00:05"))));
-  while (!must(inside.receive()).empty()) continue;
-  must(must(PacketSocket::open_for_sending("outer")).send(frame));
-  ready.fd = inside.fd();
-  ASSERT_EQ(::poll(&ready, 1, kDeadlineMilliseconds), 1);
-  EXPECT_FALSE(must(inside.receive()).empty());
+  for (const char* link : {"outer", "inner"}) {
+    must(links.disable_autoconfiguration(link));
+    must(links.set_up(link));
+  }
+  auto outer = must(PacketSocket::open("outer"));
+  auto inner = must(PacketSocket::open_for_sending("inner"));
+  must(outer.send(announcement_of("10.9.0.1")));  // its own frames do not come back
+  must(inner.send(announcement_of("10.9.0.2")));
+  must(inner.send(announcement_of("fd09::2")));
+  EXPECT_EQ(next_frame(outer), announcement_of("10.9.0.2"));
+  EXPECT_EQ(next_frame(outer), announcement_of("fd09::2"));
+  EXPECT_TRUE(must(outer.receive()).empty());
 }
 
-TEST(PacketSocket, WhatIsHeldCanBeDelivered) {
-  std::thread(hold_and_deliver).join();
+TEST(PacketSocket, ReceivesWhatComesFromTheOtherEnd) {
+  std::thread(talk).join();
 }
 
 TEST(PacketSocket, RefusesImpossibleFrames) {
@@ -71,6 +59,43 @@ TEST(PacketSocket, NamesALinkThatDoesNotExist) {
   auto missing = PacketSocket::open_for_sending("nolink0");
   ASSERT_FALSE(missing);
   EXPECT_NE(missing.error().to_string().find("nolink0"), std::string::npos);
+}
+
+TEST(EthernetFrame, TellsWhoSentItAndToWhom) {
+  Frame frame = announcement_of("10.9.0.2");
+  EXPECT_TRUE(is_frame(frame));
+  EXPECT_TRUE(is_to_group(frame));
+  EXPECT_EQ(source_of(frame), must(parse_mac("02:00:00:00:00:05")));
+  frame[kOffloadHeaderBytes] = std::byte{0xfe};
+  EXPECT_FALSE(is_to_group(frame));
+  frame.resize(kOffloadHeaderBytes + kEthernetHeaderBytes - 1);
+  EXPECT_FALSE(is_frame(frame));
+}
+
+Frame segment(bool v6, uint8_t flags) {
+  Frame frame(kOffloadHeaderBytes + 12);
+  for (int byte : v6 ? std::array{0x86, 0xdd} : std::array{0x08, 0x00})
+    frame.push_back(static_cast<std::byte>(byte));
+  const size_t packet = frame.size();
+  frame.resize(packet + (v6 ? 40 : 24) + 20);  // IPv4 with an option
+  frame[packet] = static_cast<std::byte>(v6 ? 0x60 : 0x46);
+  frame[packet + (v6 ? 6 : 9)] = std::byte{IPPROTO_TCP};
+  frame[packet + (v6 ? 40 : 24) + 13] = std::byte{flags};
+  return frame;
+}
+
+TEST(EthernetFrame, KnowsTheFirstSegmentOfAConnection) {
+  constexpr uint8_t kSyn = 2;
+  constexpr uint8_t kAcknowledge = 16;
+  for (bool v6 : {false, true}) {
+    EXPECT_TRUE(is_connection_request(segment(v6, kSyn)));
+    EXPECT_FALSE(is_connection_request(segment(v6, kSyn | kAcknowledge)));
+    EXPECT_FALSE(is_connection_request(segment(v6, kAcknowledge)));
+    Frame cut = segment(v6, kSyn);
+    cut.resize(cut.size() - 10);
+    EXPECT_FALSE(is_connection_request(cut));
+  }
+  EXPECT_FALSE(is_connection_request(announcement_of("10.9.0.2")));
 }
 
 }  // namespace

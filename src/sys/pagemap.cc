@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -34,6 +35,9 @@ struct ScanArguments {
 };
 static_assert(sizeof(ScanArguments) == 96);
 constexpr unsigned long kPagemapScan = _IOWR('f', 16, ScanArguments);
+constexpr uint64_t kWriteProtect = 1u << 0;  // flag
+constexpr uint64_t kIsTracked = 1u << 0;     // categories
+constexpr uint64_t kIsWritten = 1u << 1;
 constexpr uint64_t kIsFile = 1u << 2;
 constexpr uint64_t kIsPresent = 1u << 3;
 constexpr uint64_t kIsSwapped = 1u << 4;
@@ -44,52 +48,98 @@ constexpr uint64_t kEntrySwapped = 1ull << 62;
 constexpr uint64_t kEntryFileOrShared = 1ull << 61;
 constexpr uint64_t kEntryFrame = (1ull << 55) - 1;
 
-void append(std::vector<Range>& ranges, Range range) {
-  if (!ranges.empty() && ranges.back().end == range.start)
-    ranges.back().end = range.end;
-  else
-    ranges.push_back(range);
-}
-
 }  // namespace
 
-Result<Pagemap> Pagemap::open(HostPid pid) {
-  return Pagemap(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)));
+void append(std::vector<Range>& ranges, Range next) {
+  if (!ranges.empty() && ranges.back().end >= next.start)
+    ranges.back().end = std::max(ranges.back().end, next.end);
+  else
+    ranges.push_back(next);
 }
 
-Result<std::vector<Range>> Pagemap::anonymous_pages(Range within) const {
-  auto ranges = scan(within, kIsFile | kIsZeroFrame);
-  if (!ranges && ranges.error().error_number() == ENOTTY) return read_entries(within, true);
+Result<Pagemap> Pagemap::open(HostPid pid, Method method) {
+  return Pagemap(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)), method);
+}
+
+// Pages with all of `must_be` and none of `must_not_be`.
+struct Pagemap::Filter {
+  uint64_t must_be = 0;
+  uint64_t must_not_be = kIsZeroFrame;
+  uint64_t flags = 0;
+  uint64_t told = 0;  // categories by which the found ranges are told apart
+
+  static Filter private_pages(Backing backing) {
+    return {.must_not_be = kIsZeroFrame | (backing == Backing::kFile ? kIsFile : 0)};
+  }
+};
+
+Result<std::vector<Range>> Pagemap::anonymous_pages(Range within, Backing backing) const {
+  if (method_ == Method::kEntries) return read_entries(within);
+  auto ranges = find(within, Filter::private_pages(backing));
+  if (!ranges && ranges.error().error_number() == ENOTTY) return read_entries(within);
   return ranges;
 }
 
-Result<std::vector<Range>> Pagemap::present_pages(Range within) const {
-  auto ranges = scan(within, 0);
-  if (!ranges && ranges.error().error_number() == ENOTTY) return read_entries(within, false);
-  return ranges;
+Result<std::vector<Range>> Pagemap::occupied_pages(Range within) const {
+  return find(within, {.must_not_be = 0});
 }
 
-Result<std::vector<Range>> Pagemap::scan(Range within, uint64_t must_not_be) const {
-  std::vector<Range> ranges;
+Result<std::vector<Range>> Pagemap::take_written(Range within, Backing backing) const {
+  Filter filter = Filter::private_pages(backing);
+  filter.must_be = kIsTracked | kIsWritten;
+  filter.flags = kWriteProtect;
+  return find(within, filter);
+}
+
+// A page of a mapping that is not tracked counts as written whatever its entry says. In a mapping
+// of a file an entry that is not present may be a mere mark: where a protected page was, which
+// MADV_DONTNEED has given back for the file's, the kernel leaves the protection.
+Result<Pagemap::Look> Pagemap::look(Range within, Backing backing) const {
+  Look seen;
+  Filter filter = Filter::private_pages(backing);
+  filter.told = kIsTracked | kIsWritten;
+  TRY(scan(within, filter, [&](Range range, uint64_t categories) {
+    append(seen.pages, range);
+    bool is_page = backing == Backing::kNone || (categories & kIsPresent) != 0;
+    bool unchanged = is_page && (categories & kIsTracked) != 0 && (categories & kIsWritten) == 0;
+    if (!unchanged) append(seen.changed, range);
+  }));
+  return seen;
+}
+
+Result<std::vector<Range>> Pagemap::untracked_pages(Range within, Backing backing) const {
+  Filter filter = Filter::private_pages(backing);
+  filter.must_not_be |= kIsTracked;
+  return find(within, filter);
+}
+
+Result<void> Pagemap::scan(Range within, const Filter& filter, const OnRange& on_range) const {
   std::array<PageRegion, 512> regions;
   uint64_t position = within.start;
   while (position < within.end) {
     ScanArguments arguments{};
     arguments.size = sizeof arguments;
+    arguments.flags = filter.flags;
     arguments.start = position;
     arguments.end = within.end;
     arguments.vec = reinterpret_cast<uint64_t>(regions.data());
     arguments.vec_len = regions.size();
-    arguments.category_inverted = must_not_be;
-    arguments.category_mask = must_not_be;
+    arguments.category_inverted = filter.must_not_be;
+    arguments.category_mask = filter.must_be | filter.must_not_be;
     arguments.category_anyof_mask = kIsPresent | kIsSwapped;
-    arguments.return_mask = kIsPresent | kIsSwapped;
+    arguments.return_mask = kIsPresent | kIsSwapped | filter.told;
     int found = ::ioctl(fd_.get(), kPagemapScan, &arguments);
     if (found < 0) return fail_errno("scan page map");
-    for (int i = 0; i < found; ++i)
-      append(ranges, {regions[static_cast<size_t>(i)].start, regions[static_cast<size_t>(i)].end});
+    for (const PageRegion& region : std::span(regions).first(static_cast<size_t>(found)))
+      on_range({region.start, region.end}, region.categories);
     position = arguments.walk_end;
   }
+  return {};
+}
+
+Result<std::vector<Range>> Pagemap::find(Range within, const Filter& filter) const {
+  std::vector<Range> ranges;
+  TRY(scan(within, filter, [&](Range range, uint64_t) { append(ranges, range); }));
   return ranges;
 }
 
@@ -101,7 +151,7 @@ Result<void> Pagemap::entries(Range within, std::span<uint64_t> out) const {
   return {};
 }
 
-Result<std::vector<Range>> Pagemap::read_entries(Range within, bool anonymous_only) const {
+Result<std::vector<Range>> Pagemap::read_entries(Range within) const {
   std::vector<Range> ranges;
   std::array<uint64_t, 4096> buffer;
   for (uint64_t start = within.start; start < within.end; start += buffer.size() * kPageSize) {
@@ -110,7 +160,7 @@ Result<std::vector<Range>> Pagemap::read_entries(Range within, bool anonymous_on
     TRY(entries(part, entry));
     for (size_t i = 0; i < entry.size(); ++i) {
       bool populated = (entry[i] & (kEntryPresent | kEntrySwapped)) != 0;
-      if (!populated || (anonymous_only && (entry[i] & kEntryFileOrShared) != 0)) continue;
+      if (!populated || (entry[i] & kEntryFileOrShared) != 0) continue;
       append(ranges, {start + i * kPageSize, start + (i + 1) * kPageSize});
     }
   }

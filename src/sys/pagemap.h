@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,26 +20,53 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
+// Adds a range that begins no earlier than the last one; the two become one if they touch.
+void append(std::vector<Range>& ranges, Range next);
+
 class Pagemap {
  public:
-  static Result<Pagemap> open(HostPid pid);
+  enum class Method { kBest, kEntries };  // kEntries: as on a kernel without PAGEMAP_SCAN
+
+  static Result<Pagemap> open(HostPid pid, Method method = Method::kBest);
+
+  // What a mapping is of. To tell the pages of a file from others the kernel looks at each page's
+  // own record, which takes ten times as long as the page table alone.
+  enum class Backing { kNone, kFile };
 
   // The parts of `within` whose pages are the process's own anonymous memory, in memory or in swap;
   // file pages and the shared zero page are left out.
-  Result<std::vector<Range>> anonymous_pages(Range within) const;
+  Result<std::vector<Range>> anonymous_pages(Range within, Backing backing) const;
 
-  // The parts of `within` that are populated at all.
-  Result<std::vector<Range>> present_pages(Range within) const;
+  // The parts of `within` where anything is, the shared zero page and pages of files included.
+  Result<std::vector<Range>> occupied_pages(Range within) const;
+
+  // These find private pages. Of tracked mappings (Userfaultfd::track_writes): the pages that
+  // were written since they were last taken. They are write-protected again in the same step, so
+  // that no write is missed. The process must stand still if it does direct I/O into its memory:
+  // the device's writes are seen only if they start and end between two calls.
+  Result<std::vector<Range>> take_written(Range within, Backing backing) const;
+  // Without taking anything: the pages, and which of them may have been written since.
+  struct Look {
+    std::vector<Range> pages;
+    std::vector<Range> changed;
+  };
+  Result<Look> look(Range within, Backing backing) const;
+  // The pages of mappings that are not tracked; each of them may have been written.
+  Result<std::vector<Range>> untracked_pages(Range within, Backing backing) const;
 
   // The physical page behind each page of `within`; 0 where there is none or it is in swap.
   Result<std::vector<uint64_t>> frame_numbers(Range within) const;
 
  private:
-  explicit Pagemap(Fd fd) : fd_(std::move(fd)) {}
-  Result<std::vector<Range>> scan(Range within, uint64_t must_not_be) const;
-  Result<std::vector<Range>> read_entries(Range within, bool anonymous_only) const;
+  Pagemap(Fd fd, Method method) : fd_(std::move(fd)), method_(method) {}
+  struct Filter;
+  using OnRange = std::function<void(Range, uint64_t categories)>;
+  Result<void> scan(Range within, const Filter& filter, const OnRange& on_range) const;
+  Result<std::vector<Range>> find(Range within, const Filter& filter) const;
+  Result<std::vector<Range>> read_entries(Range within) const;
   Result<void> entries(Range within, std::span<uint64_t> out) const;
   Fd fd_;
+  Method method_;
 };
 
 }  // namespace martlet::sys

@@ -237,6 +237,14 @@ std::vector<Vma> parse_smaps(std::string_view text) {
   return vmas;
 }
 
+Result<uint64_t> parse_private_bytes(std::string_view text) {
+  take_word(text);  // the size of the address space
+  auto resident = to_number<uint64_t>(take_word(text));
+  auto shared = to_number<uint64_t>(take_word(text));
+  if (resident < shared) return fail(Code::kSystem, "unreadable /proc/PID/statm");
+  return (resident - shared) * kPageSize;
+}
+
 std::string proc_path(HostPid pid, std::string_view rest) {
   return "/proc/" + to_string(pid) + "/" + std::string(rest);
 }
@@ -255,6 +263,10 @@ Result<std::vector<Vma>> read_smaps(HostPid pid) {
 
 Result<std::vector<Vma>> read_maps(HostPid pid) {
   return parse_smaps(TRY(read_proc(pid, "maps")));
+}
+
+Result<uint64_t> read_private_bytes(HostPid pid) {
+  return parse_private_bytes(TRY(read_proc(pid, "statm")));
 }
 
 Result<std::vector<HostPid>> list_threads(HostPid pid) {

@@ -74,6 +74,8 @@ struct Vma {
 TaskStatus parse_status(std::string_view text);
 Result<TaskStat> parse_stat(std::string_view text);
 std::vector<Vma> parse_smaps(std::string_view text);
+// Of /proc/PID/statm: resident memory that is neither of a file nor shared, in bytes.
+Result<uint64_t> parse_private_bytes(std::string_view text);
 
 std::string proc_path(HostPid pid, std::string_view rest);
 
@@ -82,6 +84,7 @@ Result<TaskStatus> read_status(HostPid tid);
 Result<TaskStat> read_stat(HostPid pid);
 Result<std::vector<Vma>> read_smaps(HostPid pid);
 Result<std::vector<Vma>> read_maps(HostPid pid);  // the same without VmFlags, and faster
+Result<uint64_t> read_private_bytes(HostPid pid);
 Result<std::vector<HostPid>> list_threads(HostPid pid);
 Result<std::vector<HostPid>> list_children(HostPid pid);
 Result<std::vector<int>> list_descriptors(HostPid pid);

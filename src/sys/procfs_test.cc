@@ -31,6 +31,11 @@ TEST(Procfs, StatCopesWithParenthesesInTheName) {
   EXPECT_EQ(stat->exit_code, 52);
 }
 
+TEST(Procfs, PrivateBytesLeaveOutFilesAndSharedMemory) {
+  EXPECT_EQ(parse_private_bytes("5000 300 100 20 0 2000 0\n"), 200 * kPageSize);
+  EXPECT_FALSE(parse_private_bytes("5000 100 300 20 0 2000 0\n"));
+}
+
 TEST(Procfs, SmapsLineByLine) {
   auto vmas = parse_smaps(
       "00400000-00452000 r-xp 00001000 08:02 173521   /usr/bin/with blank (deleted)\n"

@@ -42,6 +42,8 @@ class RunningProgram {
   const Fd& pidfd() const { return pidfd_; }
   // The exit code, 128 + signal for a signal. kTimeout: it goes on running.
   Result<int> wait(Nanoseconds timeout);
+  // It goes on when this is destroyed.
+  void let_go() { pid_ = HostPid(0); }
 
  private:
   friend Result<RunningProgram> start_program(const Program& program);

@@ -148,17 +148,15 @@ Result<UnixSocketInfo> query_unix_socket(int diag, uint32_t inode) {
   return info;
 }
 
-Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, uint32_t states) {
+Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, int family, uint32_t states) {
   std::vector<TcpSocketInfo> sockets;
-  for (uint8_t family : {AF_INET, AF_INET6}) {
-    inet_diag_req_v2 request{};
-    request.sdiag_family = family;
-    request.sdiag_protocol = IPPROTO_TCP;
-    request.idiag_states = states;
-    TRY(send_request(diag, request, NLM_F_DUMP));
-    TRY(receive_answer(diag, Answer::kDump,
-                       [&](const nlmsghdr& message) { sockets.push_back(parse_tcp(message)); }));
-  }
+  inet_diag_req_v2 request{};
+  request.sdiag_family = static_cast<uint8_t>(family);
+  request.sdiag_protocol = IPPROTO_TCP;
+  request.idiag_states = states;
+  TRY(send_request(diag, request, NLM_F_DUMP));
+  TRY(receive_answer(diag, Answer::kDump,
+                     [&](const nlmsghdr& message) { sockets.push_back(parse_tcp(message)); }));
   return sockets;
 }
 

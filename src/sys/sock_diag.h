@@ -43,7 +43,7 @@ struct TcpSocketInfo {
   uint32_t receive_queue = 0;  // for a listener, connections waiting in accept()
 };
 
-// Every TCP socket of both families whose state's bit (1 << TCP_...) is set.
-Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, uint32_t states);
+// Every TCP socket of a family (AF_INET, AF_INET6) whose state's bit (1 << TCP_...) is set.
+Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, int family, uint32_t states);
 
 }  // namespace martlet::sys

@@ -68,6 +68,8 @@ Result<Tracee> Tracee::seize(HostPid tid, Death death) {
     if (status && status->tracer.value != 0)
       return fail(Code::kPermission, "task " + to_string(tid) + " is already traced by process " +
                                          to_string(status->tracer));
+    return std::unexpected(
+        Error::from_errno(EPERM, "trace task " + to_string(tid)).with_remedy("run it as root"));
   }
   return refused(tid, "trace");
 }
@@ -145,10 +147,6 @@ Result<void> Tracee::resume_to_syscall_stop() {
   return check(request(PTRACE_SYSCALL, tid_, 0, 0), tid_, "resume");
 }
 
-Result<void> Tracee::step() {
-  return check(request(PTRACE_SINGLESTEP, tid_, 0, 0), tid_, "step");
-}
-
 Result<void> Tracee::set_death(Death death) {
   return check(request(PTRACE_SETOPTIONS, tid_, 0, static_cast<uint64_t>(options_for(death))), tid_,
                "set options of");
@@ -197,12 +195,6 @@ Result<void> Tracee::set_signal_mask(uint64_t mask) {
                "set signal mask of");
 }
 
-Result<siginfo_t> Tracee::signal_info() const {
-  siginfo_t info{};
-  TRY(check(request(PTRACE_GETSIGINFO, tid_, 0, as_word(&info)), tid_, "read signal of"));
-  return info;
-}
-
 Result<std::vector<siginfo_t>> Tracee::pending_signals(Queue queue) const {
   std::vector<siginfo_t> signals;
   for (;;) {
@@ -225,6 +217,17 @@ std::optional<Tracee::RseqArea> Tracee::rseq() const {
   if (got < 0 || configuration.rseq_abi_pointer == 0) return std::nullopt;
   return RseqArea{configuration.rseq_abi_pointer, configuration.rseq_abi_size,
                   configuration.signature, configuration.flags};
+}
+
+void reap_killed(std::span<Tracee* const> tracees, Nanoseconds deadline) {
+  SystemClock clock;
+  Nanoseconds give_up = clock.now() + deadline;
+  for (bool left = true; left && clock.now() < give_up;) {
+    left = false;
+    for (Tracee* tracee : tracees) left |= tracee->tid().value != 0 && !tracee->reap_if_ended();
+    if (left) clock.sleep_for(std::chrono::microseconds(50));
+  }
+  for (Tracee* tracee : tracees) tracee->forget();
 }
 
 }  // namespace martlet::sys

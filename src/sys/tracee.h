@@ -58,7 +58,6 @@ class Tracee {
 
   Result<void> resume(int signal = 0);    // PTRACE_CONT
   Result<void> resume_to_syscall_stop();  // PTRACE_SYSCALL
-  Result<void> step();                    // PTRACE_SINGLESTEP
   Result<void> set_death(Death death);
   Result<void> detach(int signal = 0);
   // Forgets the task without detaching; it has ended.
@@ -70,7 +69,6 @@ class Tracee {
   Result<void> set_extended_state(std::span<const std::byte> state);
   Result<uint64_t> signal_mask() const;
   Result<void> set_signal_mask(uint64_t mask);
-  Result<siginfo_t> signal_info() const;  // of the signal it stopped for
 
   enum class Queue { kThread, kProcess };
   Result<std::vector<siginfo_t>> pending_signals(Queue queue) const;
@@ -88,5 +86,11 @@ class Tracee {
   explicit Tracee(HostPid tid) : tid_(tid) {}
   HostPid tid_;
 };
+
+// Collects tasks that were sent SIGKILL, in whatever order they end: the init of a PID namespace
+// ends after everything else there is reaped, and so does the last of its threads, whichever that
+// is. One that does not end in time (a device keeps it) is forgotten; it will never execute its
+// program again all the same.
+void reap_killed(std::span<Tracee* const> tracees, Nanoseconds deadline = std::chrono::seconds(10));
 
 }  // namespace martlet::sys

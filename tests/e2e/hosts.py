@@ -18,6 +18,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -25,6 +26,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 NETNS = pathlib.Path("/run/netns")
 RUN_DIR_PREFIX = "martlet-hosts-"
+AGENT_PORT = 7420  # in each host's own namespace; hosts whose ports both change lose each other
 DEADLINE = 30.0  # seconds for whatever has to happen by itself
 
 
@@ -79,7 +81,8 @@ class Namespace:
         command("ip", "-n", self.hosts.switch, "link", "add", port, "type", "veth",
                 "peer", "name", device, "netns", self.netns)
         command("ip", "-n", self.hosts.switch, "link", "set", port, "master", "sw0", "up")
-        self.ip("link", "set", device, "up")
+        # Higher than that of any other port: a bridge that took the lowest would change its own.
+        self.ip("link", "set", device, "address", f"fe:ff:ff:ff:ff:{self.number:02x}", "up")
 
     def set_address(self, device):
         self.ip("addr", "add", f"{self.address}/24", "dev", device)
@@ -136,9 +139,9 @@ class Host(Namespace):
 
     def start_agent(self, *options):
         """Starts the agent and waits until it serves."""
-        args = [self.hosts.build_dir / "bin/martletd", "--name", self.name,
+        args = [*self.hosts.launcher, self.hosts.build_dir / "bin/martletd", "--name", self.name,
                 "--state-dir", self.state_dir, "--socket", self.socket, "--cgroup", "/" + self.cgroup,
-                "--listen", f"{self.address}:0", "--bridge", "br0", "--uplink", "up0",
+                "--listen", f"{self.address}:{AGENT_PORT}", "--bridge", "br0", "--uplink", "up0",
                 "--log-level", "debug", *options]
         with open(self.log_path, "ab") as log:
             self.agent = self.popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -161,11 +164,20 @@ class Host(Namespace):
             self.agent.wait()
             raise
 
+    def command_line(self, *args):
+        return [self.hosts.build_dir / "bin/martlet", "--socket", self.socket, *args]
+
+    def martlet_popen(self, *args, **options):
+        """Starts the command line against this host's agent."""
+        return self.popen(self.command_line(*args), **{"stdin": subprocess.DEVNULL, "text": True, **options})
+
     def martlet(self, *args, check=True, timeout=120, **options):
         """Runs the command line against this host's agent; CalledProcessError if it fails."""
-        return self.run([self.hosts.build_dir / "bin/martlet", "--socket", self.socket, *args],
-                        check=check, timeout=timeout,
-                        **{"capture_output": True, "text": True, **options})
+        done = self.run(self.command_line(*args), timeout=timeout, **{"capture_output": True, "text": True, **options})
+        if check and done.returncode != 0:
+            print(f"martlet {args[0]} on {self.name}: {done.stderr}", file=sys.stderr)
+            done.check_returncode()
+        return done
 
     def agent_log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -184,13 +196,14 @@ class Host(Namespace):
 class Hosts:
     """The hosts of one run; a context manager."""
 
-    def __init__(self, names, build_dir=None, join=True):
+    def __init__(self, names, build_dir=None, join=True, launcher=()):
         self.build_dir = pathlib.Path(build_dir) if build_dir else find_build_dir()
         self.directory = None
         self.run_id = None
         self.switch = None
         self._names = list(names)
         self._join = join  # all hosts are members of one cluster
+        self.launcher = launcher  # a command line that executes an agent
         self._hosts = {}
         self.clients = None
 
@@ -249,6 +262,11 @@ class Hosts:
 
     def client_popen(self, args, **options):
         return self.clients.popen(args, **options)
+
+    def await_port(self, address, port):
+        """Until a client's connection is taken; CalledProcessError if none is."""
+        probe = f"until (</dev/tcp/{address}/{port}) 2>/dev/null; do sleep 0.05; done"
+        self.client_run(["timeout", "25", "bash", "-c", probe], check=True)
 
     def __exit__(self, kind, error, trace):
         if kind is not None and issubclass(kind, Exception):

@@ -25,9 +25,9 @@ class MovedServiceTest(unittest.TestCase):
         self.wait_for_port(port)
 
     def wait_for_port(self, port):
-        probe = f"until (</dev/tcp/{ADDRESS}/{port}) 2>/dev/null; do sleep 0.05; done"
-        done = self.in_client("timeout", "25", "bash", "-c", probe)
-        if done.returncode != 0:
+        try:
+            self.hosts.await_port(ADDRESS, port)
+        except subprocess.CalledProcessError:
             logs = self.hosts["host-a"].martlet("logs", NAME, check=False)
             self.fail(f"nothing listens on port {port}:\n{logs.stdout}{logs.stderr}")
 

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import unittest
@@ -88,6 +89,43 @@ class ContainersTest(unittest.TestCase):
         for address in ("10.77.0.60", "fd77::60"):
             wait_until(lambda a=address: self.in_client(f"</dev/tcp/{a}/7000"), f"answer of {address}")
 
+    def cgroup_value(self, container, name, key):
+        """A line of a control file of the container's cgroup, in the hierarchy that has it."""
+        below = f"{self.host.cgroup}/{container}/{name}"
+        for path in (hosts.CGROUPS / below, *hosts.CGROUPS.glob(f"*/{below}")):
+            found = re.search(rf"^{key} (\d+)$", path.read_text() if path.exists() else "",
+                              re.MULTILINE)
+            if found:
+                return int(found[1])
+        return self.fail(f"no {key} in any {name}")
+
+    def test_gateway(self):
+        self.run_container("routed", "sleep", "1000",
+                           options=["--ip", "10.77.0.60/24", "--ip", "fd77::60/64", "--gateway",
+                                    "10.77.0.1", "--gateway", "fd77::1"])
+        routes = self.martlet("exec", "routed", "--", "sh", "-c",
+                              "ip route show default; ip -6 route show default").stdout
+        self.assertIn("default via 10.77.0.1 dev eth0", routes)
+        self.assertIn("default via fd77::1 dev eth0", routes)
+        # Through it the container reaches what is not on its own network.
+        self.host.ip("addr", "add", "192.0.2.1/32", "dev", "lo")
+        self.martlet("exec", "routed", "--", "ping", "-c", "1", "-W", "5", "192.0.2.1")
+
+    def test_memory_limit(self):
+        hungry = "import time; kept = bytearray(300 << 20); time.sleep(1000)"
+        self.run_container("hungry", "python3", "-c", hungry, options=["--memory", "64M"])
+        wait_until(lambda: self.json("inspect", "hungry")["state"] == "exited", "the end of it")
+        self.assertEqual(self.json("inspect", "hungry")["exit_code"], 128 + signal.SIGKILL)
+
+    def test_cpu_limit(self):
+        for name, options in (("slow", ["--cpus", "0.2"]), ("free", [])):
+            self.run_container(name, "sh", "-c", "while :; do :; done", options=options)
+
+        def throttled(name):
+            return self.cgroup_value(name, "cpu.stat", "nr_throttled")
+        wait_until(lambda: throttled("slow") > 5, "a pause of the busy loop")
+        self.assertEqual(throttled("free"), 0)
+
     def test_own_namespaces(self):
         self.run_container("apart", "sleep", "1000")
         pid = self.json("inspect", "apart")["pid"]
@@ -101,14 +139,44 @@ class ContainersTest(unittest.TestCase):
                             "echo out $A; echo err >&2; exit 3", check=False)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (3, "out 1\n", "err\n"))
 
+    def test_exec_reads_standard_input(self):
+        self.run_container("box", "sleep", "1000")
+        count = ("exec", "box", "--", "wc", "-c")
+        data = b"0123456789" * 100_000
+        done = self.martlet(count[0], "-i", *count[1:], input=data, text=False)
+        self.assertEqual(int(done.stdout), len(data))
+        self.assertEqual(int(self.martlet(*count, input="none of it").stdout), 0)
+        # It ends although its input does not.
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        os.write(writer, b"a line\n")
+        done = self.martlet("exec", "-i", "box", "--", "sh", "-c", "read x; echo got $x",
+                            stdin=reader)
+        self.assertEqual(done.stdout, "got a line\n")
+
     def test_logs_are_followed_to_the_end(self):
         self.run_container("talker", "sh", "-c", "mkfifo /tmp/go; echo one; read x < /tmp/go; echo two")
-        follower = self.host.popen(
-            [self.hosts.build_dir / "bin/martlet", "--socket", self.host.socket, "logs", "-f", "talker"],
-            stdout=subprocess.PIPE, text=True)
+        follower = self.host.martlet_popen("logs", "-f", "talker", stdout=subprocess.PIPE)
         self.assertEqual(follower.stdout.readline(), "one\n")
         self.martlet("exec", "talker", "--", "sh", "-c", "echo > /tmp/go")
         self.assertEqual(follower.communicate(timeout=20)[0], "two\n")
+
+    def test_list_and_removal_by_force(self):
+        self.run_container("one", "sleep", "1000", options=["--ip", f"{ADDRESS}/24"])
+        self.run_container("two", "sh", "-c", "exit 3")
+        wait_until(lambda: self.json("inspect", "two")["state"] == "exited", "exit")
+        header, *rows = self.martlet("ps").stdout.splitlines()
+        self.assertEqual(header.split(), ["NAME", "STATE", "PID", "ADDRESS", "AGE", "COMMAND"])
+        self.assertEqual([row.split()[:2] for row in rows], [["one", "running"], ["two", "exited"]])
+        one = self.json("inspect", "one")
+        self.assertIn(f"{ADDRESS}/24", self.martlet("inspect", "one").stdout)
+        for name in ("one", "two"):
+            self.martlet("rm", "--force", name)
+        self.assertEqual(self.martlet("ps").stdout.split(), header.split())
+        self.assertFalse(pathlib.Path(one["upper_path"]).exists())
+        self.assertEqual({cgroup.name for cgroup in hosts.cgroups_of(self.hosts.run_id)},
+                         {self.host.cgroup})  # the agent's own
 
     def test_exit_is_noticed(self):
         self.run_container("short", "sh", "-c", "exit 42")

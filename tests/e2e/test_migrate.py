@@ -65,10 +65,29 @@ class MigrationTest(unittest.TestCase):
 
     def test_moves(self):
         report = json.loads(self.migrate(check=True).stdout)
-        self.assertEqual([stage["number"] for stage in report["stages"]], list(range(10)))
+        self.assertEqual([stage["number"] for stage in report["stages"]], list(range(12)))
         self.assertGreater(report["pause_seconds"], 0)
         self.assertLess(report["pause_seconds"], report["total_seconds"])
         self.expect_on_destination()
+
+    def test_what_belongs_to_a_container_moves_with_it(self):
+        """Its log, the rest of what it waits for, its MAC, its environment, its limits."""
+        self.a.martlet("run", "--name", "talker", "--overlay", "/", "--ip", "10.77.0.61/24",
+                       "--memory", "96M", "--env", "COLOUR=blue", "--", "sh", "-c",
+                       "mkfifo /tmp/go; echo one; read x < /tmp/go; echo two $COLOUR; exec sleep 1000")
+        wait_until(lambda: self.a.martlet("logs", "talker").stdout == "one\n", "the first line")
+        before = json.loads(self.a.martlet("inspect", "talker", "--json").stdout)
+        self.migrate(check=True, name="talker")
+        after = json.loads(self.b.martlet("inspect", "talker", "--json").stdout)
+        for key in ("mac", "addresses", "memory_bytes", "env", "args"):
+            self.assertEqual(after[key], before[key], key)
+        self.b.martlet("exec", "talker", "--", "sh", "-c", "echo > /tmp/go")
+        wait_until(lambda: self.b.martlet("logs", "talker").stdout == "one\ntwo blue\n", "the rest")
+        mac = self.b.martlet("exec", "talker", "--", "cat", "/sys/class/net/eth0/address").stdout
+        self.assertEqual(mac.strip(), before["mac"])
+        too_much = self.b.martlet("exec", "talker", "--", "python3", "-c", "bytearray(300 << 20)",
+                                  check=False)
+        self.assertEqual(too_much.returncode, 128 + signal.SIGKILL)
 
     def test_bad_requests_change_nothing(self):
         for name, host, word in (("nobody", "host-b", "nobody"), (NAME, "host-x", "host-x"),
@@ -121,13 +140,51 @@ class MigrationTest(unittest.TestCase):
                               ("committed", self.expect_on_destination)):
             with self.subTest(step=step):
                 self.restart(self.b, "--fault", f"destination.{step}:die")
-                with self.a.popen([self.a.hosts.build_dir / "bin/martlet", "--socket", self.a.socket,
-                                   "migrate", NAME, "host-b"], stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL) as moving:
+                with self.start_migration() as moving:
                     self.assertEqual(self.b.agent.wait(30), -signal.SIGKILL)
                     self.b.start_agent()
-                    moving.wait(30)
+                    moving.communicate(timeout=30)
                 outcome()
+
+    def start_migration(self):
+        return self.a.martlet_popen("migrate", NAME, "host-b", stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE)
+
+    def stage(self):
+        shown = json.loads(self.a.martlet("migration", "show", NAME, "--json").stdout)
+        return shown["progress"]["stage"]
+
+    def test_destination_vanishes(self):
+        """Its link goes down: no packet tells of its end."""
+        self.restart(self.b, "--fault", "destination.restoring:wait")
+        with self.start_migration() as moving:
+            wait_until(lambda: "fault injected" in self.b.agent_log(), "the step")
+            wait_until(lambda: self.stage() not in ("pre-flight check", "first file copy"),
+                       "all connections of the source")
+            self.b.ip("link", "set", "up0", "down")
+            error = moving.communicate(timeout=60)[1]
+        self.assertEqual(moving.returncode, 1)
+        *stages, error = error.splitlines()
+        self.assertTrue(all(line.startswith("stage ") for line in stages), stages)
+        self.assertRegex(error, r"\Amartlet: .*host-b.*the connection is lost: [\w ]+\Z")
+        self.ask()
+        self.b.ip("link", "set", "up0", "up")
+        self.restart(self.b)
+        self.expect_on_source()
+
+    def test_source_vanishes(self):
+        """The destination removes what it built; the source goes on as soon as it is told to."""
+        self.restart(self.a, "--fault", "source.restored:wait")
+        with self.start_migration() as moving:
+            wait_until(lambda: "fault injected" in self.a.agent_log(), "the step")
+            self.assertEqual(self.names_on(self.b), [NAME])
+            self.b.ip("link", "set", "up0", "down")
+            wait_until(lambda: self.names_on(self.b) == [], "removal on host-b", seconds=60)
+            self.a.martlet("migration", "cancel", NAME)
+            moving.communicate(timeout=60)
+        self.assertEqual(moving.returncode, 1)
+        self.b.ip("link", "set", "up0", "up")
+        self.expect_on_source()
 
     def test_killed_source_goes_on(self):
         for step in SOURCE_STEPS:
@@ -148,12 +205,10 @@ class MigrationTest(unittest.TestCase):
         for step in ("first-copy", "frozen", "restored"):
             with self.subTest(step=step):
                 self.restart(self.a, "--fault", f"source.{step}:wait")
-                with self.a.popen([self.a.hosts.build_dir / "bin/martlet", "--socket", self.a.socket,
-                                   "migrate", NAME, "host-b"], stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True) as moving:
+                with self.start_migration() as moving:
                     wait_until(lambda: f"fault injected at source.{step}" in self.a.agent_log(),
                                f"step {step}")
-                    self.a.martlet("cancel", NAME)
+                    self.a.martlet("migration", "cancel", NAME)
                     self.assertIn("cancelled", moving.communicate(timeout=30)[1])
                     self.assertNotEqual(moving.returncode, 0)
                 self.expect_on_source()

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "image/byte_stream.h"
+#include "image/compression.h"
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
 #include "image/memory.pb.h"
@@ -69,6 +70,25 @@ Draft draft_of(const PageRun& run, size_t body_bytes) {
       .type = RecordType::kPages, .head = {head.begin(), head.end()}, .body = Bytes(body_bytes)};
 }
 
+// Keeps what a CompressingSink makes of a record.
+class DraftSink final : public Sink {
+ public:
+  Result<void> put(RecordType type, std::span<const std::byte> head,
+                   std::span<const std::byte> body) override {
+    draft = {.type = type, .head = {head.begin(), head.end()}, .body = {body.begin(), body.end()}};
+    return {};
+  }
+  Result<void> flush() override { return {}; }
+  Draft draft{};
+};
+
+Draft compressed(const Draft& draft, Codec codec) {
+  DraftSink kept;
+  if (!CompressingSink(kept, codec).put(draft.type, draft.head, draft.body)) std::abort();
+  if (kept.draft.type != RecordType::kCompressed) std::abort();
+  return kept.draft;
+}
+
 std::vector<Draft> sound_stream() {
   Header header;
   header.set_version(kFormatVersion);
@@ -86,12 +106,20 @@ std::vector<Draft> sound_stream() {
   space.add_mappings()->set_end(0x10000);
   Ipc ipc;
   ipc.add_semaphores()->add_values(7);
+  Draft pages = draft_of({.owner = 1, .flags = 0, .address = 0x1000, .length = 8192}, 8192);
+  for (size_t i = 0; i < 1000; ++i) pages.body[i] = static_cast<std::byte>(i * i);
+  PageLane lane;
+  lane.set_image_id(0x0123456789abcdef);
+  lane.set_number(1);
   return {draft_of(RecordType::kHeader, header),
           draft_of(RecordType::kTree, tree),
           draft_of(RecordType::kFile, file),
           draft_of(RecordType::kAddressSpace, space),
-          draft_of({.owner = 1, .flags = 0, .address = 0x1000, .length = 8192}, 8192),
+          compressed(pages, Codec::kLz4),
+          compressed(pages, Codec::kZstd),
+          pages,
           draft_of(RecordType::kIpc, ipc),
+          draft_of(RecordType::kPageLane, lane),
           {.type = RecordType::kEnd, .head = {}, .body = {}}};
 }
 
@@ -146,6 +174,7 @@ Result<void> parse_record(const Record& record) {
     case RecordType::kFile: TRY(parse_as<File>(record)); break;
     case RecordType::kAddressSpace: TRY(parse_as<AddressSpace>(record)); break;
     case RecordType::kIpc: TRY(parse_as<Ipc>(record)); break;
+    case RecordType::kPageLane: TRY(parse_as<PageLane>(record)); break;
     case RecordType::kPages:
     case RecordType::kZeroPages: TRY(parse_run(record)); break;
     default: break;

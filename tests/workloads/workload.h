@@ -120,6 +120,17 @@ void check_timed_wait(const struct timed_wait* wait);
 void fill_pattern(void* memory, size_t size, uint64_t seed);
 void check_pattern(const void* memory, size_t size, uint64_t seed);
 
+// Random numbers of this process; a child goes on with its parent's, or has its own after
+// vary_random(). The seed is in the FAIL lines.
+void seed_random(void);
+void vary_random(void);
+uint32_t draw(uint32_t below);
+
+// A page whose content tells its version, which is not 0; and pages of zeros, which are version 0.
+enum { kVersionedPage = 4096 };
+void fill_version(void* page, uint32_t version);
+void check_version(const void* page, uint32_t version);
+
 void* map_memory(size_t size, int protection, int flags);
 void write_all(int fd, const void* data, size_t size);
 void read_all(int fd, void* data, size_t size);

@@ -253,6 +253,38 @@ void check_pattern(const void* memory, size_t size, uint64_t seed) {
   }
 }
 
+static uint64_t random_state;
+
+void seed_random(void) {
+  static char seed[64];
+  random_state = (uint64_t)now_ns(CLOCK_REALTIME);
+  snprintf(seed, sizeof seed, "seed %llu", (unsigned long long)random_state);
+  workload_context(seed);
+}
+
+void vary_random(void) {
+  random_state += (uint64_t)getpid();
+}
+
+uint32_t draw(uint32_t below) {
+  random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(random_state >> 33) % below;
+}
+
+static uint64_t word_of(uint32_t version, int word) {
+  return version == 0 ? 0 : ((uint64_t)version << 32) ^ (uint64_t)word * 0x9e3779b9u;
+}
+
+void fill_version(void* page, uint32_t version) {
+  uint64_t* words = page;
+  for (int i = 0; i < kVersionedPage / 8; i += 1) words[i] = word_of(version, i);
+}
+
+void check_version(const void* page, uint32_t version) {
+  const uint64_t* words = page;
+  for (int i = 0; i < kVersionedPage / 8; i += 1) CHECK_EQ(words[i], word_of(version, i));
+}
+
 void* map_memory(size_t size, int protection, int flags) {
   void* memory = mmap(NULL, size, protection, flags | MAP_ANONYMOUS, -1, 0);
   CHECK(memory != MAP_FAILED);

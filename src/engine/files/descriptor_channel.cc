@@ -4,41 +4,27 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+
+#include "sys/descriptor_passing.h"
 
 namespace martlet::engine {
 namespace {
 
-constexpr size_t kBatch = 250;  // the kernel takes 253 in one message
+constexpr size_t kBatch = sys::kMaxPassedDescriptors;
 
 }  // namespace
 
 Result<std::vector<int>> DescriptorChannel::send(Task& task, std::span<const int> descriptors) {
   std::vector<int> numbers;
+  constexpr std::array kPayload = {std::byte{0}};
   for (size_t start = 0; start < descriptors.size(); start += kBatch) {
     auto batch = descriptors.subspan(start, std::min(kBatch, descriptors.size() - start));
-    TRY(send_batch(batch));
+    TRY(sys::send_descriptors(control_, kPayload, batch));
     TRY_IN(receive_batch(task, batch.size(), numbers), "pass descriptors");
   }
   return numbers;
-}
-
-Result<void> DescriptorChannel::send_batch(std::span<const int> descriptors) {
-  std::vector<std::byte> control(CMSG_SPACE(descriptors.size_bytes()));
-  char payload = 0;
-  iovec vector{&payload, 1};
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-  std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
-  if (::sendmsg(control_.get(), &message, MSG_NOSIGNAL) != 1) return fail_errno("send descriptors");
-  return {};
 }
 
 Result<void> DescriptorChannel::receive_batch(Task& task, size_t count, std::vector<int>& numbers) {
@@ -77,6 +63,16 @@ Result<void> DescriptorChannel::move_to(Task& root, int number) {
   program.call("close control socket", SYS_close, {number_});
   TRY(root.run(program));
   number_ = number;
+  return {};
+}
+
+Result<void> DescriptorChannel::move_above(std::span<Task* const> tasks, int descriptor) {
+  if (number_ > descriptor) return {};
+  int before = number_;
+  for (Task* task : tasks) {
+    number_ = before;
+    TRY(move_to(*task, descriptor + 1));
+  }
   return {};
 }
 

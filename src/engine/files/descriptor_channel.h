@@ -26,9 +26,11 @@ class DescriptorChannel {
 
   // Moves the task's end to another number; every task forked later has it there.
   Result<void> move_to(Task& root, int number);
+  // The same in every one of these tasks, which are all that there are, if it is not above
+  // `descriptor` already.
+  Result<void> move_above(std::span<Task* const> tasks, int descriptor);
 
  private:
-  Result<void> send_batch(std::span<const int> descriptors);
   Result<void> receive_batch(Task& task, size_t count, std::vector<int>& numbers);
   Fd control_;
   int number_;

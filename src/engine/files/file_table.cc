@@ -134,6 +134,7 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
 
 Result<void> create_files(ApplyContext& context) {
   for (const auto& [id, file] : context.files()) {
+    if (file.has_unix_socket()) continue;  // see create_unix_sockets()
     const FileKind* kind = TRY(required_kind_of(file));
     Fd fd = TRY_IN(kind->create(context, file),
                    fmt::format("file {} ({})", id, std::string(kind->name())));

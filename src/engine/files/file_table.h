@@ -36,7 +36,8 @@ Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context);
 Result<std::vector<image::File>> capture_files(CaptureContext& context,
                                                const std::vector<const FileKind*>& kinds);
 
-// Restoring. Creates the descriptions of all files in context.files().
+// Restoring. Creates the descriptions of all files in context.files() but Unix sockets, which only
+// the group's processes can make (sockets/unix_apply.h).
 Result<void> create_files(ApplyContext& context);
 
 // Gives the task its descriptors, and its locks on their files; it must have none but the control

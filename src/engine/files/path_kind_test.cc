@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/test_util.h"
 #include "engine/files/kind_test_util.h"
 
 namespace martlet::engine {
@@ -11,14 +12,7 @@ namespace {
 
 class PathTest : public KindTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/martlet-path-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::string path(const std::string& name) const { return directory_ + "/" + name; }
+  std::string path(const std::string& name) const { return directory_ / name; }
 
   Fd make(const std::string& name, int flags, std::string_view content) {
     Fd fd = *open_file(path(name), O_CREAT | O_RDWR, 0640);
@@ -37,7 +31,7 @@ class PathTest : public KindTest {
     return *sys::read_link("/proc/self/fd/" + std::to_string(fd));
   }
 
-  std::string directory_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(PathTest, keeps_offset_and_flags) {
@@ -69,12 +63,12 @@ TEST_F(PathTest, finds_the_other_name_of_a_file) {
 }
 
 TEST_F(PathTest, directories_and_devices) {
-  Fd directory = *open_file(directory_, O_RDONLY | O_DIRECTORY);
+  Fd directory = *open_file(directory_.path(), O_RDONLY | O_DIRECTORY);
   Fd null = *open_file("/dev/null", O_RDWR);
   Fd zero = *open_file("/dev/zero", O_RDONLY);
   ASSERT_OK(capture({directory.get(), null.get(), zero.get()}));
   ASSERT_OK(restore());
-  EXPECT_EQ(link_of(restored(directory.get())), directory_);
+  EXPECT_EQ(link_of(restored(directory.get())), directory_.path());
   struct stat status{};
   ASSERT_EQ(::fstat(restored(zero.get()), &status), 0);
   EXPECT_EQ(status.st_rdev, makedev(1, 5));
@@ -126,7 +120,7 @@ TEST_F(PathTest, unlinked_file_is_shared_by_its_descriptions) {
 }
 
 TEST_F(PathTest, nameless_file_and_unlinked_directory) {
-  Fd file(::open(directory_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  Fd file(::open(directory_.path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   ASSERT_TRUE(file.valid());
   ASSERT_EQ(::write(file.get(), "data", 4), 4);
   std::filesystem::create_directory(path("d"));

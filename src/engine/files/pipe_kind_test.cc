@@ -1,6 +1,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include "base/test_util.h"
 #include "engine/files/kind_test_util.h"
 
 namespace martlet::engine {
@@ -114,20 +115,13 @@ TEST_F(PipeTest, refuses_a_pipe_whose_other_end_is_outside) {
 class FifoTest : public PipeTest {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/martlet-fifo-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
     ASSERT_EQ(::mkfifo(path().c_str(), 0640), 0);
     reader_ = *open_file(path(), O_RDONLY | O_NONBLOCK);
     writer_ = *open_file(path(), O_WRONLY | O_NONBLOCK);
     put(writer_.get(), "through a name");
   }
-  void TearDown() override {
-    ::unlink(path().c_str());
-    ::rmdir(directory_.c_str());
-  }
-  std::string path() const { return directory_ + "/fifo"; }
-  std::string directory_;
+  std::string path() const { return directory_ / "fifo"; }
+  TemporaryDirectory directory_;
 };
 
 TEST_F(FifoTest, is_opened_by_its_path) {

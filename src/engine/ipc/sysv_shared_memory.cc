@@ -7,6 +7,7 @@
 
 #include "engine/ipc/sysv_kinds.h"
 #include "engine/ipc/sysv_permission.h"
+#include "engine/memory/ranges.h"
 
 namespace martlet::engine {
 namespace {
@@ -20,7 +21,7 @@ Result<Fd> open_segment(int id, size_t size, int flags) {
   void* place = ::shmat(id, nullptr, flags == O_RDONLY ? SHM_RDONLY : 0);
   if (place == reinterpret_cast<void*>(-1)) return fail_errno("attach " + describe_segment(id));
   auto start = reinterpret_cast<uint64_t>(place);
-  uint64_t end = start + (size + kPageSize - 1) / kPageSize * kPageSize;
+  uint64_t end = start + page_end(size);
   auto fd = open_file(fmt::format("/proc/self/map_files/{:x}-{:x}", start, end), flags);
   ::shmdt(place);
   return fd;

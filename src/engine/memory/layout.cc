@@ -31,15 +31,12 @@ std::string where(const sys::Vma& vma) {
                      vma.path);
 }
 
-std::string map_files_link(HostPid pid, const sys::Vma& vma) {
-  return sys::proc_path(pid, fmt::format("map_files/{:x}-{:x}", vma.start, vma.end));
-}
-
-Result<void> refuse_special(const sys::Vma& vma) {
+Result<void> refuse_special(const sys::Vma& vma, bool write_tracking) {
   auto refuse = [&](std::string_view what) {
     return fail(Code::kUnsupported, fmt::format("{}: {} is not supported", where(vma), what));
   };
-  if (vma.has_flag("um") || vma.has_flag("uw") || vma.has_flag("ui")) return refuse("userfaultfd");
+  if (vma.has_flag("um") || (vma.has_flag("uw") && !write_tracking) || vma.has_flag("ui"))
+    return refuse("userfaultfd");
   if (vma.has_flag("ht")) return refuse("huge page memory (hugetlb)");
   if (vma.path.find("io_uring") != std::string::npos) return refuse("io_uring");
   if (vma.path.starts_with("/[aio]")) return refuse("asynchronous I/O (io_setup)");
@@ -65,6 +62,7 @@ image::Mapping common_fields(const sys::Vma& vma) {
   mapping.set_grows_down(vma.has_flag("gd"));
   mapping.set_no_reserve(vma.has_flag("nr"));
   mapping.set_locked(vma.has_flag("lo"));
+  mapping.set_accounted(vma.has_flag("ac"));
   for (const AdviceFlag& known : kAdviceFlags)
     if (vma.has_flag(known.flag)) mapping.add_advice(known.advice);
   return mapping;
@@ -72,11 +70,22 @@ image::Mapping common_fields(const sys::Vma& vma) {
 
 bool same_backing(const image::Mapping& child, const image::Mapping& parent) {
   if (child.kind() != parent.kind()) return false;
-  if (child.kind() == image::MAPPING_ANONYMOUS) return child.grows_down() == parent.grows_down();
+  if (child.kind() == image::MAPPING_ANONYMOUS)
+    return child.grows_down() == parent.grows_down() && child.no_reserve() == parent.no_reserve() &&
+           child.accounted() == parent.accounted();
   // The offsets must put the same page of the same file at the same address.
-  return child.file().path() == parent.file().path() && child.object() == parent.object() &&
+  return child.file().path() == parent.file().path() &&
+         child.file().size() == parent.file().size() &&
+         child.file().mtime_ns() == parent.file().mtime_ns() && child.object() == parent.object() &&
          child.deleted_file() == parent.deleted_file() &&
          child.offset() - child.start() == parent.offset() - parent.start();
+}
+
+bool same_run(const image::Mapping& a, const image::Mapping& b) {
+  return a.end() == b.start() && a.kind() == image::MAPPING_ANONYMOUS && b.kind() == a.kind() &&
+         a.grows_down() == b.grows_down() && a.no_reserve() == b.no_reserve() &&
+         a.accounted() == b.accounted() && a.locked() == b.locked() && a.name() == b.name() &&
+         std::ranges::equal(a.advice(), b.advice());
 }
 
 bool survives_fork(const image::Mapping& mapping) {
@@ -86,6 +95,10 @@ bool survives_fork(const image::Mapping& mapping) {
 }
 
 }  // namespace
+
+std::string map_files_link(HostPid pid, const sys::Vma& vma) {
+  return sys::proc_path(pid, fmt::format("map_files/{:x}-{:x}", vma.start, vma.end));
+}
 
 Result<std::vector<image::Mapping>> LayoutReader::read(HostPid pid,
                                                        const std::vector<sys::Vma>& vmas) {
@@ -107,7 +120,7 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
     mapping.set_kind(image::MAPPING_VVAR);
     return mapping;
   }
-  TRY(refuse_special(vma));
+  TRY(refuse_special(vma, write_tracking_));
   if (vma.inode == 0 && !vma.shared) {
     mapping.set_kind(image::MAPPING_ANONYMOUS);
     mapping.set_name(anonymous_name(vma));
@@ -116,7 +129,7 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
   mapping.set_offset(vma.offset);
   // VM_MAYWRITE of a shared mapping tells that the file was opened for writing.
   mapping.set_open_flags(vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY);
-  if (is_shared_object_link(vma.path) || vma.path.starts_with("[anon_shmem:"))
+  if (maps_shared_object(vma))
     TRY_IN(translate_object(pid, vma, mapping), where(vma));
   else
     TRY_IN(translate_file(pid, vma, mapping), where(vma));
@@ -141,7 +154,7 @@ Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, imag
   std::string link = map_files_link(pid, vma);
   struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  auto identity = identify(context_, vma.path, status);
+  auto identity = identify(context_.root(), vma.path, status);
   if (identity) {
     identities_.emplace(key, *identity);
     *out.mutable_file() = std::move(*identity);
@@ -179,21 +192,52 @@ bool has_private_pages(const image::Mapping& mapping) {
          mapping.kind() == image::MAPPING_PRIVATE_SHARED_MEMORY;
 }
 
-std::optional<sys::Range> inheritable_part(const image::Mapping& child,
-                                           const std::vector<image::Mapping>& parent) {
-  if (!has_private_pages(child)) return std::nullopt;
-  for (const image::Mapping& candidate : parent) {
-    sys::Range overlap{std::max(child.start(), candidate.start()),
-                       std::min(child.end(), candidate.end())};
-    if (overlap.start >= overlap.end) continue;
-    if (same_backing(child, candidate) && survives_fork(candidate)) return overlap;
-  }
-  return std::nullopt;
+sys::Pagemap::Backing backing_of(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_ANONYMOUS ? sys::Pagemap::Backing::kNone
+                                                    : sys::Pagemap::Backing::kFile;
 }
 
-Result<image::FileIdentity> identify(const CaptureContext& context, const std::string& path,
+std::vector<sys::Range> runs_of(const image::AddressSpace& space) {
+  auto count = static_cast<size_t>(space.mappings_size());
+  std::vector<sys::Range> runs(count);
+  for (size_t i = 0; i < count; ++i) {
+    const image::Mapping& mapping = space.mappings(static_cast<int>(i));
+    bool goes_on = i > 0 && same_run(space.mappings(static_cast<int>(i - 1)), mapping);
+    runs[i].start = goes_on ? runs[i - 1].start : mapping.start();
+  }
+  for (size_t i = count; i-- > 0;) {
+    bool goes_on = i + 1 < count && runs[i + 1].start == runs[i].start;
+    runs[i].end = goes_on ? runs[i + 1].end : space.mappings(static_cast<int>(i)).end();
+  }
+  return runs;
+}
+
+std::vector<std::optional<sys::Range>> inheritable_parts(const image::AddressSpace& after,
+                                                         const image::AddressSpace& before,
+                                                         Lineage lineage) {
+  std::vector<sys::Range> runs = runs_of(after);
+  std::vector<sys::Range> runs_before = runs_of(before);
+  std::vector<std::optional<sys::Range>> parts(runs.size());
+  size_t j = 0;  // the first mapping of `before` that ends behind the run's start
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const image::Mapping& mapping = after.mappings(static_cast<int>(i));
+    auto start = runs[i].start;
+    while (j < runs_before.size() && before.mappings(static_cast<int>(j)).end() <= start) ++j;
+    if (j == runs_before.size()) break;
+    const image::Mapping& candidate = before.mappings(static_cast<int>(j));
+    if (candidate.start() > start || !has_private_pages(mapping) ||
+        !same_backing(mapping, candidate) || !survives_fork(candidate))
+      continue;
+    auto end = lineage == Lineage::kFork ? candidate.end() : runs_before[j].end;
+    sys::Range part{mapping.start(), std::min(mapping.end(), end)};
+    if (part.start < part.end) parts[i] = part;
+  }
+  return parts;
+}
+
+Result<image::FileIdentity> identify(HostPid root, const std::string& path,
                                      const struct stat& status) {
-  Fd found = TRY(open_below_root(context.root(), path, O_PATH));
+  Fd found = TRY(open_below_root(root, path, O_PATH));
   struct stat there{};
   if (::fstat(found.get(), &there) != 0) return fail_errno("stat " + path);
   if (there.st_dev != status.st_dev || there.st_ino != status.st_ino)

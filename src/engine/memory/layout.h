@@ -23,6 +23,9 @@ class LayoutReader {
   LayoutReader(CaptureContext& context, SharedObjectTable& objects)
       : context_(context), objects_(objects) {}
 
+  // Mappings under write tracking are ours, not the process's own use of userfaultfd.
+  void accept_write_tracking() { write_tracking_ = true; }
+
   // All mappings of the process. kUnsupported names the first one that cannot be handled.
   Result<std::vector<image::Mapping>> read(HostPid pid, const std::vector<sys::Vma>& vmas);
 
@@ -35,20 +38,34 @@ class LayoutReader {
   CaptureContext& context_;
   SharedObjectTable& objects_;
   std::map<std::pair<std::string, uint64_t>, image::FileIdentity> identities_;
+  bool write_tracking_ = false;
 };
 
 // Whether the mapping's pages are private to the process and so belong into its part of the image.
 bool has_private_pages(const image::Mapping& mapping);
+sys::Pagemap::Backing backing_of(const image::Mapping& mapping);
 
-// The part of `child` whose pages a fork of a process with the mappings `parent` brings along: the
-// first mapping of the same kind that lies over it. Capture and restore both ask this function, so
-// that they agree on which pages are inherited.
-std::optional<sys::Range> inheritable_part(const image::Mapping& child,
-                                           const std::vector<image::Mapping>& parent);
+// Which part of each mapping of `after` a task keeps that has the mappings `before` (its own, or
+// its parent's by a fork) when its mappings become those of `after`. Capture and restore both ask
+// this function, so that they agree on which pages are there already.
+//
+// Neighbours that differ in nothing but their protection form a run: the kernel may make one
+// mapping of them, so a run is kept from its start on and grown. What a fork brings along as
+// several mappings can never be one again, so of those only the first is kept.
+enum class Lineage { kSelf, kFork };
+std::vector<std::optional<sys::Range>> inheritable_parts(const image::AddressSpace& after,
+                                                         const image::AddressSpace& before,
+                                                         Lineage lineage);
 
-// The identity of a path that leads to `fd` inside the group's root; kNotFound if it leads to
+// For each mapping the addresses of its run.
+std::vector<sys::Range> runs_of(const image::AddressSpace& space);
+
+// Leads to the file behind a mapping.
+std::string map_files_link(HostPid pid, const sys::Vma& vma);
+
+// The identity of a path that leads to this file inside the group's root; kNotFound if it leads to
 // another file or nowhere.
-Result<image::FileIdentity> identify(const CaptureContext& context, const std::string& path,
+Result<image::FileIdentity> identify(HostPid root, const std::string& path,
                                      const struct stat& status);
 
 }  // namespace martlet::engine

@@ -85,37 +85,53 @@ prctl_mm_map kernel_map(const image::MemoryMap& map) {
   return kernel;
 }
 
+Result<void> fill_pages(HostPid pid, uint64_t address, std::span<const std::byte> pages) {
+  auto written = sys::write_memory(pid, TargetAddr(address), pages);
+  if (written || written.error().error_number() != EFAULT) return written;
+  auto memory = TRY(sys::ForcedMemory::open(pid));
+  return memory.write(TargetAddr(address), pages);
+}
+
+Result<void> fill_zero_pages(HostPid pid, const image::PageRun& run) {
+  static constexpr std::array<std::byte, 64 * kPageSize> kZeros{};
+  for (uint64_t done = 0; done < run.length; done += kZeros.size()) {
+    auto part = std::span(kZeros).first(std::min<uint64_t>(kZeros.size(), run.length - done));
+    TRY(fill_pages(pid, run.address + done, part));
+  }
+  return {};
+}
+
 }  // namespace
 
 struct SpaceBuilder::Plan {
   std::vector<sys::Vma> current;                // what the task has mapped now
   std::vector<std::optional<sys::Range>> kept;  // per mapping: the part that stays from the fork
+  std::vector<sys::Range> runs;                 // per mapping: see runs_of()
   std::vector<sys::Range> inherited;
 };
 
 Result<SpaceBuilder::Plan> SpaceBuilder::plan(Task& task, const image::AddressSpace& space,
-                                              const image::AddressSpace* parent) const {
+                                              Before before) const {
   Plan plan;
   plan.current = TRY(sys::read_maps(task.host_pid()));
   for (const auto& range : space.inherited())
     plan.inherited.push_back({range.start(), range.end()});
-  std::vector<image::Mapping> parent_mappings;
-  if (parent != nullptr)
-    parent_mappings.assign(parent->mappings().begin(), parent->mappings().end());
-  for (const image::Mapping& mapping : space.mappings()) {
-    bool wanted = std::ranges::any_of(plan.inherited, [&](sys::Range range) {
-      return overlap(range, {mapping.start(), mapping.end()});
-    });
-    plan.kept.push_back(wanted ? inheritable_part(mapping, parent_mappings) : std::nullopt);
+  plan.runs = runs_of(space);
+  plan.kept.resize(plan.runs.size());
+  if (before.space == nullptr) return plan;
+  auto parts = inheritable_parts(space, *before.space, before.lineage);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    bool wanted = std::ranges::any_of(
+        plan.inherited, [&](sys::Range range) { return overlap(range, plan.runs[i]); });
+    if (wanted) plan.kept[i] = parts[i];
   }
   return plan;
 }
 
-Result<void> SpaceBuilder::build(Task& task, const image::AddressSpace& space,
-                                 const image::AddressSpace* parent) {
+Result<void> SpaceBuilder::build(Task& task, const image::AddressSpace& space, Before before) {
   uint64_t arena = task.arena().code().value;
   TRY(check_layout(space, {arena, arena + task.arena().total_size() + kScratchSize}));
-  Plan plan = TRY(this->plan(task, space, parent));
+  Plan plan = TRY(this->plan(task, space, before));
   TRY(clear(task, plan));
   TRY(place_vdso(task, space, plan));
   TRY(map_all(task, space, plan));
@@ -148,8 +164,8 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
   std::vector<const sys::Vma*> parts;
   for (const sys::Vma& vma : plan.current)
     if (is_vdso_part(vma)) parts.push_back(&vma);
-  auto local = TRY(local_vdso());
-  bool same = std::ranges::equal(local, std::as_bytes(std::span(space.vdso()))) &&
+  if (local_vdso_.empty()) local_vdso_ = TRY(local_vdso());
+  bool same = std::ranges::equal(local_vdso_, std::as_bytes(std::span(space.vdso()))) &&
               std::ranges::equal(
                   wanted, parts, {}, [](auto* m) { return m->end() - m->start(); },
                   [](auto* v) { return v->size(); });
@@ -159,6 +175,7 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
   uint64_t aside = task.arena().code().value + task.arena().total_size();
   Batch batch(task);
   auto move = [&](uint64_t from, uint64_t size, uint64_t to) -> Result<void> {
+    if (from == to) return {};  // it stepped aside when memory was sent ahead
     TRY(batch.room(1))
         ->call("move vDSO", SYS_mremap, {from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to});
     return {};
@@ -178,15 +195,15 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
     return batch.finish();
   }
   TRY(batch.finish());
-  return map_redirected_vdso(task, space, local, local_address);
+  return map_redirected_vdso(task, space, local_address);
 }
 
 Result<void> SpaceBuilder::map_redirected_vdso(Task& task, const image::AddressSpace& space,
-                                               std::span<const std::byte> local,
                                                uint64_t local_address) {
   for (const image::Mapping& mapping : space.mappings()) {
     if (mapping.kind() != image::MAPPING_VDSO) continue;
-    auto code = TRY(redirect_vdso(std::as_bytes(std::span(space.vdso())), local, local_address));
+    auto code =
+        TRY(redirect_vdso(std::as_bytes(std::span(space.vdso())), local_vdso_, local_address));
     uint64_t size = mapping.end() - mapping.start();
     if (code.size() > size) return fail(Code::kBadImage, "vDSO is larger than its mapping");
     TRY(task.call("map vDSO", SYS_mmap,
@@ -242,16 +259,22 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
   }
   std::vector<int> numbers = TRY(channel_.send(task, wanted));
   Batch batch(task);
+  size_t first = 0;  // of the run that the mapping belongs to
   for (int i = 0; i < space.mappings_size(); ++i) {
     const image::Mapping& mapping = space.mappings(i);
-    if (is_vdso_part(mapping)) continue;
     auto index = static_cast<size_t>(i);
+    if (plan.runs[index].start == mapping.start()) first = index;
+    if (is_vdso_part(mapping)) continue;
     if (auto segment = TRY(segment_of(mapping))) {
       TRY_IN(attach_segment(batch, mapping, *segment), where(mapping));
       continue;
     }
+    if (plan.kept[first]) {
+      if (first == index) TRY_IN(grow_run(batch, space, plan, first), where(mapping));
+      continue;
+    }
     int fd = mapping.kind() == image::MAPPING_ANONYMOUS ? -1 : numbers[slot[index]];
-    TRY_IN(map_one(batch, mapping, plan.kept[index], fd), where(mapping));
+    TRY_IN(map_one(batch, mapping, fd), where(mapping));
   }
   for (int number : numbers) TRY(batch.room(1))->call("close", SYS_close, {number});
   return batch.finish();
@@ -277,26 +300,43 @@ Result<void> SpaceBuilder::attach_segment(Batch& batch, const image::Mapping& ma
   return {};
 }
 
-Result<void> SpaceBuilder::map_one(Batch& batch, const image::Mapping& mapping,
-                                   std::optional<sys::Range> kept, int fd) {
-  auto map = [&](uint64_t start, uint64_t end) -> Result<void> {
-    uint64_t offset = mapping.offset() + (start - mapping.start());
+// Memory that the kernel counts as committed was writable once. Mapped as that it is alike with its
+// neighbours, and so can be merged with them whenever its protection becomes theirs again.
+Result<void> SpaceBuilder::map_one(Batch& batch, const image::Mapping& mapping, int fd) {
+  uint64_t size = mapping.end() - mapping.start();
+  uint32_t first = mapping.protection();
+  if (mapping.kind() == image::MAPPING_ANONYMOUS && mapping.accounted()) first |= PROT_WRITE;
+  Program* program = TRY(batch.room(2));
+  program->call(
+      "map", SYS_mmap,
+      {mapping.start(), size, first, mmap_flags(mapping), fd, fd < 0 ? 0 : mapping.offset()});
+  if (first != mapping.protection())
+    program->call("protect", SYS_mprotect, {mapping.start(), size, mapping.protection()});
+  return {};
+}
+
+// The kept part of a run grows to the run's end, so that it stays one mapping for the kernel, and
+// each mapping of the run gets its protection. `first` is the run's first mapping.
+Result<void> SpaceBuilder::grow_run(Batch& batch, const image::AddressSpace& space,
+                                    const Plan& plan, size_t first) {
+  const sys::Range& run = plan.runs[first];
+  uint64_t kept_end = run.start;
+  for (size_t i = first; i < plan.runs.size() && plan.runs[i].start == run.start; ++i)
+    if (plan.kept[i]) kept_end = plan.kept[i]->end;
+  if (kept_end < run.end) {
+    auto last = std::ranges::find_if(plan.current, [&](const sys::Vma& vma) {
+      return vma.start < kept_end && kept_end <= vma.end;
+    });
+    uint64_t start = last == plan.current.end() ? run.start : std::max(last->start, run.start);
     TRY(batch.room(1))
-        ->call("map", SYS_mmap,
-               {start, end - start, mapping.protection(), mmap_flags(mapping), fd,
-                fd < 0 ? 0 : offset});
-    return {};
-  };
-  if (!kept) return map(mapping.start(), mapping.end());
-  if (mapping.start() < kept->start) TRY(map(mapping.start(), kept->start));
-  // Growing the mapping instead of mapping beside it keeps it one mapping.
-  if (kept->end < mapping.end())
+        ->call("grow mapping", SYS_mremap, {start, kept_end - start, run.end - start, 0});
+  }
+  for (size_t i = first; i < plan.runs.size() && plan.runs[i].start == run.start; ++i) {
+    const image::Mapping& mapping = space.mappings(static_cast<int>(i));
     TRY(batch.room(1))
-        ->call("grow mapping", SYS_mremap,
-               {kept->start, kept->size(), mapping.end() - kept->start, 0});
-  TRY(batch.room(1))
-      ->call("protect", SYS_mprotect,
-             {kept->start, mapping.end() - kept->start, mapping.protection()});
+        ->call("protect", SYS_mprotect,
+               {mapping.start(), mapping.end() - mapping.start(), mapping.protection()});
+  }
   return {};
 }
 
@@ -308,7 +348,7 @@ Result<void> SpaceBuilder::discard_uninherited(Task& task, const image::AddressS
   for (int i = 0; i < space.mappings_size(); ++i) {
     const auto& kept = plan.kept[static_cast<size_t>(i)];
     if (!kept) continue;
-    auto brought_along = TRY(pagemap.anonymous_pages(*kept));
+    auto brought_along = TRY(pagemap.anonymous_pages(*kept, backing_of(space.mappings(i))));
     for (const sys::Range& range : subtract(brought_along, plan.inherited))
       TRY(batch.room(1))->call("discard", SYS_madvise, {range.start, range.size(), MADV_DONTNEED});
   }
@@ -351,21 +391,12 @@ Result<void> SpaceBuilder::set_fields(Task& task, const image::AddressSpace& spa
   return task.run(program);
 }
 
-Result<void> fill_pages(HostPid pid, const image::PageRun& run, std::span<const std::byte> pages) {
-  auto written = sys::write_memory(pid, TargetAddr(run.address), pages);
-  if (written || written.error().error_number() != EFAULT) return written;
-  auto memory = TRY(sys::ForcedMemory::open(pid));
-  return memory.write(TargetAddr(run.address), pages);
-}
-
-Result<void> fill_zero_pages(HostPid pid, const image::PageRun& run) {
-  static constexpr std::array<std::byte, 64 * kPageSize> kZeros{};
-  for (uint64_t done = 0; done < run.length; done += kZeros.size()) {
-    auto part = std::span(kZeros).first(std::min<uint64_t>(kZeros.size(), run.length - done));
-    image::PageRun piece{run.owner, run.flags, run.address + done, part.size()};
-    TRY(fill_pages(pid, piece, part));
-  }
-  return {};
+Result<void> fill(const FillTarget& target, const image::PageRun& run,
+                  const image::Record& record) {
+  if (overlap({run.address, run.address + run.length}, target.reserved))
+    return fail(Code::kBadImage, "pages lie outside of the address space");
+  if (record.type == image::RecordType::kZeroPages) return fill_zero_pages(target.pid, run);
+  return fill_pages(target.pid, run.address, record.body);
 }
 
 }  // namespace martlet::engine

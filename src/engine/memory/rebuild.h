@@ -13,6 +13,7 @@
 #include "engine/batch.h"
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
+#include "engine/memory/layout.h"
 #include "engine/task.h"
 #include "image/memory.pb.h"
 #include "image/stream.h"
@@ -25,11 +26,19 @@ class SpaceBuilder {
   SpaceBuilder(ApplyContext& context, DescriptorChannel& channel)
       : context_(context), channel_(channel) {}
 
-  // Makes every mapping of `space` inside `task`. `parent` is the image of the process that `task`
-  // was forked from, null for the stub. Whatever the task had mapped before and does not inherit is
-  // gone afterwards.
-  Result<void> build(Task& task, const image::AddressSpace& space,
-                     const image::AddressSpace* parent);
+  // What a task has mapped when it is built: nothing that is wanted (the stub), the mappings of the
+  // process it was forked from, or its own from before.
+  struct Before {
+    const image::AddressSpace* space = nullptr;
+    Lineage lineage = Lineage::kSelf;
+  };
+
+  // Makes every mapping of `space` inside `task`. Whatever the task had mapped before and `space`
+  // does not list as inherited is gone afterwards.
+  Result<void> build(Task& task, const image::AddressSpace& space, Before before);
+
+  // Files may have become others since the last address space was built.
+  void forget_files() { opened_.clear(); }
 
   // Completes the address space when all pages are in: advice, locks, names, and the fields that
   // /proc shows (brk, arguments, auxv, executable).
@@ -37,28 +46,35 @@ class SpaceBuilder {
 
  private:
   struct Plan;
-  Result<Plan> plan(Task& task, const image::AddressSpace& space,
-                    const image::AddressSpace* parent) const;
+  Result<Plan> plan(Task& task, const image::AddressSpace& space, Before before) const;
   Result<void> clear(Task& task, const Plan& plan);
   Result<void> place_vdso(Task& task, const image::AddressSpace& space, const Plan& plan);
   Result<void> map_redirected_vdso(Task& task, const image::AddressSpace& space,
-                                   std::span<const std::byte> local, uint64_t local_address);
+                                   uint64_t local_address);
   Result<void> map_all(Task& task, const image::AddressSpace& space, const Plan& plan);
   Result<std::optional<int>> segment_of(const image::Mapping& mapping) const;
   Result<void> attach_segment(Batch& batch, const image::Mapping& mapping, int segment);
-  Result<void> map_one(Batch& batch, const image::Mapping& mapping, std::optional<sys::Range> kept,
-                       int fd);
+  Result<void> map_one(Batch& batch, const image::Mapping& mapping, int fd);
+  Result<void> grow_run(Batch& batch, const image::AddressSpace& space, const Plan& plan,
+                        size_t first);
   Result<void> discard_uninherited(Task& task, const image::AddressSpace& space, const Plan& plan);
   Result<int> open_backing(const image::Mapping& mapping);
   Result<void> set_fields(Task& task, const image::AddressSpace& space);
 
   ApplyContext& context_;
   DescriptorChannel& channel_;
+  std::vector<std::byte> local_vdso_;  // read when the first address space needs it
   std::map<std::pair<std::string, uint32_t>, Fd> opened_;  // mapped files by path and flags
 };
 
-// Writes pages into the process's memory, also where the process itself may not write.
-Result<void> fill_pages(HostPid pid, const image::PageRun& run, std::span<const std::byte> pages);
-Result<void> fill_zero_pages(HostPid pid, const image::PageRun& run);
+// A rebuilt process whose pages may be filled in.
+struct FillTarget {
+  HostPid pid;
+  sys::Range reserved;  // where Martlet works in it: no page of the image may lie there
+};
+
+// Writes the pages of a kPages or kZeroPages record, whose run is `run`, into the process's memory,
+// also where the process itself may not write. Any thread may call it.
+Result<void> fill(const FillTarget& target, const image::PageRun& run, const image::Record& record);
 
 }  // namespace martlet::engine

@@ -15,14 +15,7 @@ namespace {
 constexpr std::string_view kMemfdPrefix = "/memfd:";
 constexpr std::string_view kSysvPrefix = "/SYSV";
 constexpr std::string_view kDeleted = " (deleted)";
-constexpr size_t kChunk = 1u << 20;
-
-// A System V segment has its id as inode number, in the same file system in which memfds are
-// numbered by a counter, so segments are kept apart from those.
-std::pair<uint64_t, uint64_t> identity(const struct stat& status, std::string_view link) {
-  constexpr uint64_t kSegments = ~uint64_t{0};
-  return {link.starts_with(kSysvPrefix) ? kSegments : status.st_dev, status.st_ino};
-}
+constexpr uint64_t kMaxSize = 1ull << 46;
 
 void classify(const std::string& link, const struct stat& status, image::SharedMemory& message) {
   std::string_view name = link;
@@ -38,46 +31,15 @@ void classify(const std::string& link, const struct stat& status, image::SharedM
   }
 }
 
-// Calls `visit` with each part of the file that holds data.
-template <typename Visit>
-Result<void> for_each_extent(int fd, uint64_t size, Visit visit) {
-  off_t position = 0;
-  while (position < static_cast<off_t>(size)) {
-    off_t data = ::lseek(fd, position, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) return {};
-    if (data < 0) return fail_errno("seek in shared memory");
-    off_t hole = ::lseek(fd, data, SEEK_HOLE);
-    if (hole < 0) return fail_errno("seek in shared memory");
-    TRY(visit(static_cast<uint64_t>(data), static_cast<uint64_t>(hole)));
-    position = hole;
-  }
-  return {};
-}
-
-uint64_t round_up(uint64_t size) {
-  return (size + kPageSize - 1) / kPageSize * kPageSize;
-}
-
-Result<uint64_t> put_content(image::Sink& sink, const SharedObjectTable::Object& object) {
+Result<uint64_t> put_content(image::Sink& sink, const image::SharedMemory& object,
+                             ContentReader& reader) {
   uint64_t total = 0;
-  std::vector<std::byte> buffer(kChunk);
-  // Looking for data moves the file offset, and object.fd may share one with the group.
-  Fd file = TRY(open_file(fmt::format("/proc/self/fd/{}", object.fd.get()), O_RDONLY));
-  TRY(for_each_extent(
-      file.get(), object.message.size(), [&](uint64_t start, uint64_t end) -> Result<void> {
-        for (uint64_t at = start; at < end; at += buffer.size()) {
-          auto part = std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - at));
-          ssize_t got = ::pread(file.get(), part.data(), part.size(), static_cast<off_t>(at));
-          if (got < 0) return fail_errno("read shared memory");
-          auto whole = part.first(round_up(static_cast<uint64_t>(got)));
-          std::ranges::fill(whole.subspan(static_cast<size_t>(got)), std::byte{0});
-          image::PageRun run{object.message.id(), image::PageRun::kSharedMemoryOwner, at,
-                             whole.size()};
-          TRY(image::put_pages(sink, run, whole));
-          total += whole.size();
-        }
-        return {};
-      }));
+  for (const sys::Range& range : TRY(reader.data(object.size())))
+    TRY(reader.read(range, [&](uint64_t at, std::span<const std::byte> pages) -> Result<void> {
+      image::PageRun run{object.id(), image::PageRun::kSharedMemoryOwner, at, pages.size()};
+      total += pages.size();
+      return image::put_pages(sink, run, pages);
+    }));
   return total;
 }
 
@@ -89,7 +51,7 @@ Result<Fd> create_anonymous(uint64_t size) {
   if (place == MAP_FAILED) return fail_errno("map shared memory");
   auto address = reinterpret_cast<uint64_t>(place);
   auto fd = open_file(
-      fmt::format("/proc/self/map_files/{:x}-{:x}", address, address + round_up(size)), O_RDWR);
+      fmt::format("/proc/self/map_files/{:x}-{:x}", address, address + page_end(size)), O_RDWR);
   ::munmap(place, size);
   return fd;
 }
@@ -103,28 +65,53 @@ Result<Fd> create_memfd(const image::SharedMemory& message) {
   return fd;
 }
 
+// All of the object is a hole again where there were pages.
+Result<void> punch(int fd, uint64_t at, uint64_t size) {
+  if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
+                  static_cast<off_t>(size)) != 0)
+    return fail_errno("punch a hole into shared memory");
+  return {};
+}
+
 }  // namespace
+
+// A System V segment has its id as inode number, in the same file system in which memfds are
+// numbered by a counter, so segments are kept apart from those.
+SharedObjectIdentity identify_shared_object(const struct stat& status, std::string_view link) {
+  constexpr uint64_t kSegments = ~uint64_t{0};
+  return {link.starts_with(kSysvPrefix) ? kSegments : status.st_dev, status.st_ino};
+}
+
+image::SharedMemory describe_shared_object(int fd, const struct stat& status,
+                                           const std::string& link) {
+  image::SharedMemory message;
+  classify(link, status, message);
+  message.set_size(static_cast<uint64_t>(status.st_size));
+  message.set_mode(status.st_mode);
+  if (message.kind() == image::SHARED_MEMFD) {
+    int seals = ::fcntl(fd, F_GET_SEALS);
+    message.set_seals(seals > 0 ? static_cast<uint32_t>(seals) : 0);
+  }
+  return message;
+}
 
 bool is_shared_object_link(std::string_view link) {
   return link.starts_with(kMemfdPrefix) || link.starts_with(kSysvPrefix) ||
          link == "/dev/zero (deleted)";
 }
 
+bool maps_shared_object(const sys::Vma& vma) {
+  return is_shared_object_link(vma.path) || vma.path.starts_with("[anon_shmem:");
+}
+
 Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + link);
-  auto key = identity(status, link);
+  auto key = identify_shared_object(status, link);
   if (uint32_t known = find(key.first, key.second)) return known;
-  Object object;
-  classify(link, status, object.message);
   auto id = static_cast<uint32_t>(objects_.size() + 1);
+  Object object{describe_shared_object(fd.get(), status, link), {}, key, nullptr};
   object.message.set_id(id);
-  object.message.set_size(static_cast<uint64_t>(status.st_size));
-  object.message.set_mode(status.st_mode);
-  if (object.message.kind() == image::SHARED_MEMFD) {
-    int seals = ::fcntl(fd.get(), F_GET_SEALS);
-    object.message.set_seals(seals > 0 ? static_cast<uint32_t>(seals) : 0);
-  }
   object.fd = std::move(fd);
   objects_.push_back(std::move(object));
   ids_.emplace(key, id);
@@ -136,26 +123,71 @@ uint32_t SharedObjectTable::find(uint64_t device, uint64_t inode) const {
   return known == ids_.end() ? 0 : known->second;
 }
 
+void SharedObjectTable::build_on(uint32_t id, uint32_t staged, SentContent& sent) {
+  Object& object = objects_.at(id - 1);
+  object.message.set_staged(staged);
+  object.sent = &sent;
+}
+
 Result<uint64_t> SharedObjectTable::put(image::Sink& sink) const {
   uint64_t total = 0;
-  for (const Object& object : objects_) {
-    TRY(image::put_message(sink, image::RecordType::kSharedMemory, object.message));
-    total += TRY(put_content(sink, object));
+  for (const auto& [message, fd, identity, sent] : objects_) {
+    TRY(image::put_message(sink, image::RecordType::kSharedMemory, message));
+    auto reader = TRY(ContentReader::open(fd.get()));
+    total += TRY(sent != nullptr ? sent->put_changes(sink, message.id(), reader, message.size())
+                                 : put_content(sink, message, reader));
   }
   return total;
 }
 
-Result<void> SharedObjects::create(const image::SharedMemory& message) {
-  Object object{message, {}};
-  if (message.size() > (1ull << 46)) return fail(Code::kBadImage, "shared memory of absurd size");
+Result<Fd> SharedObjects::make(const image::SharedMemory& message) {
+  if (message.size() > kMaxSize) return fail(Code::kBadImage, "shared memory of absurd size");
   switch (message.kind()) {
-    case image::SHARED_ANONYMOUS: object.fd = TRY(create_anonymous(message.size())); break;
-    case image::SHARED_MEMFD: object.fd = TRY(create_memfd(message)); break;
-    case image::SHARED_SYSV: return check_adopted(message);
+    case image::SHARED_ANONYMOUS: return create_anonymous(message.size());
+    case image::SHARED_MEMFD: return create_memfd(message);
     default: return fail(Code::kBadImage, "shared memory of an unknown kind");
   }
+}
+
+Result<void> SharedObjects::create(const image::SharedMemory& message) {
+  if (message.kind() == image::SHARED_SYSV) return check_adopted(message);
+  Object object{message, {}};
+  object.fd = message.staged() == 0 ? TRY(make(message)) : TRY(take_staged(message));
   objects_.insert_or_assign(message.id(), std::move(object));
   return {};
+}
+
+Result<Fd> SharedObjects::take_staged(const image::SharedMemory& message) {
+  TRY(stage(message));
+  auto staged = staged_.extract(message.staged());
+  int fd = staged.mapped().fd.get();
+  if (message.kind() == image::SHARED_MEMFD && ::fchmod(fd, message.mode() & 07777) != 0)
+    return fail_errno("chmod memory file");
+  return std::move(staged.mapped().fd);
+}
+
+Result<void> SharedObjects::stage(const image::SharedMemory& message) {
+  if (message.staged() == 0) return fail(Code::kBadImage, "shared memory without a number");
+  auto known = staged_.find(message.staged());
+  if (known == staged_.end()) {
+    staged_.emplace(message.staged(), Object{message, TRY(make(message))});
+    return {};
+  }
+  Object& object = known->second;
+  if (object.message.kind() != message.kind() || object.message.name() != message.name() ||
+      message.size() > kMaxSize)
+    return fail(Code::kBadImage, "shared memory has become another");
+  if (message.size() != object.message.size() &&
+      ::ftruncate(object.fd.get(), static_cast<off_t>(message.size())) != 0)
+    return fail_errno("size shared memory");
+  object.message = message;
+  return {};
+}
+
+void SharedObjects::keep_staged(std::span<const uint32_t> numbers) {
+  std::erase_if(staged_, [&](const auto& object) {
+    return std::ranges::find(numbers, object.first) == numbers.end();
+  });
 }
 
 void SharedObjects::adopt(const image::SharedMemory& message, Fd fd) {
@@ -171,15 +203,28 @@ Result<void> SharedObjects::check_adopted(const image::SharedMemory& message) co
 }
 
 Result<void> SharedObjects::fill(const image::PageRun& run, std::span<const std::byte> pages) {
-  const Object* object = TRY(get(run.owner));
-  if (!object->fd.valid()) return {};
-  uint64_t limit = round_up(object->message.size());
-  if (run.address > limit || pages.size() > limit - run.address)
+  return fill(*TRY(get(run.owner)), run, pages);
+}
+
+Result<void> SharedObjects::fill_staged(const image::PageRun& run,
+                                        std::span<const std::byte> pages) {
+  auto object = staged_.find(run.owner);
+  if (object == staged_.end())
+    return fail(Code::kBadImage, fmt::format("no staged shared memory {}", run.owner));
+  return fill(object->second, run, pages);
+}
+
+Result<void> SharedObjects::fill(const Object& object, const image::PageRun& run,
+                                 std::span<const std::byte> pages) {
+  if (!object.fd.valid()) return {};
+  uint64_t limit = page_end(object.message.size());
+  if (run.address > limit || run.length > limit - run.address)
     return fail(Code::kBadImage, "page outside of its shared memory");
-  uint64_t size = std::min<uint64_t>(pages.size(), object->message.size() - run.address);
+  if (pages.empty()) return punch(object.fd.get(), run.address, run.length);
+  uint64_t size = std::min<uint64_t>(pages.size(), object.message.size() - run.address);
   size_t done = 0;
   while (done < size) {
-    ssize_t put = ::pwrite(object->fd.get(), pages.data() + done, size - done,
+    ssize_t put = ::pwrite(object.fd.get(), pages.data() + done, size - done,
                            static_cast<off_t>(run.address + done));
     if (put < 0) return fail_errno("fill shared memory");
     done += static_cast<size_t>(put);

@@ -3,8 +3,11 @@
 // An object is identified by device and inode, however many mappings and descriptors lead to it.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,10 +15,20 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/memory/sent_content.h"
 #include "image/memory.pb.h"
 #include "image/stream.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
+
+using SharedObjectIdentity = std::pair<uint64_t, uint64_t>;
+
+// `link` is as for id_of().
+SharedObjectIdentity identify_shared_object(const struct stat& status, std::string_view link);
+// Everything but its id.
+image::SharedMemory describe_shared_object(int fd, const struct stat& status,
+                                           const std::string& link);
 
 // Objects found while capturing, in the order of their ids.
 class SharedObjectTable {
@@ -23,6 +36,8 @@ class SharedObjectTable {
   struct Object {
     image::SharedMemory message;
     Fd fd;  // leads to its content
+    SharedObjectIdentity identity;
+    SentContent* sent = nullptr;  // of rounds before
   };
 
   // The id of the object behind `fd`, whose link reads `link` ("/memfd:name (deleted)",
@@ -31,6 +46,10 @@ class SharedObjectTable {
   // 0 if the object is not known.
   uint32_t find(uint64_t device, uint64_t inode) const;
 
+  // The object was sent in rounds under this number; put() puts what has changed. `sent` is
+  // borrowed.
+  void build_on(uint32_t id, uint32_t staged, SentContent& sent);
+
   // Puts every object and its pages into the sink; returns the bytes of content.
   Result<uint64_t> put(image::Sink& sink) const;
 
@@ -38,11 +57,14 @@ class SharedObjectTable {
 
  private:
   std::vector<Object> objects_;  // object id n is at n - 1
-  std::map<std::pair<uint64_t, uint64_t>, uint32_t> ids_;
+  std::map<SharedObjectIdentity, uint32_t> ids_;
 };
 
 // Whether a path from /proc/PID/maps or /proc/PID/fd names a shared memory object.
 bool is_shared_object_link(std::string_view link);
+
+// Whether a mapping, which need not be shared itself, is of such an object.
+bool maps_shared_object(const sys::Vma& vma);
 
 // Objects while restoring. Created here, filled from page records, and passed to the tasks.
 class SharedObjects {
@@ -50,7 +72,14 @@ class SharedObjects {
   Result<void> create(const image::SharedMemory& message);
   // Takes an object made elsewhere: a System V segment. Without a descriptor it is never filled.
   void adopt(const image::SharedMemory& message, Fd fd);
+  // Without `pages` the run is of zeros.
   Result<void> fill(const image::PageRun& run, std::span<const std::byte> pages);
+
+  // For rounds: objects by the number that create() may name.
+  Result<void> stage(const image::SharedMemory& message);
+  Result<void> fill_staged(const image::PageRun& run, std::span<const std::byte> pages);
+  void keep_staged(std::span<const uint32_t> numbers);
+
   // Seals memfds; nothing can be filled in afterwards.
   Result<void> finish();
 
@@ -61,9 +90,14 @@ class SharedObjects {
   Result<const Object*> get(uint32_t id) const;
 
  private:
+  static Result<Fd> make(const image::SharedMemory& message);
+  static Result<void> fill(const Object& object, const image::PageRun& run,
+                           std::span<const std::byte> pages);
+  Result<Fd> take_staged(const image::SharedMemory& message);
   Result<void> check_adopted(const image::SharedMemory& message) const;
 
   std::map<uint32_t, Object> objects_;
+  std::map<uint32_t, Object> staged_;
 };
 
 }  // namespace martlet::engine

@@ -108,7 +108,7 @@ Result<std::vector<std::byte>> redirect_vdso(std::span<const std::byte> source,
 }
 
 Result<std::vector<std::byte>> local_vdso() {
-  for (const sys::Vma& vma : TRY(sys::read_smaps(HostPid(::getpid())))) {
+  for (const sys::Vma& vma : TRY(sys::read_maps(HostPid(::getpid())))) {
     if (vma.path != "[vdso]") continue;
     const auto* begin = reinterpret_cast<const std::byte*>(vma.start);
     return std::vector<std::byte>(begin, begin + vma.size());

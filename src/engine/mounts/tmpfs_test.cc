@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/test_util.h"
 #include "engine/mounts/mount_table.h"
 #include "engine/test_util.h"
 
@@ -33,19 +34,12 @@ TEST(MountTableTest, parses_and_unescapes) {
 
 class TmpfsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/martlet-tmpfs-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    point_ = name;
-  }
-  void TearDown() override { fs::remove_all(point_); }
-
   bool mount_here() const {
     return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-           ::mount("none", point_.c_str(), "tmpfs", 0, nullptr) == 0;
+           ::mount("none", point_.path().c_str(), "tmpfs", 0, nullptr) == 0;
   }
 
-  std::string at(const std::string& name) const { return point_ + "/" + name; }
+  std::string at(const std::string& name) const { return point_ / name; }
 
   Result<void> capture(HostPid from) {
     CaptureContext context(sink_, from, {});
@@ -62,7 +56,7 @@ class TmpfsTest : public testing::Test {
   static void write(const std::string& path, std::string_view text) { std::ofstream(path) << text; }
 
   MemorySink sink_;
-  std::string point_;
+  TemporaryDirectory point_;
 };
 
 struct stat stat_of(const std::string& path) {
@@ -171,7 +165,7 @@ TEST_F(TmpfsTest, refuses_records_that_lead_out) {
     EXPECT_TRUE(image::put_message(sink_, image::RecordType::kTmpfs, message).has_value());
     return !apply(target.pid()).has_value();
   };
-  message.set_mount(point_);
+  message.set_mount(point_.path());
   message.add_entries()->set_mode(S_IFREG | 0600);
   for (const char* path : {"../escape", "out/escape", "..", "a/../../b", "/tmp/escape"}) {
     message.mutable_entries(0)->set_path(path);
@@ -180,7 +174,7 @@ TEST_F(TmpfsTest, refuses_records_that_lead_out) {
   message.set_mount("/tmp");
   message.mutable_entries(0)->set_path("file");
   EXPECT_TRUE(refused());
-  message.set_mount(point_);
+  message.set_mount(point_.path());
   message.clear_entries();
   message.set_content_path("out");
   EXPECT_TRUE(refused());

@@ -37,6 +37,11 @@ std::string inet_socket_key(uint32_t file) {
   return "new socket of file " + std::to_string(file);
 }
 
+// The key of a raw socket in the stash of a context.
+std::string injector_key(bool v6) {
+  return v6 ? "packet injector v6" : "packet injector v4";
+}
+
 Result<SocketType> inet_type_of(const image::File& file) {
   uint32_t family = file.has_tcp() ? file.tcp().family() : file.udp().family();
   if (family != AF_INET && family != AF_INET6)
@@ -123,8 +128,16 @@ Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file) {
   return std::move(*opened);
 }
 
+Result<int> group_packet_injector(CaptureContext& context, bool v6) {
+  const std::string key = injector_key(v6);
+  if (context.stashed(key) < 0)
+    context.stash(
+        key, TRY(open_in_network(context.root(), [&] { return sys::open_packet_injector(v6); })));
+  return context.stashed(key);
+}
+
 Result<int> group_packet_injector(ApplyContext& context, bool v6) {
-  const std::string key = v6 ? "packet injector v6" : "packet injector v4";
+  const std::string key = injector_key(v6);
   auto injector = context.take_stashed(key);
   if (!injector)
     injector = TRY(open_in_network(context.root(), [&] { return sys::open_packet_injector(v6); }));

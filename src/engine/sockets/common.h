@@ -48,6 +48,7 @@ Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file);
 
 // A raw socket of the group's network namespace; the context keeps it.
 Result<int> group_packet_injector(ApplyContext& context, bool v6);
+Result<int> group_packet_injector(CaptureContext& context, bool v6);
 
 // Logs an error of a step that must not fail any more.
 void log_if_failed(const Result<void>& result, const char* what);

@@ -1,15 +1,27 @@
 // TCP connections that no process has yet: a handshake under way, or one that waits for accept().
 #pragma once
 
-#include <cstddef>
+#include <string>
+#include <vector>
 
+#include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
 
 namespace martlet::engine {
 
-// How many the network namespace of `root` has. They cannot be captured; they vanish within a round
-// trip and a call of accept(), so a caller waits for zero or thaws and tries again.
-Result<size_t> connections_in_setup(HostPid root);
+class ConnectionsInSetup {
+ public:
+  // Those of the network namespace of `root`.
+  static Result<ConnectionsInSetup> watch(HostPid root);
+
+  // One line for each listener that has some: "3 to 0.0.0.0:80". They cannot be captured; they
+  // vanish within a round trip and a call of accept(), so a caller waits until there are none.
+  Result<std::vector<std::string>> list() const;
+
+ private:
+  explicit ConnectionsInSetup(Fd diag) : diag_(std::move(diag)) {}
+  Fd diag_;
+};
 
 }  // namespace martlet::engine

@@ -128,7 +128,8 @@ Result<void> capture_connecting(CaptureContext& context, const OpenFile& file,
                                 image::TcpSocket& out) {
   TRY(drop_arrivals(context, file, out.common()));
   int diag = TRY(group_sock_diag(context));
-  auto sockets = TRY(sys::list_tcp_sockets(diag, 1u << TCP_SYN_SENT));
+  auto sockets =
+      TRY(sys::list_tcp_sockets(diag, static_cast<int>(out.family()), 1u << TCP_SYN_SENT));
   auto own = std::ranges::find(sockets, static_cast<uint32_t>(file.status.st_ino),
                                &sys::TcpSocketInfo::inode);
   if (own == sockets.end()) return fail(Code::kGone, "connection attempt ended meanwhile");

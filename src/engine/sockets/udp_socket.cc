@@ -4,9 +4,12 @@
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <functional>
 #include <tuple>
 
 #include "engine/sockets/common.h"
+#include "engine/sockets/requeue.h"
 #include "sys/packet_injector.h"
 #include "sys/socket_address.h"
 #include "sys/socket_queue.h"
@@ -15,6 +18,9 @@ namespace martlet::engine {
 namespace {
 
 constexpr size_t kLargestDatagram = 65507;
+
+// A raw socket of the group's network namespace for IPv6 or IPv4.
+using InjectorOf = std::function<Result<int>(bool v6)>;
 
 // Lets queued datagrams tell where they were sent to, for as long as it lives. The option of IPv4
 // also works on an IPv6 socket, for datagrams that came over IPv4.
@@ -50,16 +56,6 @@ Result<void> capture_queue(int fd, image::UdpSocket& out) {
   return {};
 }
 
-Result<void> capture_udp(const OpenFile& file, image::UdpSocket& out) {
-  TRY(capture_common(file, *out.mutable_common()));
-  auto corked = sys::get_int_option(file.fd, IPPROTO_UDP, UDP_CORK);
-  if (corked && *corked != 0) return fail(Code::kUnsupported, "UDP socket is corked (UDP_CORK)");
-  out.set_family(static_cast<uint32_t>(TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN))));
-  out.set_local(TRY(sys::local_address(file.fd)));
-  out.set_remote(TRY(sys::remote_address(file.fd)));
-  return capture_queue(file.fd, out);
-}
-
 // The address that the datagram was sent to, if it was one of this host's own; else any of them
 // that the socket receives from: a group or broadcast address cannot be the target of an injection.
 Result<sys::InetEndpoint> target_of(const image::Datagram& datagram, const image::UdpSocket& udp) {
@@ -82,18 +78,49 @@ Result<sys::InetEndpoint> target_of(const image::Datagram& datagram, const image
   return loopback;
 }
 
-Result<void> fill_queue(ApplyContext& context, const image::UdpSocket& udp, int fd) {
-  size_t bytes = 0;
-  for (const image::Datagram& datagram : udp.queue()) bytes += datagram.data().size();
-  if (!udp.queue().empty()) TRY(sys::enlarge_receive_buffer(fd, bytes));
+Result<void> inject(const image::UdpSocket& udp, const InjectorOf& injector_of) {
   for (const image::Datagram& datagram : udp.queue()) {
     if (datagram.data().size() > kLargestDatagram)
       return fail(Code::kBadImage, "size of a UDP datagram");
     sys::InetEndpoint sender = TRY(sys::parse_endpoint(datagram.sender()));
-    int injector = TRY(group_packet_injector(context, sender.v6));
+    int injector = TRY(injector_of(sender.v6));
     TRY(sys::inject_datagram(injector, sender, TRY(target_of(datagram, udp)), datagram.data()));
   }
   return {};
+}
+
+// See requeue.h. A connected socket takes in again only what its peer has sent.
+Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
+                                 const image::UdpSocket& udp) {
+  auto is_empty = [](const image::Datagram& datagram) { return datagram.data().empty(); };
+  if (std::ranges::none_of(udp.queue(), is_empty)) return {};
+  for (const image::Datagram& datagram : udp.queue()) {
+    if (!udp.remote().empty() && datagram.sender() != udp.remote()) return {};
+    TRY(group_packet_injector(context, TRY(sys::parse_endpoint(datagram.sender())).v6));
+  }
+  auto injector_of = [&context](bool v6) { return group_packet_injector(context, v6); };
+  return on_thaw(context, file.fd, [injector_of, udp](int fd) {
+    auto drained = drain_queue(fd, udp.queue_size());
+    log_if_failed(drained ? inject(udp, injector_of) : drained, "queue of a UDP socket");
+  });
+}
+
+Result<void> capture_udp(CaptureContext& context, const OpenFile& file, image::UdpSocket& out) {
+  TRY(capture_common(file, *out.mutable_common()));
+  auto corked = sys::get_int_option(file.fd, IPPROTO_UDP, UDP_CORK);
+  if (corked && *corked != 0) return fail(Code::kUnsupported, "UDP socket is corked (UDP_CORK)");
+  out.set_family(static_cast<uint32_t>(TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN))));
+  out.set_local(TRY(sys::local_address(file.fd)));
+  out.set_remote(TRY(sys::remote_address(file.fd)));
+  TRY(capture_queue(file.fd, out));
+  return renew_queue_on_thaw(context, file, out);
+}
+
+Result<void> fill_queue(ApplyContext& context, const image::UdpSocket& udp, int fd) {
+  size_t bytes = 0;
+  for (const image::Datagram& datagram : udp.queue()) bytes += datagram.data().size();
+  if (!udp.queue().empty()) TRY(sys::enlarge_receive_buffer(fd, bytes));
+  return inject(udp, [&](bool v6) { return group_packet_injector(context, v6); });
 }
 
 Result<Fd> create_udp(ApplyContext& context, const image::File& file) {
@@ -118,8 +145,9 @@ class UdpSocketKind final : public FileKind {
            type->type == SOCK_DGRAM && type->protocol == IPPROTO_UDP;
   }
 
-  Result<void> capture(CaptureContext&, const OpenFile& file, image::File& out) const override {
-    return capture_udp(file, *out.mutable_udp());
+  Result<void> capture(CaptureContext& context, const OpenFile& file,
+                       image::File& out) const override {
+    return capture_udp(context, file, *out.mutable_udp());
   }
 
   bool owns(const image::File& file) const override { return file.has_udp(); }

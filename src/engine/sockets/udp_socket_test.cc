@@ -94,6 +94,25 @@ TEST_P(UdpSockets, QueuedDatagramsKeepTheirSenders) {
   EXPECT_EQ(receive(all[1].get()).data, "reply");
 }
 
+TEST_P(UdpSockets, EmptyDatagramsAreSeenByEveryCapture) {
+  Fd receiver = bound(any_port(GetParam()));
+  Fd sender = bound(any_port(GetParam()));
+  for (const char* text : {"", "one", "", ""})
+    send_to(sender.get(), *sys::local_address(receiver.get()), text);
+  for (int round = 0; round < 3; ++round) {
+    CapturedSockets captured(self());
+    expect_ok(captured.capture(udp_socket_kind(), {receiver.get(), sender.get()}));
+    captured.thaw();
+    ASSERT_EQ(captured.files()[0].udp().queue_size(), 4) << "round " << round;
+  }
+  for (const char* text : {"", "one", "", ""}) {
+    Received got = receive(receiver.get());
+    EXPECT_EQ(got.data, text);
+    EXPECT_EQ(got.sender, *sys::local_address(sender.get()));
+  }
+  EXPECT_TRUE(is_empty(receiver.get()));
+}
+
 TEST_P(UdpSockets, ConnectedSocketStaysConnected) {
   Fd server = bound(any_port(GetParam()));
   std::string name = *sys::local_address(server.get());

@@ -1,7 +1,6 @@
 #include "engine/sockets/unix_apply.h"
 
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -76,32 +75,29 @@ Result<void> bind_name(ApplyContext& context, int fd, const image::UnixSocket& s
                         [&] { return bind_with_file(fd, socket); });
 }
 
-Result<void> listen_as_before(int fd, const image::UnixSocket& socket) {
-  auto backlog = static_cast<int>(std::min<uint32_t>(socket.backlog(), INT32_MAX));
-  if (::listen(fd, backlog) != 0)
-    return fail_errno("listen on " + sys::describe_address(socket.name()));
-  return {};
-}
-
-Result<Fd> make_unconnected(ApplyContext& context, const image::UnixSocket& socket) {
+Result<Fd> make_unconnected(ApplyContext& context, UnixCaller& caller,
+                            const image::UnixSocket& socket) {
   Fd fd = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(socket.type()), 0}));
   if (!socket.name().empty()) TRY(bind_name(context, fd.get(), socket));
-  if (socket.listening()) TRY(listen_as_before(fd.get(), socket));
+  auto backlog = static_cast<int>(std::min<uint32_t>(socket.backlog(), INT32_MAX));
+  if (socket.listening()) TRY(caller.listen(socket, fd.get(), backlog));
   return fd;
 }
 
-Result<int> listener_of(ApplyContext& context, const std::string& name) {
+Result<OwnListener> listener_of(ApplyContext& context, UnixCaller& caller,
+                                const std::string& name) {
   const image::File* listener = find_record(context, [&](const image::UnixSocket& socket) {
     return socket.listening() && socket.name() == name;
   });
-  if (listener == nullptr) return -1;
-  if (int made = context.description(listener->id()); made >= 0) return made;
-  std::string key = made_key(listener->unix_socket().inode());
+  if (listener == nullptr) return OwnListener{};
+  const image::UnixSocket& socket = listener->unix_socket();
+  if (int made = context.description(listener->id()); made >= 0) return OwnListener{made, &socket};
+  std::string key = made_key(socket.inode());
   auto ready = context.take_stashed(key);
-  if (!ready) ready = TRY(make_unconnected(context, listener->unix_socket()));
+  if (!ready) ready = TRY(make_unconnected(context, caller, socket));
   int fd = ready->get();
   context.stash(key, std::move(*ready));
-  return fd;
+  return OwnListener{fd, &socket};
 }
 
 image::UnixSocket closed_peer(const image::UnixSocket& socket) {
@@ -111,32 +107,34 @@ image::UnixSocket closed_peer(const image::UnixSocket& socket) {
   return peer;
 }
 
-Result<UnixEnds> make_ends(ApplyContext& context, const image::UnixSocket& socket,
-                           const image::UnixSocket& peer) {
+Result<UnixEnds> make_ends(ApplyContext& context, UnixCaller& caller,
+                           const image::UnixSocket& socket, const image::UnixSocket& peer) {
   if (socket.type() != SOCK_DGRAM)
-    return connect_unix(context, socket, peer,
-                        [&](const std::string& name) { return listener_of(context, name); });
-  UnixEnds ends = TRY(make_unix_pair(context, socket));
+    return connect_unix(context, caller, socket, peer, [&](const std::string& name) {
+      return listener_of(context, caller, name);
+    });
+  UnixEnds ends = TRY(caller.make_pair(socket));
   if (!socket.name().empty()) TRY(bind_name(context, ends.first.get(), socket));
   if (!peer.name().empty()) TRY(bind_name(context, ends.second.get(), peer));
   return ends;
 }
 
-Result<Fd> make_connected(ApplyContext& context, const image::UnixSocket& socket) {
+Result<Fd> make_connected(ApplyContext& context, UnixCaller& caller,
+                          const image::UnixSocket& socket) {
   const image::File* record = record_of_peer(context, socket);
   if (record == nullptr && !is_peer_closed(socket))
     return fail(Code::kBadImage, "Unix socket without its peer");
   image::UnixSocket peer = record != nullptr ? record->unix_socket() : closed_peer(socket);
-  UnixEnds ends = TRY(make_ends(context, socket, peer));
+  UnixEnds ends = TRY(make_ends(context, caller, socket, peer));
   context.stash(record != nullptr ? made_key(peer.inode()) : closed_peer_key(socket),
                 std::move(ends.second));
   return std::move(ends.first);
 }
 
-Result<Fd> make_socket(ApplyContext& context, const image::UnixSocket& socket) {
+Result<Fd> make_socket(ApplyContext& context, UnixCaller& caller, const image::UnixSocket& socket) {
   if (auto made = context.take_stashed(made_key(socket.inode()))) return std::move(*made);
-  return is_half_of_pair(context, socket) ? make_connected(context, socket)
-                                          : make_unconnected(context, socket);
+  return is_half_of_pair(context, socket) ? make_connected(context, caller, socket)
+                                          : make_unconnected(context, caller, socket);
 }
 
 Result<void> send_message(int sender, const image::UnixMessage& message,
@@ -202,14 +200,22 @@ Result<void> connect_to_name(ApplyContext& context, const image::UnixSocket& soc
 
 }  // namespace
 
-Result<Fd> create_unix(ApplyContext& context, const image::File& file) {
+Result<Fd> create_unix(ApplyContext& context, const image::File& file, UnixCaller& caller) {
   const image::UnixSocket& socket = file.unix_socket();
   TRY(check(socket));
-  Fd fd =
-      TRY_IN(make_socket(context, socket), "Unix socket " + sys::describe_address(socket.name()));
+  Fd fd = TRY_IN(make_socket(context, caller, socket),
+                 "Unix socket " + sys::describe_address(socket.name()));
   TRY(apply_options(fd.get(), socket.common(), sys::OptionPhase::kBeforeBind));
   TRY(apply_identity(fd.get(), file, socket.common()));
   return fd;
+}
+
+Result<void> create_unix_sockets(ApplyContext& context, UnixCaller& caller) {
+  for (const auto& [id, file] : context.files())
+    if (file.has_unix_socket())
+      context.set_description(
+          id, TRY_IN(create_unix(context, file, caller), "file " + std::to_string(id)));
+  return {};
 }
 
 Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socket, int fd) {
@@ -221,19 +227,6 @@ Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socke
   }
   TRY(fill_from_senders(context, socket));
   return socket.connected() ? connect_to_name(context, socket, fd) : Result<void>();
-}
-
-Result<void> complete_unix_in_task(const image::UnixSocket& socket, Task& task, int number) {
-  if (!socket.listening()) return {};
-  constexpr int kUnchanged = -1;
-  constexpr int kRoot = 0;
-  Program program(task.arena());
-  program.call("take group", SYS_setresgid, {kUnchanged, socket.credentials_gid(), kUnchanged});
-  program.call("take user", SYS_setresuid, {kUnchanged, socket.credentials_uid(), kUnchanged});
-  program.call("listen again", SYS_listen, {number, socket.backlog()});
-  program.call("leave user", SYS_setresuid, {kUnchanged, kRoot, kUnchanged});
-  program.call("leave group", SYS_setresgid, {kUnchanged, kRoot, kUnchanged});
-  return task.run(program);
 }
 
 void go_live_unix(const image::UnixSocket& socket, int fd) {

@@ -1,9 +1,11 @@
 #include "engine/sockets/unix_capture.h"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +13,9 @@
 #include <optional>
 
 #include "engine/sockets/common.h"
+#include "engine/sockets/requeue.h"
 #include "engine/sockets/unix_name.h"
+#include "sys/procfs.h"
 #include "sys/sock_diag.h"
 #include "sys/socket_address.h"
 #include "sys/socket_queue.h"
@@ -35,6 +39,42 @@ std::optional<ucred> credentials_of(int fd) {
       credentials.uid == UINT32_MAX)
     return std::nullopt;
   return credentials;
+}
+
+// As a child in the PID namespace of `root` sees it.
+Result<pid_t> peer_pid_inside(HostPid root, int fd) {
+  pid_t pid = 0;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe2");
+  Fd reader(ends[0]);
+  Fd writer(ends[1]);
+  TRY(run_in_namespace(root, "pid", [&]() -> Result<void> {
+    pid_t child = ::fork();
+    if (child < 0) return fail_errno("fork");
+    if (child == 0) {
+      ucred peer{};
+      socklen_t length = sizeof peer;
+      ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+      ::_exit(::write(writer.get(), &peer.pid, sizeof peer.pid) == sizeof peer.pid ? 0 : 1);
+    }
+    if (::waitpid(child, nullptr, 0) != child) return fail_errno("wait for a child");
+    return {};
+  }));
+  writer.reset();
+  TRY(read_full(reader.get(), std::as_writable_bytes(std::span(&pid, 1))));
+  return pid;
+}
+
+// The number by which the group knows the process that made the other end; it may have ended.
+Result<pid_t> pid_of_peer(const CaptureContext& context, int fd, HostPid seen_here) {
+  auto root = TRY(sys::read_status(context.root()));
+  if (root.ns_tids.size() == 1 || seen_here.value == 0) return seen_here.value;
+  auto peer = sys::read_status(seen_here);
+  bool alive = peer && peer->ns_tids.size() == root.ns_tids.size() &&
+               sys::read_link(sys::proc_path(seen_here, "ns/pid")).value_or("?") ==
+                   sys::read_link(sys::proc_path(context.root(), "ns/pid")).value_or("");
+  if (alive) return peer->ns_tids.back().value;
+  return peer_pid_inside(context.root(), fd);
 }
 
 std::string describe_outside_peer(int fd, const std::string& name) {
@@ -96,15 +136,19 @@ Result<void> capture_file(const OpenFile& file, const sys::UnixSocketInfo& info,
   return {};
 }
 
-Result<std::vector<sys::QueuedMessage>> peek_queue(const OpenFile& file, uint32_t type) {
-  if (type == SOCK_DGRAM) return sys::peek_messages(file.fd);
+// At the end of what a closed peer has sent, a stream and a packet socket go on with nothing.
+Result<std::vector<sys::QueuedMessage>> peek_queue(const OpenFile& file,
+                                                   const image::UnixSocket& socket) {
+  constexpr uint32_t kReceive = 1;
+  bool ends = socket.type() == SOCK_STREAM || (socket.shutdown() & kReceive) != 0;
+  if (socket.type() == SOCK_DGRAM || !ends) return sys::peek_messages(file.fd);
   int waiting = 0;
   if (::ioctl(file.fd, FIONREAD, &waiting) != 0) return fail_errno("size of a socket's queue");
   return sys::peek_messages_of(file.fd, static_cast<size_t>(waiting));
 }
 
 Result<void> capture_queue(const OpenFile& file, image::UnixSocket& out) {
-  for (sys::QueuedMessage& message : TRY(peek_queue(file, out.type()))) {
+  for (sys::QueuedMessage& message : TRY(peek_queue(file, out))) {
     if (message.has_descriptors)
       return fail(Code::kUnsupported, "descriptors in flight (SCM_RIGHTS) wait to be received");
     image::UnixMessage& record = *out.add_queue();
@@ -126,13 +170,16 @@ Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::
   out.set_shutdown(info.shutdown);
   if (auto credentials = credentials_of(file.fd)) {
     out.set_has_credentials(true);
+    out.set_credentials_pid(TRY(pid_of_peer(context, file.fd, HostPid(credentials->pid))));
     out.set_credentials_uid(credentials->uid);
     out.set_credentials_gid(credentials->gid);
   }
   TRY(capture_peer(context, file, info, out));
   TRY(capture_file(file, info, out));
   if (info.state == TCP_LISTEN) return capture_listener(info, out);
-  return capture_queue(file, out);
+  TRY(capture_queue(file, out));
+  if (out.type() == SOCK_STREAM) return {};
+  return renew_queue_on_thaw(context, file, out);
 }
 
 }  // namespace martlet::engine

@@ -11,12 +11,6 @@
 namespace martlet::engine {
 namespace {
 
-Result<void> listen_as(int fd, const std::string& name) {
-  TRY(sys::bind_address(fd, name));
-  if (::listen(fd, 1) != 0) return fail_errno("listen on " + sys::describe_address(name));
-  return {};
-}
-
 Result<Fd> accept_from(int listener, const std::string& name) {
   Fd accepted(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (!accepted.valid()) return fail_errno("accept on " + sys::describe_address(name));
@@ -28,7 +22,22 @@ struct ClientAndServer {
   Fd server;
 };
 
-Result<ClientAndServer> connect_through_listener(ApplyContext& context,
+bool same_caller(const image::UnixSocket& a, const image::UnixSocket& b) {
+  return a.credentials_pid() == b.credentials_pid() && a.credentials_uid() == b.credentials_uid() &&
+         a.credentials_gid() == b.credentials_gid();
+}
+
+// The client remembers who called listen() at that time, which another process may have done since.
+Result<void> connect_through_own(UnixCaller& caller, const OwnListener& own, int client_fd,
+                                 const image::UnixSocket& client, const image::UnixSocket& server) {
+  auto backlog = static_cast<int>(own.record->backlog());
+  bool same = same_caller(client, *own.record);
+  if (!same) TRY(caller.listen(client, own.fd, backlog));
+  TRY(caller.connect(server, client_fd, UnixTarget{server.name(), Fd()}));
+  return same ? Result<void>() : caller.listen(*own.record, own.fd, backlog);
+}
+
+Result<ClientAndServer> connect_through_listener(ApplyContext& context, UnixCaller& caller,
                                                  const image::UnixSocket& client,
                                                  const image::UnixSocket& server,
                                                  const ListenerOfName& listener_of) {
@@ -36,17 +45,25 @@ Result<ClientAndServer> connect_through_listener(ApplyContext& context,
   ClientAndServer ends;
   ends.client = TRY(open_group_socket(context, socket));
   Fd temporary = TRY(open_group_socket(context, socket));
-  int own = is_abstract(server.name()) ? TRY(listener_of(server.name())) : -1;
-  int listener = own >= 0 ? own : temporary.get();
-  auto listen = [&] { return listen_as(listener, server.name()); };
-  auto connect = [&] { return sys::connect_address(ends.client.get(), server.name()); };
-  TRY(run_in_empty_root({client.name(), server.name()}, [&]() -> Result<void> {
-    if (own < 0) TRY(run_with_credentials(client, listen));
+  OwnListener own;
+  if (is_abstract(server.name())) own = TRY(listener_of(server.name()));
+  auto root = TRY(EmptyRoot::make({client.name(), server.name()}));
+  UnixTarget target;
+  TRY(root.run([&]() -> Result<void> {
     if (!client.name().empty()) TRY(sys::bind_address(ends.client.get(), client.name()));
-    TRY(run_with_credentials(server, connect));
-    ends.server = TRY(accept_from(listener, server.name()));
+    if (own.record != nullptr) return {};
+    TRY(sys::bind_address(temporary.get(), server.name()));
+    target = TRY(UnixTarget::find(server.name()));
     return {};
   }));
+  if (own.record != nullptr) {
+    TRY(connect_through_own(caller, own, ends.client.get(), client, server));
+  } else {
+    TRY(caller.listen(client, temporary.get(), 1));
+    TRY(caller.connect(server, ends.client.get(), target));
+  }
+  int listener = own.record != nullptr ? own.fd : temporary.get();
+  ends.server = TRY(accept_from(listener, server.name()));
   return ends;
 }
 
@@ -65,24 +82,14 @@ bool is_server(ApplyContext& context, const std::string& name, const std::string
 
 }  // namespace
 
-Result<UnixEnds> make_unix_pair(ApplyContext& context, const image::UnixSocket& socket) {
-  int type = static_cast<int>(socket.type()) | SOCK_CLOEXEC;
-  int fds[2] = {-1, -1};
-  auto make = [&]() -> Result<void> {
-    if (::socketpair(AF_UNIX, type, 0, fds) != 0) return fail_errno("create a pair of sockets");
-    return {};
-  };
-  TRY(run_in_namespace(context.root(), "net", [&] { return run_with_credentials(socket, make); }));
-  return UnixEnds{Fd(fds[0]), Fd(fds[1])};
-}
-
-Result<UnixEnds> connect_unix(ApplyContext& context, const image::UnixSocket& first,
-                              const image::UnixSocket& second, const ListenerOfName& listener_of) {
-  if (first.name().empty() && second.name().empty()) return make_unix_pair(context, first);
+Result<UnixEnds> connect_unix(ApplyContext& context, UnixCaller& caller,
+                              const image::UnixSocket& first, const image::UnixSocket& second,
+                              const ListenerOfName& listener_of) {
+  if (first.name().empty() && second.name().empty()) return caller.make_pair(first);
   bool first_is_server = is_server(context, first.name(), second.name());
   const image::UnixSocket& server = first_is_server ? first : second;
   const image::UnixSocket& client = first_is_server ? second : first;
-  auto ends = TRY(connect_through_listener(context, client, server, listener_of));
+  auto ends = TRY(connect_through_listener(context, caller, client, server, listener_of));
   if (first_is_server) return UnixEnds{std::move(ends.server), std::move(ends.client)};
   return UnixEnds{std::move(ends.client), std::move(ends.server)};
 }

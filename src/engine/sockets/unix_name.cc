@@ -48,28 +48,6 @@ Result<void> become(uid_t uid, gid_t gid) {
   return {};
 }
 
-// A directory that is removed with everything in it.
-class TemporaryDirectory {
- public:
-  static Result<TemporaryDirectory> make() {
-    std::string path = std::filesystem::temp_directory_path() / "martlet-names-XXXXXX";
-    if (::mkdtemp(path.data()) == nullptr) return fail_errno("create directory " + path);
-    return TemporaryDirectory(std::move(path));
-  }
-  TemporaryDirectory(TemporaryDirectory&& other) noexcept
-      : path_(std::exchange(other.path_, std::string())) {}
-  TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
-
 Result<void> make_parents(const std::string& name) {
   auto parent = std::filesystem::path(path_of(name)).parent_path();
   if (parent.empty() || parent == "/") return {};
@@ -117,12 +95,40 @@ Result<void> run_in_root_of(HostPid process, const std::string& directory, const
   return run_in_root("/proc/" + to_string(process) + "/root", directory, work);
 }
 
-Result<void> run_in_empty_root(const std::vector<std::string>& names, const Work& work) {
-  auto directory = TRY(TemporaryDirectory::make());
-  return run_in_root(directory.path(), "", [&]() -> Result<void> {
+Result<void> run_in_directory(const Fd& directory, const Work& work) {
+  Result<void> outcome;
+  std::thread([&] {
+    if (::unshare(CLONE_FS) != 0 || ::fchdir(directory.get()) != 0)
+      outcome = fail_errno("enter a directory");
+    else
+      outcome = work();
+  }).join();
+  return outcome;
+}
+
+Result<EmptyRoot> EmptyRoot::make(const std::vector<std::string>& names) {
+  std::string path = std::filesystem::temp_directory_path() / "martlet-names-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) return fail_errno("create directory " + path);
+  EmptyRoot made(std::move(path));
+  TRY(made.run([&]() -> Result<void> {
     for (const std::string& name : names) TRY(make_parents(name));
-    return work();
-  });
+    return {};
+  }));
+  return made;
+}
+
+Result<void> EmptyRoot::run(const Work& work) const {
+  return run_in_root(path_, "", work);
+}
+
+EmptyRoot::~EmptyRoot() {
+  std::error_code ignored;
+  if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+}
+
+Result<void> run_in_empty_root(const std::vector<std::string>& names, const Work& work) {
+  auto root = TRY(EmptyRoot::make(names));
+  return root.run(work);
 }
 
 Result<void> run_with_credentials(const image::UnixSocket& socket, const Work& work) {

@@ -8,8 +8,10 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "image/sockets.pb.h"
@@ -29,8 +31,26 @@ using Work = std::function<Result<void>()>;
 // root) as its working directory.
 Result<void> run_in_root_of(HostPid process, const std::string& directory, const Work& work);
 
-// Runs `work` on a thread whose root is a fresh directory that vanishes afterwards. The directories
-// that the paths of `names` need are there.
+// Runs `work` on a thread whose working directory is this one.
+Result<void> run_in_directory(const Fd& directory, const Work& work);
+
+// A fresh directory in which the directories that the paths of `names` need are there. It vanishes
+// with the object.
+class EmptyRoot {
+ public:
+  static Result<EmptyRoot> make(const std::vector<std::string>& names);
+  // On a thread whose root it is.
+  Result<void> run(const Work& work) const;
+  EmptyRoot(EmptyRoot&& other) noexcept : path_(std::exchange(other.path_, std::string())) {}
+  EmptyRoot& operator=(EmptyRoot&&) = delete;
+  ~EmptyRoot();
+
+ private:
+  explicit EmptyRoot(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+// Runs `work` in an empty root that vanishes afterwards.
 Result<void> run_in_empty_root(const std::vector<std::string>& names, const Work& work);
 
 // Runs `work` on a thread of the user that `socket` reports as SO_PEERCRED, with the capabilities

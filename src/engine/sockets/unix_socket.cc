@@ -27,16 +27,12 @@ class UnixSocketKind final : public FileKind {
   bool owns(const image::File& file) const override { return file.has_unix_socket(); }
 
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
-    return create_unix(context, file);
+    LocalUnixCaller caller(context.root());
+    return create_unix(context, file, caller);
   }
 
   Result<void> complete(ApplyContext& context, const image::File& file, int fd) const override {
     return complete_unix(context, file.unix_socket(), fd);
-  }
-
-  Result<void> complete_in_task(ApplyContext&, const image::File& file, Task& task,
-                                int number) const override {
-    return complete_unix_in_task(file.unix_socket(), task, number);
   }
 
   void go_live(ApplyContext&, const image::File& file, int fd) const override {

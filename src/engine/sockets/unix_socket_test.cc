@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <filesystem>
 
+#include "base/test_util.h"
 #include "engine/sockets/socket_test_support.h"
 
 namespace martlet::engine {
@@ -83,17 +84,6 @@ std::string receive_message(int fd, std::string* sender = nullptr) {
 
 class UnixSockets : public NetworkTest {
  protected:
-  void SetUp() override {
-    NetworkTest::SetUp();
-    std::string name = "/tmp/martlet-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override {
-    std::filesystem::remove_all(directory_);
-    NetworkTest::TearDown();
-  }
-
   std::string path(const std::string& name) const { return address_of(directory_ / name); }
 
   // Captures the sockets, closes them and rebuilds them.
@@ -119,7 +109,7 @@ class UnixSockets : public NetworkTest {
     return result ? Error(Code::kSystem, "captured") : result.error();
   }
 
-  std::filesystem::path directory_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(UnixSockets, PairWithQueues) {
@@ -240,7 +230,7 @@ TEST_F(UnixSockets, NameInUseIsNotTaken) {
 
 TEST_F(UnixSockets, RelativeName) {
   auto before = std::filesystem::current_path();
-  std::filesystem::current_path(directory_);
+  std::filesystem::current_path(directory_.path());
   std::vector<Fd> all;
   all.push_back(listen_on(address_of("relative")));
   CapturedSockets captured(self());
@@ -293,7 +283,7 @@ ucred credentials_of(int fd) {
 
 TEST_F(UnixSockets, UsersOfBothEndsAreRemembered) {
   Fd listener = listen_on(path("listener"));
-  ASSERT_EQ(::chmod(directory_.c_str(), 0777), 0);
+  ASSERT_EQ(::chmod(directory_.path().c_str(), 0777), 0);
   ASSERT_EQ(::chmod((directory_ / "listener").c_str(), 0777), 0);
   Ends ends;
   ASSERT_EQ(::setegid(34), 0);
@@ -310,6 +300,32 @@ TEST_F(UnixSockets, UsersOfBothEndsAreRemembered) {
   EXPECT_EQ(credentials_of(all[1].get()).gid, 34u);
   EXPECT_EQ(credentials_of(all[2].get()).uid, 12u);
   EXPECT_EQ(credentials_of(all[3].get()).gid, 34u);
+}
+
+TEST_F(UnixSockets, EmptyDatagramsAreSeenByEveryCapture) {
+  Ends ends = pair_of(SOCK_DGRAM);
+  Ends packets = pair_of(SOCK_SEQPACKET);
+  Fd named = bound(SOCK_DGRAM, path("named"));
+  Fd stranger = new_socket(SOCK_DGRAM);
+  for (const char* text : {"", "one", "", ""}) {
+    expect_ok(sys::connect_address(stranger.get(), path("named")));
+    for (int sender : {ends.a.get(), packets.a.get(), stranger.get()})
+      ASSERT_GE(::send(sender, text, std::strlen(text), 0), 0);
+  }
+  std::vector<int> fds{ends.a.get(),    ends.b.get(), packets.a.get(),
+                       packets.b.get(), named.get(),  stranger.get()};
+  for (int round = 0; round < 3; ++round) {
+    CapturedSockets captured(self());
+    expect_ok(captured.capture(unix_socket_kind(), fds));
+    captured.thaw();
+    for (size_t receiver : {1u, 3u, 4u}) {
+      const auto& queue = captured.files()[receiver].unix_socket().queue();
+      ASSERT_EQ(queue.size(), 4) << "round " << round << ", socket " << receiver;
+      EXPECT_EQ(queue[0].data() + "|" + queue[1].data() + "|" + queue[2].data(), "|one|");
+    }
+  }
+  for (int fd : {ends.b.get(), packets.b.get(), named.get()})
+    for (const char* text : {"", "one", "", ""}) EXPECT_EQ(receive_message(fd), text);
 }
 
 TEST_F(UnixSockets, RefusesByName) {

@@ -14,7 +14,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+
+#include "sys/descriptor_passing.h"
 
 extern "C" {
 extern const std::byte martlet_stub_image[];
@@ -58,20 +59,9 @@ Result<Fd> stub_file() {
 
 Result<void> send_arena(const Fd& control, const Arena& arena) {
   ArenaNotice notice{arena.code().value, kArenaCodeSize, arena.data_size()};
-  iovec vector{&notice, sizeof notice};
-  std::array<std::byte, CMSG_SPACE(sizeof(int))> buffer{};
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = buffer.data();
-  message.msg_controllen = buffer.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  int file = arena.file().get();
-  std::memcpy(CMSG_DATA(header), &file, sizeof file);
-  if (::sendmsg(control.get(), &message, MSG_NOSIGNAL) < 0) return fail_errno("reach the stub");
+  std::array<int, 1> file = {arena.file().get()};
+  TRY_IN(sys::send_descriptors(control, std::as_bytes(std::span(&notice, 1)), file),
+         "reach the stub");
   pollfd ready{control.get(), POLLIN, 0};
   char answer = 0;
   if (::poll(&ready, 1, kStubDeadlineMs) != 1 || ::read(control.get(), &answer, 1) != 1)
@@ -99,6 +89,16 @@ Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
         Error(Code::kAlreadyExists, fmt::format("PID {} is in use", tid.value))
             .with_remedy("end that process, or restore in a container with PIDs of its own"));
   return outcome;
+}
+
+Result<void> discard_pending(Task& task, int signal) {
+  Program program(task.arena());
+  uint64_t set = 1ull << (signal - 1);
+  timespec now{0, 0};
+  program.call("take signal", SYS_rt_sigtimedwait,
+               {program.put_value(set), 0, program.put_value(now), sizeof set},
+               Program::OnError::kGoOn);
+  return task.run(program);
 }
 
 }  // namespace
@@ -157,6 +157,13 @@ Result<Task> create_thread(Task& leader, NsPid tid) {
   return adopt_created(leader, leader.process(), tid);
 }
 
+Result<Task> create_stand_in(Task& parent, NsPid pid) {
+  clone_args arguments{};
+  arguments.flags = CLONE_VM;
+  TRY(clone(parent, arguments, pid));
+  return adopt_created(parent, pid, pid);
+}
+
 Result<void> create_zombie(Task& parent, const image::Process& process) {
   Task child = TRY(fork_process(parent, process));
   int status = process.exit_code();
@@ -175,12 +182,13 @@ Result<void> create_zombie(Task& parent, const image::Process& process) {
   TRY(child.run_to_end(program));
   // The notice of its end was seen, or not, by the process that was captured; either way it is part
   // of the captured pending signals.
-  Program flush(parent.arena());
-  uint64_t set = 1ull << (SIGCHLD - 1);
-  timespec now{0, 0};
-  flush.call("take notice", SYS_rt_sigtimedwait,
-             {flush.put_value(set), 0, flush.put_value(now), sizeof set}, Program::OnError::kGoOn);
-  return parent.run(flush);
+  return discard_pending(parent, SIGCHLD);
+}
+
+Result<void> reap_child(Task& parent, NsPid child, int exit_signal) {
+  TRY(parent.call("reap", SYS_wait4, {child.value, 0, __WALL, 0}));
+  if (exit_signal == 0) return {};
+  return discard_pending(parent, exit_signal);
 }
 
 Result<void> drop_arena(Task& leader) {
@@ -188,7 +196,7 @@ Result<void> drop_arena(Task& leader) {
   auto code = interpreter_code();
   auto found = std::ranges::search(code, kInstruction);
   auto offset = static_cast<uint64_t>(found.begin() - code.begin());
-  TRY(leader.call_at(leader.arena().code() + offset, SYS_munmap,
+  TRY(leader.call_at(leader.arena().code() + offset, TargetAddr(), SYS_munmap,
                      {leader.arena().code().value, leader.arena().total_size()}));
   return {};
 }

@@ -37,8 +37,14 @@ Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, Descript
 Result<Task> fork_process(Task& parent, const image::Process& process);
 Result<Task> create_thread(Task& leader, NsPid tid);
 
+// A child of `parent` that only holds a PID and makes calls: it shares the parent's memory.
+Result<Task> create_stand_in(Task& parent, NsPid pid);
+
 // A child of `parent` that has ended and waits to be reaped.
 Result<void> create_zombie(Task& parent, const image::Process& process);
+
+// `parent` takes note of the end of its child, and nothing of it stays pending.
+Result<void> reap_child(Task& parent, NsPid child, int exit_signal);
 
 // Unmaps the arena from the process; no program can run in it any more.
 Result<void> drop_arena(Task& leader);

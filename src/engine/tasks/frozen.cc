@@ -27,6 +27,9 @@ constexpr int kRestartBlock = 516;
 
 constexpr int kSyscallInstructionSize = 2;
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
+// A process that somebody kills or continues meanwhile never stands still.
+constexpr Nanoseconds kJobStopDeadline = std::chrono::milliseconds(200);
+constexpr Nanoseconds kJobStopPause = std::chrono::microseconds(50);
 
 // Calls that a stop makes return EINTR although no signal handler runs (signal(7)).
 bool stop_interrupts(uint64_t number) {
@@ -37,6 +40,13 @@ bool stop_interrupts(uint64_t number) {
        SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4,
        SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_connect});
   return std::ranges::find(kCalls, static_cast<long>(number)) != kCalls.end();
+}
+
+// The thread makes the call that it was interrupted in once more.
+void call_again(user_regs_struct& registers) {
+  registers.rip -= kSyscallInstructionSize;
+  registers.rax = registers.orig_rax;
+  registers.orig_rax = ~0ull;
 }
 
 uint64_t deliverable(const sys::TaskStatus& status) {
@@ -51,9 +61,7 @@ class Freezer {
   ~Freezer() { std::ignore = thaw_cgroup(); }
 
   Result<std::vector<FrozenProcess>> run() {
-    TRY(seize_all());
-    TRY(thaw_cgroup());  // a task that the cgroup holds does not reach its ptrace stop
-    for (auto& [tid, thread] : threads_) TRY(wait_for(thread));
+    TRY(stop_all());
     return assemble();
   }
 
@@ -62,22 +70,32 @@ class Freezer {
     sys::Tracee tracee;
     HostPid pid;
     std::optional<TimedWait> wait;
+    bool still = false;
     bool group_stopped = false;
     bool gone = false;
   };
 
-  // A stopped task creates no other, so a round that finds nothing new has found all.
-  Result<void> seize_all() {
+  // A task that stands still creates no other, but one that was only told to stop may be about to.
+  // So all that is known stands still before a listing that finds nothing new has found all.
+  Result<void> stop_all() {
     constexpr int kMaxRounds = 1000;
     constexpr int kPatientRounds = 5;
     for (int round = 0; round < kMaxRounds; ++round) {
       if (round == kPatientRounds) TRY(freeze_cgroup());
-      bool found_new = false;
-      processes_ = TRY(list_processes());
-      for (HostPid pid : processes_) found_new |= TRY(seize_threads(pid));
-      if (!found_new) return {};
+      bool found_new = TRY(seize_all());
+      if (cgroup_frozen_ && found_new) continue;
+      if (!cgroup_frozen_ && !found_new) return {};
+      TRY(thaw_cgroup());  // a task that the cgroup holds does not reach its ptrace stop
+      for (auto& [tid, thread] : threads_) TRY(wait_for(thread));
     }
     return fail(Code::kTimeout, "the group creates tasks faster than they can be stopped");
+  }
+
+  Result<bool> seize_all() {
+    bool found_new = false;
+    processes_ = TRY(list_processes());
+    for (HostPid pid : processes_) found_new |= TRY(seize_threads(pid));
+    return found_new;
   }
 
   Result<void> freeze_cgroup() {
@@ -101,14 +119,28 @@ class Freezer {
       }
       found.insert(found.end(), children->begin(), children->end());
     }
+    if (std::ranges::find(found, HostPid(::getpid())) != found.end())
+      return fail(Code::kInvalidArgument,
+                  fmt::format("martlet itself runs below process {}", root_.value));
     if (!container_) return found;
     for (HostPid member : TRY(sys::list_namespace_processes(root_)))
-      if (std::ranges::find(found, member) == found.end())
+      if (std::ranges::find(found, member) == found.end() && !is_below_root(member))
         return std::unexpected(
             Error(Code::kUnsupported,
                   fmt::format("process {} was started from outside the container", member.value))
                 .with_remedy("end the running exec session first"));
     return found;
+  }
+
+  // A process that has been created since the tree was listed is, and so is one that has ended.
+  bool is_below_root(HostPid pid) const {
+    while (pid != root_) {
+      auto status = sys::read_status(pid);
+      if (!status) return true;
+      if (status->parent.value <= 1) return false;
+      pid = status->parent;
+    }
+    return true;
   }
 
   Result<bool> seize_threads(HostPid pid) {
@@ -136,8 +168,13 @@ class Freezer {
     if (!tracee) {
       if (tracee.error().code() == Code::kGone) return false;
       auto again = sys::read_status(tid);
+      if (!again) return false;
+      if (again->state == 'Z' || again->state == 'X') {  // it was about to end
+        zombies_.insert(tid);
+        return true;
+      }
       // A child of a seized task is attached by the kernel.
-      if (!again || again->tracer.value != ::gettid()) return std::unexpected(tracee.error());
+      if (again->tracer.value != ::gettid()) return std::unexpected(tracee.error());
       tracee = sys::Tracee::adopt(tid);
     }
     TRY(tracee->interrupt());
@@ -146,6 +183,7 @@ class Freezer {
   }
 
   Result<void> wait_for(Seized& thread) {
+    if (std::exchange(thread.still, true)) return {};
     auto stop = thread.tracee.wait_until_still();
     if (!stop) {
       if (stop.error().code() != Code::kGone) return std::unexpected(stop.error());
@@ -158,8 +196,10 @@ class Freezer {
 
   Result<std::vector<FrozenProcess>> assemble() {
     std::vector<FrozenProcess> frozen;
+    auto return_codes = std::make_shared<ReturnCodes>();
     for (HostPid pid : processes_) {
       FrozenProcess process;
+      process.return_codes = return_codes;
       process.pid = pid;
       auto status = sys::read_status(pid);
       if (!status) continue;  // ended before it was stopped
@@ -172,6 +212,13 @@ class Freezer {
                     fmt::format("process {}: its main thread has ended", pid.value));
       if (process.status.state == 'X') continue;
       if (!process.zombie) TRY(assemble_threads(process));
+      if (!process.zombie && process.threads.empty()) {  // it ended on its way to the stop
+        auto now = sys::read_status(pid);
+        if (!now || now->state == 'X') continue;
+        process.status = std::move(*now);
+        process.stat = TRY(sys::read_stat(pid));
+        process.zombie = true;
+      }
       frozen.push_back(std::move(process));
     }
     return frozen;
@@ -185,7 +232,9 @@ class Freezer {
   }
 
   Result<void> assemble_threads(FrozenProcess& process) {
-    for (HostPid tid : TRY(sys::list_threads(process.pid))) {
+    auto tids = sys::list_threads(process.pid);
+    if (!tids) return {};
+    for (HostPid tid : *tids) {
       auto found = threads_.find(tid);
       if (found == threads_.end() || found->second.gone) continue;
       FrozenThread thread{std::move(found->second.tracee), {}, TRY(sys::read_status(tid)), {}, 0,
@@ -200,8 +249,10 @@ class Freezer {
     }
     auto leader = std::ranges::find(process.threads, process.pid,
                                     [](const FrozenThread& t) { return t.tracee.tid(); });
+    if (process.threads.empty()) return {};
     if (leader == process.threads.end())
-      return fail(Code::kGone, fmt::format("process {} ended", process.pid.value));
+      return fail(Code::kUnsupported,
+                  fmt::format("process {}: its main thread has ended", process.pid.value));
     std::rotate(process.threads.begin(), leader, leader + 1);
     return {};
   }
@@ -231,6 +282,10 @@ Result<void> settle(sys::Tracee& tracee) {
 
 Result<void> put_back(FrozenThread& thread) {
   TRY(settle(thread.tracee));
+  return load_own_state(thread);
+}
+
+Result<void> load_own_state(FrozenThread& thread) {
   user_regs_struct registers = thread.registers;
   if (thread.instrumented) restart_from_arguments(registers);
   TRY(thread.tracee.set_registers(registers));
@@ -247,6 +302,34 @@ Result<void> thaw_process(FrozenProcess& process) {
   return outcome;
 }
 
+Result<void> thaw_processes(std::vector<FrozenProcess>& processes) {
+  auto is_stopped = [](const FrozenProcess& process) {
+    return !process.zombie && process.threads.front().group_stopped;
+  };
+  Result<void> outcome;
+  auto thaw = [&](FrozenProcess& process) {
+    auto thawed = thaw_process(process);
+    if (!thawed && outcome) outcome = std::move(thawed);
+  };
+  for (FrozenProcess& process : processes)
+    if (is_stopped(process)) thaw(process);
+  for (const FrozenProcess& process : processes)
+    if (is_stopped(process)) await_job_stop(process.pid);
+  for (FrozenProcess& process : processes)
+    if (!is_stopped(process)) thaw(process);
+  return outcome;
+}
+
+void await_job_stop(HostPid pid) {
+  SystemClock clock;
+  Nanoseconds give_up = clock.now() + kJobStopDeadline;
+  while (clock.now() < give_up) {
+    auto status = sys::read_status(pid);
+    if (!status || status->state == 'T') return;
+    clock.sleep_for(kJobStopPause);
+  }
+}
+
 void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus& status) {
   auto number = static_cast<int64_t>(registers.orig_rax);
   if (number < 0 || deliverable(status) != 0) return;
@@ -254,10 +337,7 @@ void adjust_interrupted_call(user_regs_struct& registers, const sys::TaskStatus&
   bool again = result == -kRestartSys || result == -kRestartNoInterrupt ||
                result == -kRestartNoHandler ||
                (result == -EINTR && stop_interrupts(registers.orig_rax));
-  if (!again) return;
-  registers.rip -= kSyscallInstructionSize;
-  registers.rax = registers.orig_rax;
-  registers.orig_rax = ~0ull;
+  if (again) call_again(registers);
 }
 
 void restart_from_arguments(user_regs_struct& registers) {
@@ -269,9 +349,7 @@ void restart_from_arguments(user_regs_struct& registers) {
   if (registers.orig_rax == SYS_clock_nanosleep && registers.r10 != 0 &&
       (registers.rsi & TIMER_ABSTIME) == 0)
     registers.rdx = registers.r10;
-  registers.rip -= kSyscallInstructionSize;
-  registers.rax = registers.orig_rax;
-  registers.orig_rax = ~0ull;
+  call_again(registers);
 }
 
 Result<void> abort_restartable_sequence(FrozenThread& thread, HostPid pid) {
@@ -290,8 +368,10 @@ Result<void> abort_restartable_sequence(FrozenThread& thread, HostPid pid) {
   auto address = TRY(sys::read_value<uint64_t>(pid, pointer));
   if (address == 0) return {};
   auto descriptor = TRY(sys::read_value<Descriptor>(pid, TargetAddr(address)));
-  if (thread.registers.rip - descriptor.start < descriptor.length)
+  if (thread.registers.rip - descriptor.start < descriptor.length) {
     thread.registers.rip = descriptor.abort;
+    TRY(thread.tracee.set_registers(thread.registers));  // before the kernel's note of it goes
+  }
   uint64_t none = 0;
   return sys::write_memory(pid, pointer, std::as_bytes(std::span(&none, 1)));
 }

@@ -3,8 +3,11 @@
 
 #include <sys/user.h>
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/ids.h"
@@ -25,6 +28,14 @@ struct FrozenThread {
   bool instrumented = false;   // it has performed system calls for Martlet
 };
 
+// Where in a mapping of the C library there is what a thread may return through (way_back.h): by
+// the mapping's device, inode and offset.
+struct ReturnCode {
+  uint64_t call_and_return;
+  uint64_t return_from_signal;
+};
+using ReturnCodes = std::map<std::tuple<uint64_t, uint64_t, uint64_t>, std::optional<ReturnCode>>;
+
 struct FrozenProcess {
   HostPid pid;
   NsPid ns_pid;
@@ -33,6 +44,7 @@ struct FrozenProcess {
   bool zombie = false;
   std::vector<FrozenThread> threads;  // the leader first; none for a zombie
   std::vector<sys::Vma> vmas;
+  std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed
 
   FrozenThread& leader() { return threads.front(); }
 };
@@ -43,11 +55,20 @@ struct FrozenProcess {
 Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container,
                                                     const std::string& freezer_cgroup);
 
-// The thread stands as it will go on, also if this process dies before it lets it.
+// Gives the thread the registers and the mask that it goes on with, in whatever stop it is: also if
+// this process dies before it lets it go.
+Result<void> load_own_state(FrozenThread& thread);
+// The thread stands as it will go on.
 Result<void> put_back(FrozenThread& thread);
 
 // Lets a process go on exactly where it stopped.
 Result<void> thaw_process(FrozenProcess& process);
+// All processes of a group.
+Result<void> thaw_processes(std::vector<FrozenProcess>& processes);
+
+// A process that job control has stopped runs for a moment when ptrace lets it go, before it stands
+// still again. Waits for the end of that moment, which no process of its group may see.
+void await_job_stop(HostPid pid);
 
 // Brings a task from any ptrace stop into one from which the kernel restarts interrupted system
 // calls and delivers signals when it is let go.

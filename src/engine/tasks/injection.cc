@@ -46,10 +46,22 @@ int choose_done_signal(const FrozenProcess& process) {
   return SIGURG;
 }
 
+// There is room for the way back of one thread only, so each has its own registers again as soon as
+// it has made its calls.
+template <typename Value>
+Result<Value> give_back(FrozenThread& thread, Result<Value> outcome) {
+  if (thread.tracee.tid().value == 0) return outcome;  // it ended
+  auto given = load_own_state(thread);
+  if (outcome && !given) return std::unexpected(std::move(given.error()));
+  return outcome;
+}
+
 }  // namespace
 
 Result<Injection> Injection::begin(FrozenProcess& process) {
-  Injection injection(process, TRY(find_syscall_instruction(process)));
+  auto way_back = prepare_way_back(process, process.leader());
+  if (!way_back) way_back = WayBack{TRY(find_syscall_instruction(process)), TargetAddr()};
+  Injection injection(process, *way_back);
   TRY_IN(injection.map_arena(), "map arena");
   return injection;
 }
@@ -60,9 +72,9 @@ Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> 
   // The task only borrows the tracee, and such a call needs no arena.
   const Arena no_arena = Arena::remote({}, {}, 0);
   Task task(std::move(leader.tracee), process_->ns_pid, leader.tid, no_arena);
-  auto result = task.call_at(syscall_instruction_, number, arguments);
+  auto result = task.call_at(way_back_.syscall_instruction, way_back_.stack, number, arguments);
   leader.tracee = std::move(task.tracee());
-  return result;
+  return give_back(leader, std::move(result));
 }
 
 Result<void> Injection::map_arena() {
@@ -85,7 +97,7 @@ Result<void> Injection::run(FrozenThread& thread, Program& program) {
   task.set_return_frame(*frame);
   auto outcome = task.run(program);
   thread.tracee = std::move(task.tracee());
-  return outcome;
+  return give_back(thread, std::move(outcome));
 }
 
 Result<TargetAddr> Injection::write_return_frame(FrozenThread& thread) {

@@ -8,13 +8,14 @@
 #include "engine/arena.h"
 #include "engine/task.h"
 #include "engine/tasks/frozen.h"
+#include "engine/tasks/way_back.h"
 
 namespace martlet::engine {
 
 class Injection {
  public:
-  // Maps the arena. The process's threads change their registers from now on; thaw_process puts
-  // them back.
+  // Maps the arena. Between two calls every thread has its own registers, so that the death of this
+  // process harms none.
   static Result<Injection> begin(FrozenProcess& process);
 
   // Runs a program in one of the process's threads.
@@ -28,14 +29,13 @@ class Injection {
   ~Injection();
 
  private:
-  Injection(FrozenProcess& process, TargetAddr syscall_instruction)
-      : process_(&process), syscall_instruction_(syscall_instruction) {}
+  Injection(FrozenProcess& process, WayBack way_back) : process_(&process), way_back_(way_back) {}
   Result<long> plain_call(long number, std::initializer_list<uint64_t> arguments);
   Result<void> map_arena();
   Result<TargetAddr> write_return_frame(FrozenThread& thread);
 
   FrozenProcess* process_;
-  TargetAddr syscall_instruction_;
+  WayBack way_back_;              // of the leader; with no stack it has none
   std::unique_ptr<Arena> arena_;  // without the return frame behind it
 };
 

@@ -1,6 +1,7 @@
 #include "engine/tasks/process_state.h"
 
 #include <fmt/format.h>
+#include <linux/membarrier.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -18,13 +19,18 @@
 namespace martlet::engine {
 namespace {
 
+constexpr uint32_t kMembarrierRegistrations = MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |
+                                              MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED |
+                                              MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE |
+                                              MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ;
+
 Result<image::FileIdentity> identify_link(const CaptureContext& context, HostPid pid,
                                           const std::string& name) {
   std::string link = sys::proc_path(pid, name);
   std::string path = TRY(sys::read_link(link));
   struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  return in_context(identify(context, path, status), name + " " + path);
+  return in_context(identify(context.root(), path, status), name + " " + path);
 }
 
 Result<void> capture_paths(const CaptureContext& context, HostPid pid, image::Process& out,
@@ -40,6 +46,9 @@ Result<void> capture_numbers(const FrozenProcess& frozen, image::Process& out) {
   out.set_personality(std::strtoul(personality.c_str(), nullptr, 16));
   std::string score = TRY(read_file(sys::proc_path(frozen.pid, "oom_score_adj")));
   out.set_oom_score_adj(std::atoi(score.c_str()));
+  // Not there in a kernel without core dumps.
+  if (auto filter = read_file(sys::proc_path(frozen.pid, "coredump_filter")); filter)
+    out.set_coredump_filter(static_cast<uint32_t>(std::strtoul(filter->c_str(), nullptr, 16)));
   out.set_umask(frozen.status.umask);
   out.set_exit_signal(frozen.stat.exit_signal);
   return capture_limits(frozen.pid, out);
@@ -70,10 +79,25 @@ Result<void> capture_fields(const FrozenProcess& frozen, image::AddressSpace& sp
   return {};
 }
 
+// A kernel that cannot tell (before Linux 6.3) gets all of them: one too many costs the process a
+// little time, one too few makes its barriers fail.
+Answer ask_membarrier(Program& program, image::Process& out) {
+  constexpr int kGetRegistrations = 1 << 9;  // MEMBARRIER_CMD_GET_REGISTRATIONS
+  auto registered = program.call("read membarrier registrations", SYS_membarrier,
+                                 {kGetRegistrations, 0, 0}, Program::OnError::kGoOn);
+  return [=, &out](const Program& ran) -> Result<void> {
+    long result = ran.result(registered);
+    out.set_membarrier_registrations(result >= 0 ? static_cast<uint32_t>(result)
+                                                 : kMembarrierRegistrations);
+    return {};
+  };
+}
+
 std::vector<Answer> ask_process(Program& program, image::Process& out, image::AddressSpace& space) {
   std::vector<Answer> answers;
   answers.push_back(ask_signal_actions(program, out));
   answers.push_back(ask_interval_timers(program, out));
+  answers.push_back(ask_membarrier(program, out));
   auto brk = program.call("read brk", SYS_brk, {0});
   auto dumpable = program.call("read dumpable", SYS_prctl, {PR_GET_DUMPABLE, 0, 0, 0, 0});
   TargetAddr subreaper = program.reserve(sizeof(int32_t));
@@ -122,6 +146,12 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
   TRY(capture_pending(frozen, out));
   out.set_stopped(frozen.leader().group_stopped);
   return question_tasks(frozen, out, space);
+}
+
+void register_membarriers(Program& program, const image::Process& process) {
+  for (uint32_t command = 1; command <= kMembarrierRegistrations; command <<= 1)
+    if ((process.membarrier_registrations() & kMembarrierRegistrations & command) != 0)
+      program.call("register membarrier", SYS_membarrier, {command, 0, 0}, Program::OnError::kGoOn);
 }
 
 }  // namespace martlet::engine

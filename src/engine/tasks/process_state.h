@@ -1,7 +1,9 @@
-// Capture of a whole frozen process, memory contents and files apart.
+// Capture of a whole frozen process, memory contents and files apart, and what little of it has no
+// place of its own to be applied in.
 #pragma once
 
 #include "engine/context.h"
+#include "engine/program.h"
 #include "engine/tasks/frozen.h"
 #include "image/memory.pb.h"
 #include "image/tasks.pb.h"
@@ -12,5 +14,8 @@ namespace martlet::engine {
 // process; its registers are put back by thaw_process().
 Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
                              image::AddressSpace& space);
+
+// Adds to a program of the process. While it has one thread only, the calls are quick.
+void register_membarriers(Program& program, const image::Process& process);
 
 }  // namespace martlet::engine

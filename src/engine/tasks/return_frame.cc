@@ -55,12 +55,16 @@ void set_registers(sigcontext_64& out, const user_regs_struct& in) {
 
 }  // namespace
 
+size_t return_frame_size(std::span<const std::byte> extended_state) {
+  return kStateOffset + extended_state.size() + sizeof(uint32_t);
+}
+
 std::vector<std::byte> make_return_frame(TargetAddr place, const user_regs_struct& registers,
                                          uint64_t signal_mask,
                                          std::span<const std::byte> extended_state) {
   static_assert(kStateOffset >= sizeof(KernelContext) && kStateOffset % 64 == 0);
   CHECK(place.value % 64 == 0);
-  std::vector<std::byte> frame(kStateOffset + extended_state.size() + sizeof(uint32_t));
+  std::vector<std::byte> frame(return_frame_size(extended_state));
   CHECK(frame.size() <= kReturnFrameSize);
   // The alternate stack in it has size zero, which the kernel takes as "leave it as it is".
   KernelContext context{};

@@ -19,6 +19,9 @@ namespace martlet::engine {
 // Space that a frame may take.
 inline constexpr size_t kReturnFrameSize = 20u << 10;
 
+// How many bytes make_return_frame() makes.
+size_t return_frame_size(std::span<const std::byte> extended_state);
+
 // A frame for the address `place` (64-byte aligned): the bytes from there on. rt_sigreturn expects
 // the stack pointer to be `place`. `extended_state` is the NT_X86_XSTATE register set.
 std::vector<std::byte> make_return_frame(TargetAddr place, const user_regs_struct& registers,

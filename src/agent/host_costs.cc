@@ -1,0 +1,211 @@
+#include "agent/host_costs.h"
+
+#include <openssl/evp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "sys/procfs.h"
+#include "sys/program.h"
+#include "sys/target_memory.h"
+
+namespace martlet::agent {
+namespace {
+
+constexpr size_t kPages = 1024;
+constexpr size_t kAreaBytes = kPages * kPageSize;
+constexpr int kAttempts = 3;
+constexpr Nanoseconds kProgramTimeout = std::chrono::milliseconds(500);
+
+// The shortest of a few attempts, in seconds for one of `count` units.
+double cost_of(const Clock& clock, double count, const std::function<void()>& work,
+               int attempts = kAttempts) {
+  Nanoseconds best = Nanoseconds::max();
+  for (int i = 0; i < attempts; ++i) {
+    const Stopwatch watch(clock);
+    work();
+    best = std::min(best, watch.elapsed());
+  }
+  return std::chrono::duration<double>(best).count() / count;
+}
+
+class Area {
+ public:
+  Area()
+      : data_(static_cast<std::byte*>(::mmap(nullptr, kAreaBytes, PROT_READ | PROT_WRITE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {}
+  ~Area() { ::munmap(data_, kAreaBytes); }
+  Area(const Area&) = delete;
+  Area& operator=(const Area&) = delete;
+  std::span<std::byte> bytes() const { return {data_, kAreaBytes}; }
+  std::span<std::byte> page(size_t i) const { return bytes().subspan(i * kPageSize, kPageSize); }
+
+ private:
+  std::byte* data_;
+};
+
+// A child that only waits; between fork and its end it makes system calls alone. It does not
+// outlive the thread that made it: it holds copies of the agent's descriptors.
+class WaitingChild {
+ public:
+  WaitingChild() : pid_(::fork()) {
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) ::pause();
+  }
+  ~WaitingChild() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  WaitingChild(const WaitingChild&) = delete;
+  WaitingChild& operator=(const WaitingChild&) = delete;
+  HostPid pid() const { return HostPid(pid_); }
+
+ private:
+  pid_t pid_;
+};
+
+void measure_pages(const Clock& clock, models::HostCosts& costs) {
+  const Area source;
+  std::fill(source.bytes().begin(), source.bytes().end(), std::byte{0x5a});
+  const Area target;
+  std::fill(target.bytes().begin(), target.bytes().end(), std::byte{1});
+  costs.page_touch = cost_of(clock, kPages, [&] {
+    const Area fresh;
+    std::ranges::copy(source.bytes(), fresh.bytes().begin());
+  });
+  costs.page_read = cost_of(clock, kPages, [&] {
+    const auto from = TargetAddr(reinterpret_cast<uint64_t>(source.bytes().data()));
+    (void)sys::read_memory(HostPid(::getpid()), from, target.bytes());
+  });
+  uint64_t sum = 0;
+  costs.page_hash = cost_of(clock, kPages, [&] {
+    for (size_t i = 0; i < kPages; ++i) sum += XXH3_64bits(source.page(i).data(), kPageSize);
+  });
+  target.bytes()[0] = static_cast<std::byte>(sum);  // so that it is not optimised away
+}
+
+// In records of 16 KiB, as TLS sends them.
+double measure_encryption(const Clock& clock) {
+  constexpr size_t kRecord = 16384;
+  const Area plain;
+  std::fill(plain.bytes().begin(), plain.bytes().end(), std::byte{1});
+  std::vector<unsigned char> sealed(kRecord + 16);
+  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(
+      EVP_CIPHER_CTX_new(), &EVP_CIPHER_CTX_free);
+  const unsigned char key[16] = {1};
+  unsigned char nonce[12] = {};
+  return cost_of(clock, kPages, [&] {
+    for (size_t at = 0; at < kAreaBytes; at += kRecord) {
+      int length = 0;
+      nonce[0]++;
+      EVP_EncryptInit_ex(context.get(), EVP_aes_128_gcm(), nullptr, key, nonce);
+      EVP_EncryptUpdate(context.get(), sealed.data(), &length,
+                        reinterpret_cast<const unsigned char*>(plain.bytes().data() + at), kRecord);
+      EVP_EncryptFinal_ex(context.get(), sealed.data() + length, &length);
+    }
+  });
+}
+
+// There and back is two directions.
+double measure_socket(const Clock& clock) {
+  constexpr size_t kPiece = 64 << 10;
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return 0;
+  const Fd writer(ends[0]);
+  const Fd reader(ends[1]);
+  std::vector<char> piece(kPiece);
+  return cost_of(clock, 2.0 * kPages, [&] {
+    for (size_t at = 0; at < kAreaBytes; at += kPiece) {
+      size_t arrived = 0;
+      const ssize_t sent = ::write(writer.get(), piece.data(), piece.size());
+      while (sent > 0 && arrived < static_cast<size_t>(sent)) {
+        const ssize_t got = ::read(reader.get(), piece.data(), piece.size());
+        if (got <= 0) return;
+        arrived += static_cast<size_t>(got);
+      }
+    }
+  });
+}
+
+void measure_tasks(const Clock& clock, models::HostCosts& costs) {
+  costs.fork = cost_of(clock, 1, [] {
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(0);
+    if (pid > 0) ::waitpid(pid, nullptr, 0);
+  });
+  const WaitingChild child;
+  if (child.pid().value <= 0) return;
+  costs.task_stop = cost_of(clock, 1, [&] {
+    int status = 0;
+    ::ptrace(PTRACE_SEIZE, child.pid().value, nullptr, nullptr);
+    ::ptrace(PTRACE_INTERRUPT, child.pid().value, nullptr, nullptr);
+    ::waitpid(child.pid().value, &status, __WALL);
+    ::ptrace(PTRACE_DETACH, child.pid().value, nullptr, nullptr);
+  });
+  costs.task_read = cost_of(clock, 1, [&] {
+    (void)sys::read_status(child.pid());
+    (void)sys::read_stat(child.pid());
+    (void)sys::list_descriptors(child.pid());
+    (void)sys::list_threads(child.pid());
+  });
+  size_t mappings = 1;
+  const double all = cost_of(clock, 1, [&] {
+    if (const auto vmas = sys::read_smaps(child.pid())) mappings = std::max(mappings, vmas->size());
+  });
+  costs.mapping_read = all / static_cast<double>(mappings);
+}
+
+void measure_files(const Clock& clock, const std::string& directory, models::HostCosts& costs) {
+  constexpr int kLooks = 100;
+  const std::string path = directory + "/self-test";
+  costs.durable_write = cost_of(clock, 1, [&] { (void)replace_file(path, "self-test\n", 0600); });
+  costs.file_compare = cost_of(clock, kLooks, [&] {
+    struct stat status{};
+    for (int i = 0; i < kLooks; ++i) ::lstat(path.c_str(), &status);
+  });
+  ::unlink(path.c_str());
+}
+
+double measure_program(const Clock& clock, const char* name) {
+  bool ran = false;
+  const double seconds = cost_of(
+      clock, 1,
+      [&] {
+        const sys::Program program{.args = {name, "--version"}};
+        ran = sys::run_program(program, kProgramTimeout).value_or(1) == 0;
+      },
+      1);
+  return ran ? seconds : 0;
+}
+
+}  // namespace
+
+models::HostCosts measure_host_costs(const std::string& directory, const Clock& clock) {
+  models::HostCosts costs;
+  costs.cores = std::max(1u, std::thread::hardware_concurrency());
+  measure_pages(clock, costs);
+  costs.page_encrypt = measure_encryption(clock);
+  costs.page_socket = measure_socket(clock);
+  measure_tasks(clock, costs);
+  measure_files(clock, directory, costs);
+  costs.copy_start = measure_program(clock, "rsync");
+  costs.sandbox_start = measure_program(clock, "runc");
+  return costs;
+}
+
+}  // namespace martlet::agent

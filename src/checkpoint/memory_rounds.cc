@@ -1,0 +1,459 @@
+#include "checkpoint/memory_rounds.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/check.h"
+#include "checkpoint/host_facts.h"
+#include "checkpoint/relations.h"
+#include "engine/memory/layout.h"
+#include "engine/memory/pages.h"
+#include "engine/tasks/frozen.h"
+#include "sys/pidfd.h"
+#include "sys/target_memory.h"
+#include "sys/time_namespace.h"
+
+namespace martlet::checkpoint {
+
+using engine::FrozenProcess;
+using engine::Ranges;
+
+struct MemoryRounds::Member {
+  uint32_t number;  // of this process, and of this set of pages
+  HostPid pid;
+  uint64_t start_ticks = 0;
+  image::Process relations;
+  std::vector<sys::Vma> vmas;  // at the last round
+  image::AddressSpace layout;  // its anonymous mappings then
+  std::optional<engine::WriteTracker> tracker;
+  Ranges sent;
+  Ranges sending;  // in this round
+  Ranges forked;   // came with the fork from its parent and is there, though never sent
+  bool announced = false;
+  bool holds = true;  // at the capture
+};
+
+// What a round has found out about one process while it stood still.
+struct MemoryRounds::Pending {
+  Member* member;
+  sys::Pagemap pagemap;
+  sys::ForcedMemory memory;  // of the program that was running then
+  std::vector<sys::Vma> vmas;
+  Ranges changed;
+  Ranges shared;  // pages that are physically the parent's
+};
+
+namespace {
+
+// Lets the group go on, whatever happens.
+class Pause {
+ public:
+  static Result<Pause> begin(const GroupSpec& spec) {
+    return Pause(TRY(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup)));
+  }
+  Pause(Pause&& other) noexcept = default;
+  ~Pause() { std::ignore = end(); }
+
+  std::vector<FrozenProcess>& processes() { return processes_; }
+  Result<void> end() {
+    auto processes = std::exchange(processes_, {});
+    // A wait that the kernel continues from its own notes does not tell the next stop any more
+    // which call it is; it is made once more instead.
+    for (FrozenProcess& process : processes)
+      for (engine::FrozenThread& thread : process.threads) thread.instrumented = true;
+    return engine::thaw_processes(processes);
+  }
+
+ private:
+  explicit Pause(std::vector<FrozenProcess> processes) : processes_(std::move(processes)) {}
+  std::vector<FrozenProcess> processes_;
+};
+
+// Special areas of the kernel look like anonymous memory in /proc/PID/maps.
+bool is_anonymous(const sys::Vma& vma) {
+  bool named = vma.path.empty() || vma.path == "[heap]" || vma.path.starts_with("[stack") ||
+               vma.path.starts_with("[anon:");
+  return vma.inode == 0 && !vma.shared && named;
+}
+
+bool is_private_file(const sys::Vma& vma) {
+  return vma.inode != 0 && !vma.shared && vma.path.starts_with("/") &&
+         !engine::is_shared_object_link(vma.path);
+}
+
+sys::Pagemap::Backing backing_of(const sys::Vma& vma) {
+  return vma.inode == 0 ? sys::Pagemap::Backing::kNone : sys::Pagemap::Backing::kFile;
+}
+
+Nanoseconds change_time(const struct stat& status) {
+  return std::chrono::seconds(status.st_ctim.tv_sec) + Nanoseconds(status.st_ctim.tv_nsec);
+}
+
+bool same_mappings(const std::vector<sys::Vma>& a, const std::vector<sys::Vma>& b) {
+  return std::ranges::equal(a, b, [](const sys::Vma& left, const sys::Vma& right) {
+    return left.start == right.start && left.end == right.end &&
+           left.protection == right.protection && left.shared == right.shared &&
+           left.inode == right.inode && left.path == right.path;
+  });
+}
+
+std::vector<engine::TrackedMapping> tracked_mappings(const image::AddressSpace& space) {
+  std::vector<engine::TrackedMapping> tracked;
+  for (const image::Mapping& mapping : space.mappings())
+    tracked.push_back({{mapping.start(), mapping.end()}, engine::backing_of(mapping)});
+  return tracked;
+}
+
+Ranges file_mappings_of(const image::AddressSpace& space) {
+  Ranges ranges;
+  for (const image::Mapping& mapping : space.mappings())
+    if (mapping.kind() == image::MAPPING_PRIVATE_FILE)
+      sys::append(ranges, {mapping.start(), mapping.end()});
+  return ranges;
+}
+
+Ranges ranges_of(const std::vector<engine::TrackedMapping>& mappings) {
+  Ranges ranges;
+  for (const engine::TrackedMapping& mapping : mappings) ranges.push_back(mapping.range);
+  return ranges;
+}
+
+Ranges mappings_of(const image::AddressSpace& space) {
+  return ranges_of(tracked_mappings(space));
+}
+
+// The part of `before` that a task keeps when it gets the mappings of `after`.
+Ranges kept_parts(const image::AddressSpace& after, const image::AddressSpace& before,
+                  engine::Lineage lineage) {
+  Ranges kept;
+  for (const auto& part : engine::inheritable_parts(after, before, lineage))
+    if (part) kept.push_back(*part);
+  return kept;
+}
+
+bool same_relations(const image::Process& a, const image::Process& b) {
+  return a.pid() == b.pid() && a.parent() == b.parent() && a.group() == b.group() &&
+         a.session() == b.session() && a.exit_signal() == b.exit_signal();
+}
+
+int highest_descriptor(const std::vector<FrozenProcess>& processes) {
+  int highest = -1;
+  for (const FrozenProcess& process : processes)
+    if (auto numbers = sys::list_descriptors(process.pid); numbers && !numbers->empty())
+      highest = std::max(highest, std::ranges::max(*numbers));
+  return highest;
+}
+
+}  // namespace
+
+MemoryRounds::MemoryRounds(GroupSpec spec, Nanoseconds files_known_since)
+    : spec_(std::move(spec)), files_known_since_(files_known_since) {}
+MemoryRounds::~MemoryRounds() = default;
+
+MemoryRounds::Member* MemoryRounds::find(HostPid pid) const {
+  auto found = std::ranges::find(members_, pid, [](const auto& member) { return member->pid; });
+  return found == members_.end() ? nullptr : found->get();
+}
+
+bool MemoryRounds::can_be_staged(const sys::Vma& vma) const {
+  return is_anonymous(vma) || (files_known_since_.count() != 0 && is_private_file(vma));
+}
+
+std::vector<engine::TrackedMapping> MemoryRounds::staged_mappings(
+    const std::vector<sys::Vma>& vmas) const {
+  std::vector<engine::TrackedMapping> mappings;
+  for (const sys::Vma& vma : vmas)
+    if (can_be_staged(vma)) mappings.push_back({{vma.start, vma.end}, backing_of(vma)});
+  return mappings;
+}
+
+// Of the container's own files, for only those are copied before the rounds.
+std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const sys::Vma& vma) {
+  auto [place, is_new] = files_.try_emplace({vma.device, vma.inode});
+  if (!is_new) return place->second;
+  struct stat status{}, root{};
+  if (::stat(engine::map_files_link(pid, vma).c_str(), &status) != 0 ||
+      ::stat(sys::proc_path(spec_.root, "root/").c_str(), &root) != 0)
+    return std::nullopt;
+  if (!S_ISREG(status.st_mode) || status.st_dev != root.st_dev ||
+      change_time(status) >= files_known_since_)
+    return std::nullopt;
+  auto identity = engine::identify(spec_.root, vma.path, status);
+  if (identity) place->second = std::move(*identity);
+  return place->second;
+}
+
+// Reading VmFlags takes long, so it is done while the process runs. A mapping that is another one
+// by then has none, and whatever turns out to be different at the capture is sent again.
+image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vmas,
+                                                const Member& member) {
+  std::map<std::pair<uint64_t, uint64_t>, sys::Vma> with_flags;
+  if (auto detailed = sys::read_smaps(member.pid))
+    for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
+  image::AddressSpace space;
+  space.set_process(static_cast<uint32_t>(member.relations.pid()));
+  for (const sys::Vma& vma : vmas) {
+    if (!can_be_staged(vma)) continue;
+    auto file = vma.inode != 0 ? known_file(member.pid, vma) : std::nullopt;
+    if (vma.inode != 0 && !file) continue;
+    const sys::Vma& detailed = with_flags[{vma.start, vma.end}];
+    image::Mapping& mapping = *space.add_mappings();
+    mapping.set_start(vma.start);
+    mapping.set_end(vma.end);
+    mapping.set_protection(vma.protection);
+    mapping.set_kind(file ? image::MAPPING_PRIVATE_FILE : image::MAPPING_ANONYMOUS);
+    mapping.set_grows_down(detailed.has_flag("gd"));
+    mapping.set_no_reserve(detailed.has_flag("nr"));
+    mapping.set_accounted(detailed.has_flag("ac"));
+    if (!file) continue;
+    mapping.set_offset(vma.offset);
+    *mapping.mutable_file() = std::move(*file);
+  }
+  return space;
+}
+
+Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
+  RoundStats stats;
+  stats.number = ++round_;
+  auto pending = TRY_IN(stop_and_look(stats.stopped_seconds), fmt::format("round {}", round_));
+  shared_.begin();
+  files_.clear();
+  for (Pending& of_process : pending) {
+    shared_.find(of_process.member->pid, of_process.vmas);
+    account(of_process);
+    stats.changed_bytes += engine::total_size(of_process.changed);
+  }
+  TRY(announce(sink));
+  uint64_t shared = TRY(shared_.send(sink));
+  stats.changed_bytes += shared;
+  stats.sent_bytes += shared;
+  for (Pending& of_process : pending) stats.sent_bytes += TRY(send(sink, of_process));
+  TRY(sink.flush());
+  return stats;
+}
+
+Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& stopped_seconds) {
+  SystemClock clock;
+  Stopwatch watch(clock);
+  Pause pause = TRY(Pause::begin(spec_));
+  auto& processes = pause.processes();
+  std::erase_if(processes, [](const FrozenProcess& process) { return process.zombie; });
+  order_for_restore(processes);
+  for (FrozenProcess& frozen : processes) frozen.vmas = TRY(sys::read_maps(frozen.pid));
+  if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
+  if (round_ == 1) highest_descriptor_ = highest_descriptor(processes);
+  TRY(adopt(processes));
+  std::vector<Pending> pending;
+  for (FrozenProcess& frozen : processes)
+    if (Member* member = find(frozen.pid)) pending.push_back(TRY(look_at(frozen, *member)));
+  TRY(pause.end());
+  stopped_seconds = watch.seconds();
+  return pending;
+}
+
+// Whether a process is still the one that is known, and at the same place in the tree. `is_old`
+// says it, by number inside, of those before it; there are none before the root.
+bool MemoryRounds::is_same(const Member* known, const FrozenProcess& frozen,
+                           const image::Process& relations, const std::map<int32_t, bool>& is_old) {
+  if (known == nullptr || known->start_ticks != frozen.stat.start_ticks) return false;
+  if (is_old.empty()) return true;
+  auto parent = is_old.find(relations.parent());
+  return parent != is_old.end() && parent->second && same_relations(known->relations, relations);
+}
+
+// Brings the members in line with the processes that there are. A process whose place in the tree
+// has changed, or whose parent's has, is made anew over there and starts from nothing.
+Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
+  auto inside = numbers_inside(processes);
+  std::vector<std::unique_ptr<Member>> now;
+  std::map<int32_t, bool> is_old;  // by number inside
+  for (const FrozenProcess& frozen : processes) {
+    image::Process relations = describe_relations(frozen, inside);
+    bool root = now.empty();
+    if (!root) {
+      // vfork: it runs in its parent's memory until it executes a program or ends.
+      if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory))) continue;
+      if (!is_old.contains(relations.parent())) continue;
+    }
+    Member* known = find(frozen.pid);
+    bool old = is_same(known, frozen, relations, is_old);
+    is_old[relations.pid()] = old;
+    std::unique_ptr<Member> member;
+    if (old) {
+      auto place = std::ranges::find(members_, known, &std::unique_ptr<Member>::get);
+      member = std::move(*place);
+      members_.erase(place);
+    } else {
+      member = std::make_unique<Member>();
+      member->number = next_number_++;
+      member->pid = frozen.pid;
+      member->start_ticks = frozen.stat.start_ticks;
+    }
+    member->relations = std::move(relations);
+    member->relations.set_staged(member->number);
+    now.push_back(std::move(member));
+  }
+  members_ = std::move(now);
+  return {};
+}
+
+Result<MemoryRounds::Pending> MemoryRounds::look_at(FrozenProcess& frozen, Member& member) {
+  Pending pending{&member,
+                  TRY(sys::Pagemap::open(frozen.pid)),
+                  TRY(sys::ForcedMemory::open(frozen.pid)),
+                  frozen.vmas,
+                  {},
+                  {}};
+  pending.changed = TRY(take_changes(frozen, member, pending.pagemap));
+  if (!member.announced) pending.shared = TRY(shared_with_parent(frozen, member, pending.pagemap));
+  return pending;
+}
+
+Result<Ranges> MemoryRounds::take_changes(FrozenProcess& frozen, Member& member,
+                                          const sys::Pagemap& pagemap) {
+  auto mappings = staged_mappings(frozen.vmas);
+  if (member.tracker) {
+    auto changed = member.tracker->take(pagemap, mappings);
+    if (changed || changed.error().code() != Code::kGone) return changed;
+    member.tracker.reset();  // it executed another program
+  }
+  member.tracker.emplace(TRY(engine::WriteTracker::begin(frozen)));
+  return member.tracker->take(pagemap, mappings);
+}
+
+Result<Ranges> MemoryRounds::shared_with_parent(const FrozenProcess& frozen, const Member& member,
+                                                const sys::Pagemap& pagemap) const {
+  Ranges shared;
+  const Member* parent = parent_of(member);
+  if (parent == nullptr) return shared;
+  auto other = TRY(sys::Pagemap::open(parent->pid));
+  Ranges of_parent = ranges_of(staged_mappings(TRY(sys::read_maps(parent->pid))));
+  for (auto [mapping, backing] : staged_mappings(frozen.vmas))
+    for (const sys::Range& part : engine::intersect({mapping}, of_parent))
+      for (const sys::Range& range : TRY(engine::inherited_pages(
+               pagemap, other, TRY(pagemap.anonymous_pages(part, backing)))))
+        sys::append(shared, range);
+  return shared;
+}
+
+const MemoryRounds::Member* MemoryRounds::parent_of(const Member& member) const {
+  auto parent = std::ranges::find_if(members_, [&](const auto& other) {
+    return other->relations.pid() == member.relations.parent();
+  });
+  return parent == members_.end() || parent->get() == &member ? nullptr : parent->get();
+}
+
+// What the other side has of the process when it has made its mappings as they are now: of a new
+// process, what a fork of its parent brings along.
+void MemoryRounds::account(Pending& pending) {
+  Member& member = *pending.member;
+  image::AddressSpace before = member.layout;
+  if (!same_mappings(member.vmas, pending.vmas)) {
+    member.layout = staged_layout(pending.vmas, member);
+    member.vmas = std::move(pending.vmas);
+  }
+  // The rest is of files that the other side may not have.
+  pending.changed = engine::intersect(pending.changed, mappings_of(member.layout));
+  if (!member.announced) {
+    const Member* parent = parent_of(member);
+    member.sending = pending.changed;
+    if (parent == nullptr) return;
+    // Only pages that were, or are now, sent for the parent itself: what it has from a fork of its
+    // own may differ over there until the capture.
+    Ranges there = engine::intersect(pending.shared, engine::unite(parent->sent, parent->sending));
+    member.forked =
+        engine::intersect(there, kept_parts(member.layout, parent->layout, engine::Lineage::kFork));
+    pending.changed = engine::subtract(pending.changed, member.forked);
+    member.sending = pending.changed;
+    return;
+  }
+  member.sending = pending.changed;
+  Ranges kept = kept_parts(member.layout, before, engine::Lineage::kSelf);
+  member.forked = engine::subtract(engine::intersect(member.forked, kept), pending.changed);
+  member.sent = engine::subtract(engine::intersect(member.sent, kept), pending.changed);
+}
+
+Result<void> MemoryRounds::announce(image::Sink& sink) {
+  if (round_ == 1) {
+    auto clocks = TRY(sys::read_clocks(spec_.root));
+    auto header = TRY(make_header(spec_.container, clocks, 0));
+    TRY(image::put_message(sink, image::RecordType::kHeader, header));
+  }
+  image::Round round;
+  round.set_number(round_);
+  round.set_highest_descriptor(highest_descriptor_);
+  round.mutable_tree()->set_work_area(work_area_);
+  for (const auto& member : members_) *round.mutable_tree()->add_processes() = member->relations;
+  for (uint32_t number : shared_.settle_objects()) round.add_shared_memory(number);
+  return image::put_message(sink, image::RecordType::kRound, round);
+}
+
+Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
+  Member& member = *pending.member;
+  bool fresh = !std::exchange(member.announced, true);
+  image::AddressSpace space = member.layout;
+  // After the first time the other side keeps all that its mappings allow.
+  for (const sys::Range& range : fresh ? member.forked : mappings_of(space)) {
+    auto* out = space.add_inherited();
+    out->set_start(range.start);
+    out->set_end(range.end);
+  }
+  TRY(image::put_message(sink, image::RecordType::kAddressSpace, space));
+  Ranges unreadable;
+  NsPid owner(member.relations.pid());
+  engine::PageReader reader{member.pid, owner, pending.memory, engine::ReadMode::kKeepShared,
+                            &unreadable};
+  engine::PageWriter writer(sink);
+  Ranges of_files = engine::intersect(pending.changed, file_mappings_of(member.layout));
+  auto zeros = fresh ? engine::Zeros::kLeaveOut : engine::Zeros::kPut;
+  uint64_t sent = TRY(writer.put_ranges(reader, PROT_READ, engine::Zeros::kPut, of_files));
+  sent +=
+      TRY(writer.put_ranges(reader, PROT_READ, zeros, engine::subtract(pending.changed, of_files)));
+  member.sent = engine::unite(member.sent, engine::subtract(pending.changed, unreadable));
+  return sent;
+}
+
+engine::SentContent::Outlook MemoryRounds::outlook() const {
+  engine::SentContent::Outlook left = shared_.outlook();
+  for (const auto& member : members_) {
+    auto pagemap = sys::Pagemap::open(member->pid);
+    if (!pagemap) continue;  // it ended
+    auto changed = engine::WriteTracker::peek(*pagemap, tracked_mappings(member->layout));
+    if (changed) left.changed_bytes += engine::total_size(*changed);
+  }
+  return left;
+}
+
+void MemoryRounds::settle(const std::vector<FrozenProcess>& processes) {
+  auto inside = numbers_inside(processes);
+  std::map<int32_t, bool> is_old;  // by number inside
+  for (const FrozenProcess& frozen : processes) {
+    image::Process relations = describe_relations(frozen, inside);
+    Member* member = frozen.zombie ? nullptr : find(frozen.pid);
+    bool old = is_same(member, frozen, relations, is_old);
+    if (member != nullptr) member->holds = old;
+    is_old[relations.pid()] = old;
+  }
+}
+
+std::optional<MemoryRounds::Staged> MemoryRounds::staged(const FrozenProcess& process) const {
+  const Member* member = find(process.pid);
+  if (member == nullptr || !member->holds || !member->announced) return std::nullopt;
+  return Staged{member->number, &member->layout};
+}
+
+Result<Ranges> MemoryRounds::unchanged(const FrozenProcess& process, const sys::Pagemap& pagemap,
+                                       engine::TrackedMapping part,
+                                       const Ranges& shared_with_parent) const {
+  const Member* member = find(process.pid);
+  CHECK(member != nullptr && member->holds);
+  Ranges there = engine::unite(member->sent, engine::intersect(member->forked, shared_with_parent));
+  sys::Pagemap::Look now = TRY(pagemap.look(part.range, part.backing));
+  return engine::subtract(engine::intersect(now.pages, there), now.changed);
+}
+
+}  // namespace martlet::checkpoint

@@ -1,0 +1,27 @@
+// The options of `martlet migrate`: from the command line to the agent's API.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "agent/api.pb.h"
+
+namespace martlet::cli {
+
+// Only what was given is set in `given`. Values that are not one of their kind are refused while
+// parsing; what does not go together, by the agent.
+void add_migration_options(CLI::App& command,
+                           const std::shared_ptr<agent::MigrationOptions>& given);
+
+// --compress.
+void add_compression(CLI::App& command, const std::string& help,
+                     std::function<void(agent::Compression)> set);
+
+// One option with a duration ("10ms") or a rate ("200Mbit/s"), which `set` is given in nanoseconds
+// or bytes per second.
+CLI::Option* add_duration(CLI::App& command, const std::string& name, const std::string& help,
+                          std::function<void(int64_t)> set);
+CLI::Option* add_rate(CLI::App& command, const std::string& name, const std::string& help,
+                      std::function<void(uint64_t)> set);
+
+}  // namespace martlet::cli

@@ -1,0 +1,24 @@
+// Sets of addresses as sorted lists of ranges that neither overlap nor touch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sys/pagemap.h"
+
+namespace martlet::engine {
+
+// The end of the page that holds the last of so many bytes.
+constexpr uint64_t page_end(uint64_t size) {
+  return (size + kPageSize - 1) / kPageSize * kPageSize;
+}
+
+using Ranges = std::vector<sys::Range>;
+
+// `ranges` without `holes`; both sorted and without overlap.
+Ranges subtract(const Ranges& ranges, const Ranges& holes);
+Ranges unite(const Ranges& a, const Ranges& b);
+Ranges intersect(const Ranges& a, const Ranges& b);
+uint64_t total_size(const Ranges& ranges);
+
+}  // namespace martlet::engine

@@ -1,0 +1,41 @@
+// Which private pages of one process may have changed since they were last looked at.
+//
+// Whatever the process does in between (unmapping, mapping anew, moving, executing another program)
+// ends as "changed": a page counts as unchanged only while the kernel shows it write-protected for
+// this tracker, in a mapping that was tracked all the time. Destroying the tracker leaves no trace
+// in the process.
+#pragma once
+
+#include "base/result.h"
+#include "engine/memory/ranges.h"
+#include "engine/tasks/frozen.h"
+#include "sys/userfaultfd.h"
+
+namespace martlet::engine {
+
+// A whole mapping of which private pages are tracked.
+struct TrackedMapping {
+  sys::Range range;
+  sys::Pagemap::Backing backing;
+};
+
+class WriteTracker {
+ public:
+  // The process executes one system call for it. Its `vmas` must be known.
+  static Result<WriteTracker> begin(FrozenProcess& process);
+
+  // The pages of `mappings`, which are sorted, that may have changed since the last
+  // call, all of them at first; later writes are noted for the next call. The process is frozen.
+  // kGone: it executed another program since, and needs a new tracker.
+  Result<Ranges> take(const sys::Pagemap& pagemap, const std::vector<TrackedMapping>& mappings);
+
+  // The same without starting anew.
+  static Result<Ranges> peek(const sys::Pagemap& pagemap,
+                             const std::vector<TrackedMapping>& mappings);
+
+ private:
+  explicit WriteTracker(sys::Userfaultfd userfaultfd) : userfaultfd_(std::move(userfaultfd)) {}
+  sys::Userfaultfd userfaultfd_;
+};
+
+}  // namespace martlet::engine

@@ -1,0 +1,100 @@
+#include "engine/tasks/way_back.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+
+#include "engine/tasks/return_frame.h"
+#include "sys/target_memory.h"
+
+namespace martlet::engine {
+namespace {
+
+// syscall; ret
+constexpr std::array<uint8_t, 3> kCallAndReturn = {0x0f, 0x05, 0xc3};
+// mov $15 (rt_sigreturn), %rax; syscall: as glibc and musl write it
+constexpr std::array<uint8_t, 9> kReturnFromSignal = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+// The library has both near its beginning.
+constexpr uint64_t kSearchedBytes = 2u << 20;
+constexpr uint64_t kRedZone = 128;
+constexpr uint64_t kFrameAlignment = 64;
+
+bool is_c_library(const sys::Vma& vma) {
+  std::string_view name = std::string_view(vma.path).substr(vma.path.rfind('/') + 1);
+  return (vma.protection & PROT_EXEC) != 0 &&
+         (name.starts_with("libc.so") || name.starts_with("libc-2") || name.starts_with("ld-musl"));
+}
+
+template <size_t size>
+std::optional<uint64_t> find(std::span<const std::byte> code,
+                             const std::array<uint8_t, size>& wanted) {
+  const void* found = ::memmem(code.data(), code.size(), wanted.data(), size);
+  if (found == nullptr) return std::nullopt;
+  return static_cast<uint64_t>(static_cast<const std::byte*>(found) - code.data());
+}
+
+std::optional<ReturnCode> search(HostPid pid, const sys::Vma& vma) {
+  std::vector<std::byte> code(std::min(vma.size(), kSearchedBytes));
+  if (!sys::read_memory(pid, TargetAddr(vma.start), code)) return std::nullopt;
+  auto call = find(code, kCallAndReturn);
+  auto signal = find(code, kReturnFromSignal);
+  if (!call || !signal) return std::nullopt;
+  return ReturnCode{.call_and_return = *call, .return_from_signal = *signal};
+}
+
+// A library differs in nothing between the processes of a group, unless one changed its own copy.
+bool is_there(HostPid pid, const sys::Vma& vma, const ReturnCode& code) {
+  const auto has = [&](uint64_t offset, const auto& wanted) {
+    std::decay_t<decltype(wanted)> found{};
+    return sys::read_memory(pid, TargetAddr(vma.start + offset),
+                            std::as_writable_bytes(std::span(found))) &&
+           found == wanted;
+  };
+  return has(code.call_and_return, kCallAndReturn) &&
+         has(code.return_from_signal, kReturnFromSignal);
+}
+
+std::optional<ReturnCode> find_code(FrozenProcess& process, const sys::Vma& vma) {
+  ReturnCodes& known = *process.return_codes;
+  auto key = std::tuple(vma.device, vma.inode, vma.offset);
+  if (!known.contains(key)) known.emplace(key, search(process.pid, vma));
+  auto code = known.at(key);
+  if (!code || !is_there(process.pid, vma, *code)) return std::nullopt;
+  return code;
+}
+
+// The part of the main stack below everything that the thread uses; no value if it is elsewhere.
+std::optional<TargetAddr> place_for(const FrozenProcess& process, uint64_t stack_pointer,
+                                    uint64_t size) {
+  for (const sys::Vma& vma : process.vmas) {
+    if (vma.path != "[stack]" || stack_pointer <= vma.start || stack_pointer > vma.end) continue;
+    uint64_t place = (stack_pointer - kRedZone - size) & ~(kFrameAlignment - 1);
+    if (place - sizeof(uint64_t) >= vma.start && place < stack_pointer) return TargetAddr(place);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& thread) {
+  auto library = std::ranges::find_if(process.vmas, is_c_library);
+  if (library == process.vmas.end()) return std::nullopt;
+  auto code = find_code(process, *library);
+  auto state = thread.tracee.extended_state();
+  if (!code || !state) return std::nullopt;
+  auto place = place_for(process, thread.registers.rsp, return_frame_size(*state));
+  if (!place) return std::nullopt;
+  user_regs_struct registers = thread.registers;
+  restart_from_arguments(registers);
+  auto frame = make_return_frame(*place, registers, thread.signal_mask, *state);
+  uint64_t signal_return = library->start + code->return_from_signal;
+  TargetAddr stack(place->value - sizeof signal_return);
+  if (!sys::write_memory(process.pid, stack, std::as_bytes(std::span(&signal_return, 1))) ||
+      !sys::write_memory(process.pid, *place, frame))
+    return std::nullopt;
+  return WayBack{TargetAddr(library->start + code->call_and_return), stack};
+}
+
+}  // namespace martlet::engine

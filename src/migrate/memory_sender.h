@@ -1,0 +1,67 @@
+// The state of a container on its way to the destination: rounds of memory while it runs, then the
+// capture of the rest. Used on the thread that freezes the container.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "checkpoint/memory_rounds.h"
+#include "image/byte_stream.h"
+#include "image/compression.h"
+#include "migrate/environment.h"
+#include "migrate/host.h"
+#include "migrate/metered_sink.h"
+#include "migrate/options.h"
+#include "migrate/round_policy.h"
+#include "migrate/stage_log.h"
+#include "migrate/tls.h"
+
+namespace martlet::migrate {
+
+// Everything it is given outlives it.
+struct SendingContext {
+  const Environment& environment;
+  const Options& options;
+  const Tuning& tuning;
+  const Cancellation& cancellation;
+  StageLog& log;
+  Nanoseconds files_known_since;  // CLOCK_REALTIME: when their first copy began
+};
+
+class MemorySender {
+ public:
+  MemorySender(SendingContext context, SourceContainer& container, TlsConnection& connection);
+  ~MemorySender();
+  MemorySender(const MemorySender&) = delete;
+  MemorySender& operator=(const MemorySender&) = delete;
+
+  // Rounds until the policy says otherwise; kFreeze or kPostcopy. kCancelled if it says to give up.
+  Result<NextStep> send_rounds();
+  // One more round if what has changed since the last one would make the pause too long.
+  Result<void> send_what_grew();
+  // The state of the frozen container, without what the rounds have sent. Returns the bytes of
+  // memory that scope kUrgent has left to come later.
+  Result<uint64_t> capture(FrozenContainer& frozen, checkpoint::MemoryScope scope);
+  // The container gets all of its processor time again.
+  void end_throttle();
+
+ private:
+  Result<void> add_round();
+  Result<RoundReport> send_round();
+  Result<void> throttle();
+  RoundContext round_context() const;
+
+  SendingContext context_;
+  SourceContainer& container_;
+  TlsConnection& connection_;
+  std::unique_ptr<image::Sink> records_;
+  MeteredSink sink_;
+  image::CompressingSink compressing_;
+  std::unique_ptr<checkpoint::MemoryRounds> ahead_;
+  std::vector<RoundReport> rounds_;
+  Nanoseconds started_;
+  int throttle_percent_ = 100;
+};
+
+}  // namespace martlet::migrate

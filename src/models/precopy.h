@@ -1,0 +1,44 @@
+// The rounds of iterative migration (pre-copy), and where they end.
+//
+// Source: Aleksankov 2017 for V_0 = V, T_i = V_i/R, V_{i+1} = min(W, w·T_i), with the working-set
+// curve D(T_i) in the place of min(W, w·T_i), of which it is the general form; Mirkin 2008 for
+// stopping criterion I. Valid while the container's load and the link's rate are steady.
+#pragma once
+
+#include <cstdint>
+
+#include "models/bounds.h"
+#include "models/working_set.h"
+
+namespace martlet::models {
+
+enum class StopRule {
+  kMaxPause,    // as soon as what is left can be sent within the limit
+  kCriterion1,  // nothing left; or more than the round before; or more than N/2^i after round i
+};
+
+struct RoundLimits {
+  StopRule rule = StopRule::kMaxPause;
+  uint32_t max_rounds = 30;
+  double enough_pages = 0;  // kMaxPause: no further round once no more than these are left
+};
+
+struct RoundCosts {
+  Bounds seconds_per_page;   // to send one, link and processors together; lower > 0
+  double fixed_seconds = 0;  // of a round, however little it sends
+};
+
+struct Rounds {
+  Bounds count;
+  Bounds seconds;  // of all rounds together, the container running
+  Bounds pages_sent;
+  Bounds pages_left;  // for the pause
+  // Whether the rounds come to enough_pages: surely (kYes), only if the better bounds are true
+  // (kMaybe), or not at all (kNo).
+  enum class Converges { kYes, kMaybe, kNo } converges = Converges::kYes;
+};
+
+// All rounds, the first of which sends every page of the curve.
+Rounds run_rounds(const WorkingSetCurve& curve, const RoundCosts& costs, const RoundLimits& limits);
+
+}  // namespace martlet::models
