@@ -10,17 +10,29 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 import checkpoint_bench  # noqa: E402
+import conditions_bench  # noqa: E402
+import file_sync_bench  # noqa: E402
 import migration_bench  # noqa: E402
+import modes_bench  # noqa: E402
+import prediction_bench  # noqa: E402
+import servers_bench  # noqa: E402
+import transfer_bench  # noqa: E402
 
-BENCHES = {"checkpoint": checkpoint_bench.run, "migration": migration_bench.run}
+BENCHES = {"checkpoint": checkpoint_bench.run, "migration": migration_bench.run,
+           "modes": modes_bench.run, "servers": servers_bench.run,
+           "conditions": conditions_bench.run, "prediction": prediction_bench.run,
+           "transfer": transfer_bench.run, "file_sync": file_sync_bench.run}
 
 
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="ascii")
                   if line.startswith("model name")), "unknown CPU")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    other_work = f"load average {os.getloadavg()[0]:.1f} before"
+    if os.sched_getscheduler(0) == os.SCHED_FIFO:
+        other_work += ", measured with real-time priority (chrt -f)"
     return (f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {platform.release()}, "
-            f"{time.strftime('%Y-%m-%d')}")
+            f"{time.strftime('%Y-%m-%d')}; {other_work}")
 
 
 def main():

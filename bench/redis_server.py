@@ -1,9 +1,20 @@
-"""A redis server with a data set of a given size, and what both benches ask of it."""
+"""A redis server with a data set of a given size, and what the benches ask of it."""
 import subprocess
 
 VALUE_BYTES = 1024
 SETTINGS = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"]
 SIZES_MIB = [0, 64, 1024]
+ADDRESS = "10.77.0.50"  # of the container
+
+
+def run_container(hosts, mib, name="redis", address=ADDRESS):
+    """Runs a server that holds `mib` MiB in a container on host-a; returns the redis-cli command for it."""
+    hosts["host-a"].martlet("run", "--name", name, "--overlay", "/", "--ip", f"{address}/24", "--",
+                            "redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", *SETTINGS)
+    hosts.await_port(address, 6379)
+    cli = ["ip", "netns", "exec", hosts.client_netns, "redis-cli", "-h", address]
+    fill(cli, mib)
+    return cli
 
 
 def fill(cli, mib):
@@ -19,4 +30,6 @@ def ask(cli, *words):
 
 
 def size_name(mib):
-    return {0: "empty", 1024: "1 GB"}.get(mib, f"{mib} MB")
+    if mib >= 1024:
+        return f"{mib // 1024} GB"
+    return f"{mib} MB" if mib else "empty"
