@@ -1,12 +1,10 @@
 #include "agent/daemon.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -20,6 +18,7 @@
 #include "agent/migration_service.h"
 #include "agent/peer_server.h"
 #include "agent/peer_service.h"
+#include "agent/state_lock.h"
 #include "base/log.h"
 #include "cluster/sqlite_store.h"
 
@@ -38,15 +37,6 @@ Result<void> make_directories(const AgentConfig& config) {
       return fail_errno("chmod of " + path);
   }
   return {};
-}
-
-// One agent for a state directory; the lock goes when the process ends.
-Result<Fd> lock_state(const std::string& state_dir) {
-  Fd lock = TRY(open_file(state_dir + "/lock", O_RDWR | O_CREAT, 0600));
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  return std::unexpected(
-      Error(Code::kAlreadyExists, fmt::format("another agent uses {}", state_dir))
-          .with_remedy("give each agent its own --state-dir"));
 }
 
 // Root and the group "martlet" may use the API; without that group, root alone.

@@ -61,10 +61,11 @@ class Area {
 // outlive the thread that made it: it holds copies of the agent's descriptors.
 class WaitingChild {
  public:
-  WaitingChild() : pid_(::fork()) {
+  WaitingChild() : agent_(::getpid()), pid_(::fork()) {
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) ::pause();
+    while (::getppid() == agent_) ::pause();
+    ::_exit(0);
   }
   ~WaitingChild() {
     if (pid_ <= 0) return;
@@ -76,6 +77,7 @@ class WaitingChild {
   HostPid pid() const { return HostPid(pid_); }
 
  private:
+  pid_t agent_;
   pid_t pid_;
 };
 
