@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/parallel.h"
 #include "checkpoint/host_facts.h"
 #include "checkpoint/late_pages.h"
 #include "checkpoint/relations.h"
@@ -85,17 +86,19 @@ Result<void> GroupCapture::survey() {
     ahead_->settle(processes_);
   }
   spaces_.resize(processes_.size());
+  auto descriptors = TRY(look_from_outside());
   engine::FileTable files(context_);
-  for (FrozenProcess& frozen : processes_) {
+  for (size_t i = 0; i < processes_.size(); ++i) {
+    FrozenProcess& frozen = processes_[i];
     *tree_.add_processes() = describe_relations(frozen, inside);
     if (frozen.zombie) continue;
     image::Process& out = *tree_.mutable_processes(tree_.processes_size() - 1);
     if (ahead_ != nullptr)
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
-    TRY_IN(files.add(frozen, out), name_of(frozen));
+    TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
-  for (FrozenProcess& frozen : processes_)
-    if (!frozen.zombie) TRY_IN(survey_process(frozen), name_of(frozen));
+  for (size_t i = 0; i < processes_.size(); ++i)
+    if (!processes_[i].zombie) TRY_IN(survey_layout(i), name_of(processes_[i]));
   kinds_ = TRY(engine::choose_kinds(context_));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
@@ -112,10 +115,22 @@ Result<uint64_t> GroupCapture::choose_work_area() const {
           .with_remedy("try again"));
 }
 
-Result<void> GroupCapture::survey_process(FrozenProcess& frozen) {
-  frozen.vmas = TRY(sys::read_smaps(frozen.pid));
-  auto mappings = TRY(layouts_.read(frozen.pid, frozen.vmas));
-  auto index = static_cast<size_t>(&frozen - processes_.data());
+// Reads what /proc tells of mappings and descriptors; what takes longest of a survey needs no
+// tracer, so all processors share in it.
+Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outside() {
+  std::vector<std::vector<engine::OpenFile>> descriptors(processes_.size());
+  TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
+    FrozenProcess& frozen = processes_[i];
+    if (frozen.zombie) return {};
+    descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
+    frozen.vmas = TRY_IN(sys::read_smaps(frozen.pid), name_of(frozen));
+    return {};
+  }));
+  return descriptors;
+}
+
+Result<void> GroupCapture::survey_layout(size_t index) {
+  auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
 }

@@ -8,6 +8,7 @@
 #include "checkpoint/group.h"
 #include "checkpoint/memory_rounds.h"
 #include "engine/context.h"
+#include "engine/files/file_kind.h"
 #include "engine/memory/lane_writer.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
@@ -41,7 +42,8 @@ class GroupCapture {
   Result<void> survey();  // touches nothing, refuses what is not supported
   Result<void> gather();  // everything but page contents
   Result<void> write();   // the stream
-  Result<void> survey_process(engine::FrozenProcess& frozen);
+  Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
+  Result<void> survey_layout(size_t index);
   Result<uint64_t> choose_work_area() const;
   Result<void> write_spaces();
   Result<void> write_space(size_t index);
