@@ -71,15 +71,28 @@ Result<CaptureStats> GroupCapture::run() {
   TRY(survey());
   TRY(gather());
   TRY(write());
-  stats_.processes = processes_.size();
-  for (const auto& process : processes_) stats_.threads += process.threads.size();
-  stats_.files = files_.size();
+  count_objects();
   return stats_;
 }
 
+Result<CaptureStats> GroupCapture::check() {
+  order_for_restore(processes_);
+  TRY(survey());
+  TRY(gather());
+  TRY(gather_files());
+  count_objects();
+  return stats_;
+}
+
+void GroupCapture::count_objects() {
+  stats_.processes = processes_.size();
+  for (const auto& process : processes_) stats_.threads += process.threads.size();
+  stats_.files = context_.files().size();
+}
+
 Result<void> GroupCapture::survey() {
-  TRY(refuse_shared_resources(processes_));
-  TRY(refuse_zombie_leaders(processes_));
+  TRY(context_.judge(refuse_shared_resources(processes_)));
+  TRY(context_.judge(refuse_zombie_leaders(processes_)));
   auto inside = numbers_inside(processes_);
   if (ahead_ != nullptr) {
     layouts_.accept_write_tracking();
@@ -98,7 +111,8 @@ Result<void> GroupCapture::survey() {
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
   for (size_t i = 0; i < processes_.size(); ++i)
-    if (!processes_[i].zombie) TRY_IN(survey_layout(i), name_of(processes_[i]));
+    if (!processes_[i].zombie)
+      TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_layout(i); }));
   kinds_ = TRY(engine::choose_kinds(context_));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
@@ -138,15 +152,22 @@ Result<void> GroupCapture::survey_layout(size_t index) {
 Result<void> GroupCapture::gather() {
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (processes_[i].zombie) continue;
-    TRY_IN(engine::capture_process(context_, processes_[i],
-                                   *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]),
-           name_of(processes_[i]));
+    TRY(context_.judge_in(name_of(processes_[i]), [&] {
+      return engine::capture_process(context_, processes_[i],
+                                     *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]);
+    }));
   }
   return {};
 }
 
 // Contents that files bring along (of files without a name) go into the stream while the files are
 // captured, before the files themselves.
+Result<void> GroupCapture::gather_files() {
+  TRY(context_.judge(engine::capture_tmpfs(context_)));
+  files_ = TRY(engine::capture_files(context_, kinds_));
+  return {};
+}
+
 Result<void> GroupCapture::write() {
   using image::RecordType;
   image::Sink& sink = context_.sink();
@@ -156,8 +177,7 @@ Result<void> GroupCapture::write() {
   TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
-  TRY(engine::capture_tmpfs(context_));
-  files_ = TRY(engine::capture_files(context_, kinds_));
+  TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));
   for (const image::File& file : files_) TRY(image::put_message(sink, RecordType::kFile, file));

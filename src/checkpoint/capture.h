@@ -37,11 +37,15 @@ class GroupCapture {
         scope_(scope) {}
 
   Result<CaptureStats> run();
+  // Everything that run() does but what takes memory and writes, so that all refusals show.
+  Result<CaptureStats> check();
 
  private:
   Result<void> survey();  // touches nothing, refuses what is not supported
-  Result<void> gather();  // everything but page contents
-  Result<void> write();   // the stream
+  Result<void> gather();  // everything of the processes but page contents
+  Result<void> gather_files();
+  void count_objects();
+  Result<void> write();  // the stream
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> survey_layout(size_t index);
   Result<uint64_t> choose_work_area() const;

@@ -16,11 +16,21 @@ namespace {
 
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 
+class NoSink final : public image::Sink {
+ public:
+  Result<void> put(image::RecordType /*type*/, std::span<const std::byte> /*head*/,
+                   std::span<const std::byte> /*body*/) override {
+    return {};
+  }
+  Result<void> flush() override { return {}; }
+};
+
 }  // namespace
 
 struct FrozenGroup::State {
   GroupSpec spec;
   std::vector<engine::FrozenProcess> processes;
+  NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   double freeze_seconds = 0;
 };
@@ -58,6 +68,19 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   stats.freeze_seconds = state_->freeze_seconds;
   stats.capture_seconds = watch.seconds();
   return stats;
+}
+
+Result<FrozenGroup::CheckReport> FrozenGroup::check() {
+  CHECK(state_ && !state_->context);
+  state_->context = std::make_unique<engine::CaptureContext>(state_->nowhere, state_->spec.root,
+                                                             state_->spec.external_files);
+  state_->context->collect_refusals();
+  GroupCapture capture(state_->processes, *state_->context, {}, state_->spec.container, nullptr,
+                       MemoryScope::kComplete);
+  CheckReport report;
+  report.stats = TRY_IN(capture.check(), "check");
+  report.refusals = std::move(state_->context->refusals());
+  return report;
 }
 
 std::vector<HostPid> FrozenGroup::processes() const {

@@ -65,6 +65,14 @@ class FrozenGroup {
                                MemoryRounds* ahead = nullptr,
                                MemoryScope scope = MemoryScope::kComplete);
 
+  // Everything that capture() would refuse; nothing is kept, and the group is as it was after
+  // thaw(). May be called once, instead of capture().
+  struct CheckReport {
+    std::vector<Error> refusals;
+    CaptureStats stats;
+  };
+  Result<CheckReport> check();
+
   // Those that were frozen, ended ones included.
   std::vector<HostPid> processes() const;
 

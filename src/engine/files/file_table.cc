@@ -119,9 +119,10 @@ Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
   for (const OpenFile& file : context.files()) {
     auto kind = std::ranges::find_if(
         file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
-    if (kind == file_kinds().end())
-      return fail(Code::kUnsupported, where(file) + ": " + unsupported(file));
-    kinds.push_back(*kind);
+    const bool known = kind != file_kinds().end();
+    if (!known)
+      TRY(context.judge(fail(Code::kUnsupported, where(file) + ": " + unsupported(file))));
+    kinds.push_back(known ? *kind : nullptr);
   }
   return kinds;
 }
@@ -131,13 +132,14 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
   std::vector<image::File> captured;
   captured.reserve(kinds.size());
   for (size_t i = 0; i < kinds.size(); ++i) {
+    if (kinds[i] == nullptr) continue;  // its refusal is noted
     const OpenFile& file = context.files()[i];
     image::File out;
     out.set_id(file.id);
     out.set_flags(static_cast<uint32_t>(file.flags));
     TRY_IN(capture_owner(file, out), where(file));
-    TRY_IN(kinds[i]->capture(context, file, out),
-           where(file) + ": " + std::string(kinds[i]->name()));
+    TRY(context.judge(in_context(kinds[i]->capture(context, file, out),
+                                 where(file) + ": " + std::string(kinds[i]->name()))));
     captured.push_back(std::move(out));
   }
   return captured;

@@ -33,7 +33,8 @@ class FileTable {
   std::multimap<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
 };
 
-// The kind of every description; kUnsupported names the first that has none. Touches nothing.
+// The kind of every description; kUnsupported names the first that has none (null in a check).
+// Touches nothing.
 Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context);
 
 Result<std::vector<image::File>> capture_files(CaptureContext& context,
