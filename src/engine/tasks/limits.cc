@@ -116,6 +116,7 @@ Result<void> capture_scheduling(HostPid tid, image::Scheduling& out) {
   return {};
 }
 
+// All of it, since a new task has what the thread that makes it has.
 Result<void> apply_scheduling(HostPid tid, const image::Scheduling& scheduling) {
   KernelSchedulingAttributes attributes{};
   attributes.size = sizeof attributes;
@@ -123,8 +124,7 @@ Result<void> apply_scheduling(HostPid tid, const image::Scheduling& scheduling) 
   attributes.nice = scheduling.nice();
   attributes.priority = scheduling.priority();
   attributes.flags = scheduling.flags();
-  if ((attributes.policy != SCHED_OTHER || attributes.nice != 0) &&
-      ::syscall(SYS_sched_setattr, tid.value, &attributes, 0) != 0)
+  if (::syscall(SYS_sched_setattr, tid.value, &attributes, 0) != 0)
     return fail_errno("set scheduling of task " + to_string(tid));
   if (scheduling.affinity().size() == sizeof(cpu_set_t)) {
     cpu_set_t mask;
@@ -132,8 +132,7 @@ Result<void> apply_scheduling(HostPid tid, const image::Scheduling& scheduling) 
     if (::sched_setaffinity(tid.value, sizeof mask, &mask) != 0)
       return fail_errno("set affinity of task " + to_string(tid));
   }
-  if (scheduling.io_priority() != 0 &&
-      ::syscall(SYS_ioprio_set, kIoPriorityOfProcess, tid.value, scheduling.io_priority()) != 0)
+  if (::syscall(SYS_ioprio_set, kIoPriorityOfProcess, tid.value, scheduling.io_priority()) != 0)
     return fail_errno("set I/O priority of task " + to_string(tid));
   return {};
 }
