@@ -17,7 +17,8 @@ build_packages=(
 lint_packages=(clang-format-19 clang-tidy-19)
 run_packages=(runc rsync nftables iproute2 iputils-ping procps openssl redis-server nginx-light)
 bench_packages=(gnuplot-nox)
-test_packages=(redis-tools wrk postgresql postgresql-contrib memcached nodejs spin)
+test_packages=(redis-tools wrk postgresql postgresql-contrib memcached nodejs
+  openjdk-17-jdk-headless prometheus-node-exporter spin)
 
 usage() {
   cat <<'EOF'

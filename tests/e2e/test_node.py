@@ -1,4 +1,4 @@
-"""A Node.js HTTP server with timers, worker threads and the thread pool of libuv."""
+"""A Node.js HTTP server with timers, worker threads, the thread pool of libuv and a child process."""
 import unittest
 
 from moved_service import HERE

@@ -1,7 +1,8 @@
 """PostgreSQL (many processes, shared memory, its own user) under pgbench."""
+import signal
 import unittest
 
-from moved_service import ADDRESS, MovedServiceTest, wait
+from moved_service import ADDRESS, MovedServiceTest, finish
 
 BIN = "$(ls -d /usr/lib/postgresql/*/bin | tail -1)"
 DATA = "/var/tmp/pgdata"
@@ -12,7 +13,7 @@ as_user="setpriv --reuid postgres --regid postgres --init-groups env HOME={DATA}
 $as_user $bin/initdb --no-sync -A trust -D {DATA} >/dev/null
 echo 'host all all all trust' >> {DATA}/pg_hba.conf
 exec $as_user $bin/postgres -D {DATA} -c listen_addresses=0.0.0.0 -c shared_buffers=32MB \
-  -c unix_socket_directories={DATA} -c fsync=off -c max_connections=40
+  -c unix_socket_directories={DATA} -c fsync=off -c max_connections=70
 """
 CONNECTION = ["-h", ADDRESS, "-U", "postgres"]
 BALANCES = """
@@ -32,13 +33,13 @@ class Postgres(MovedServiceTest):
         done = self.in_client("pgbench", *CONNECTION, "-i", "-q", "-s", "2", "postgres")
         self.assertEqual(done.returncode, 0, done.stderr)
         listener = self.start_client("psql", *CONNECTION, "-c", "select pg_sleep(3600)", "postgres")
-        bench = self.start_client("pgbench", *CONNECTION, "-n", "-c", "8", "-j", "2", "-T", "15",
-                                  "postgres")
+        bench = self.start_client("pgbench", *CONNECTION, "-n", "-c", "50", "-j", "2", "-T", "600",
+                                  "-P", "1", "postgres")
         self.move_there_and_back(bench, listener)
 
-        output = wait(bench)
-        self.assertEqual(bench.returncode, 0, output)
-        self.assertRegex(output, r"number of failed transactions: 0 ")
+        output = finish(bench, signal.SIGINT)
+        self.assertRegex(output, r"(?m)^progress: .*, 0 failed$")
+        self.assertNotRegex(output, r"error|aborted|[1-9]\d* failed")
         sums = self.query(BALANCES).split("|")
         self.assertEqual(len(set(sums)), 1, f"balances differ: {sums}")
         self.assertGreater(int(self.query("select count(*) from pgbench_history")), 100)

@@ -1,4 +1,4 @@
-"""A Python asyncio HTTP server with timers and a pool of threads."""
+"""A Python asyncio HTTP server with timers, a pool of threads and a child process."""
 import unittest
 
 from moved_service import HERE

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Clients that verify every reply of a server: `memcached`, or `http` for the servers of servers/.
+"""Clients that verify every reply of a server: `memcached`, `http` for the servers of servers/, or
+`exporter` for one of Prometheus.
 
 Each connection is a thread that sends requests at a steady pace until SIGTERM. Prints "ready" when
 all are connected, and at the end a JSON report; the status is 0 only without any failure.
@@ -8,6 +9,7 @@ import argparse
 import hashlib
 import http.client
 import json
+import re
 import signal
 import socket
 import sys
@@ -43,7 +45,8 @@ class Memcached:
 
 
 class Http:
-    """Lets the server compute a digest in a worker thread, wait on a timer, and count."""
+    """Lets the server compute a digest in a worker thread, wait on a timer, count, and pass a text through a
+    child process."""
 
     def __init__(self, host, port, index):
         self.connection = http.client.HTTPConnection(host, port, timeout=LONGEST_SILENCE)
@@ -68,10 +71,26 @@ class Http:
         self.expect(f"/digest/{text}", hashlib.sha256(text.encode()).hexdigest())
         self.expect(f"/after/20/{text}", f"after {text}")
         self.expect(f"/count/{self.index}", str(number + 1))
+        self.expect(f"/echo/{text}", text)
         ticks = int(self.get("/ticks"))
         if ticks < getattr(self, "ticks", 0):
             raise ValueError("the interval timer went backwards")
         self.ticks = ticks
+
+
+class Exporter(Http):
+    """Has the server tell how often it has answered, which no answer may be missing from."""
+
+    COUNTER = re.compile(r'^promhttp_metric_handler_requests_total{code="200"} (\d+)$', re.MULTILINE)
+
+    def request(self, number):
+        answered = int(self.COUNTER.search(self.get("/metrics"))[1])
+        if answered <= getattr(self, "answered", number - 1):
+            raise ValueError(f"{answered} answers after {number} on this connection alone")
+        self.answered = answered
+
+
+PROTOCOLS = {"memcached": Memcached, "http": Http, "exporter": Exporter}
 
 
 class Load:
@@ -113,14 +132,13 @@ class Load:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("protocol", choices=["memcached", "http"])
+    parser.add_argument("protocol", choices=PROTOCOLS)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--pace", type=float, default=0.02, help="seconds between requests")
     args = parser.parse_args()
-    protocol = {"memcached": Memcached, "http": Http}[args.protocol]
-    load = Load(protocol, args.host, args.port, args.connections, args.pace)
+    load = Load(PROTOCOLS[args.protocol], args.host, args.port, args.connections, args.pace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: load.stop.set())
     report = load.run()

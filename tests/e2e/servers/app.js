@@ -1,7 +1,9 @@
-// An HTTP server with timers, worker threads and work in the thread pool; see verifying_client.py.
+// An HTTP server with timers, worker threads, work in the thread pool and a child process; see verifying_client.py.
+const { spawn } = require('child_process');
 const crypto = require('crypto');
 const fs = require('fs');
 const http = require('http');
+const readline = require('readline');
 const { Worker, isMainThread, parentPort } = require('worker_threads');
 
 function runWorker() {
@@ -21,6 +23,9 @@ function runServer() {
       waiting.delete(id);
     });
   }
+  const cat = spawn('cat');
+  const echoing = [];
+  readline.createInterface({ input: cat.stdout }).on('line', (text) => echoing.shift().end(text));
   let ticks = 0;
   let nextId = 0;
   setInterval(() => ticks++, 10);
@@ -38,6 +43,9 @@ function runServer() {
     } else if (action === 'count') {
       counts.set(first, (counts.get(first) || 0) + 1);
       response.end(String(counts.get(first)));
+    } else if (action === 'echo') {
+      echoing.push(response);
+      cat.stdin.write(`${first}\n`);
     } else if (action === 'ticks') {
       response.end(String(ticks));
     } else {

@@ -1,6 +1,7 @@
-"""An HTTP server on asyncio with timers and a pool of threads; see verifying_client.py."""
+"""An HTTP server on asyncio with timers, a pool of threads and a child process; see verifying_client.py."""
 import asyncio
 import hashlib
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 PORT = 8080
@@ -11,6 +12,17 @@ class App:
         self.pool = ThreadPoolExecutor(4)
         self.counts = {}
         self.ticks = 0
+        self.child = None
+        self.child_is_free = asyncio.Lock()
+
+    async def start(self):
+        self.child = await asyncio.create_subprocess_exec("cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    async def echo(self, text):
+        async with self.child_is_free:
+            self.child.stdin.write(f"{text}\n".encode())
+            await self.child.stdin.drain()
+            return (await self.child.stdout.readline()).decode().rstrip("\n")
 
     async def tick(self):
         while True:
@@ -28,6 +40,8 @@ class App:
         if action == "count":
             self.counts[rest[0]] = self.counts.get(rest[0], 0) + 1
             return str(self.counts[rest[0]])
+        if action == "echo":
+            return await self.echo(rest[0])
         return str(self.ticks)
 
     async def serve(self, reader, writer):
@@ -48,6 +62,7 @@ async def read_head(reader):
 
 async def main():
     app = App()
+    await app.start()
     ticker = asyncio.create_task(app.tick())
     server = await asyncio.start_server(app.serve, "0.0.0.0", PORT)
     async with server:
