@@ -597,6 +597,9 @@ Result<void> GroupBuilder::resume() {
     for (Task& task : member.tasks) TRY(task.tracee().set_death(sys::Death::kGoOn));
   running_ = true;
   sysv_.keep();
+  // Closing a file is an event for who watches it, so what served the restore is closed before.
+  spaces_->forget_files();
+  context_->close_stashed();
   engine::files_go_live(*context_);
   let_stopped_go();
   for (auto& [pid, member] : members_)

@@ -91,6 +91,7 @@ class ApplyContext {
   // Descriptors kept for a later create() under a key of the kind's choice.
   void stash(const std::string& key, Fd fd) { stash_.insert_or_assign(key, std::move(fd)); }
   std::optional<Fd> take_stashed(const std::string& key);
+  void close_stashed() { stash_.clear(); }
 
   // The description of a File record that was already created, or -1.
   int description(uint32_t file) const;

@@ -110,6 +110,7 @@ Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
         file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
     if (kind == file_kinds().end())
       return fail(Code::kUnsupported, where(file) + ": " + unsupported(file));
+    TRY_IN((*kind)->check_at_rest(file), where(file));
     kinds.push_back(*kind);
   }
   return kinds;
