@@ -41,6 +41,7 @@ class GroupCapture {
   Result<void> survey();  // touches nothing, refuses what is not supported
   Result<void> gather();  // everything but page contents
   Result<void> write();   // the stream
+  void list_tasks();
   Result<void> survey_process(engine::FrozenProcess& frozen);
   Result<uint64_t> choose_work_area() const;
   Result<void> write_spaces();

@@ -47,6 +47,10 @@ class CaptureContext {
   const OpenFile* file_of(HostPid process, int number) const;
   void set_file_of(HostPid process, int number, uint32_t file);
 
+  // Processes and threads of the group, and their PIDs inside it.
+  void set_task(HostPid task, NsPid inside) { tasks_.insert_or_assign(task, inside); }
+  std::optional<NsPid> task(HostPid task) const;
+
   // Shared memory objects found in mappings and behind descriptors.
   SharedObjectTable& shared_objects() { return shared_objects_; }
 
@@ -68,6 +72,7 @@ class CaptureContext {
   std::vector<ExternalFile> external_files_;
   std::vector<OpenFile> files_;
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
+  std::map<HostPid, NsPid> tasks_;
   SharedObjectTable shared_objects_;
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
@@ -99,6 +104,10 @@ class ApplyContext {
     descriptions_.insert_or_assign(file, std::move(fd));
   }
 
+  // Processes and threads that were made, by their PIDs inside the group.
+  void set_task(NsPid inside, HostPid task) { tasks_.insert_or_assign(inside, task); }
+  std::optional<HostPid> task(NsPid inside) const;
+
   SharedObjects& shared_objects() { return shared_objects_; }
 
   // All File records of the image, by id.
@@ -109,6 +118,7 @@ class ApplyContext {
   std::vector<ExternalFile> external_files_;
   std::map<std::string, Fd> stash_;
   std::map<uint32_t, Fd> descriptions_;
+  std::map<NsPid, HostPid> tasks_;
   std::map<uint32_t, image::File> files_;
   SharedObjects shared_objects_;
 };

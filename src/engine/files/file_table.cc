@@ -68,6 +68,20 @@ Result<void> capture_owner(const OpenFile& file, image::File& out) {
   return {};
 }
 
+enum class NeedsTasks { kNo, kYes };
+
+Result<void> create_all(ApplyContext& context, NeedsTasks which) {
+  for (const auto& [id, file] : context.files()) {
+    if (file.has_unix_socket()) continue;  // see create_unix_sockets()
+    const FileKind* kind = TRY(required_kind_of(file));
+    if (kind->needs_tasks() != (which == NeedsTasks::kYes)) continue;
+    Fd fd = TRY_IN(kind->create(context, file),
+                   fmt::format("file {} ({})", id, std::string(kind->name())));
+    context.set_description(id, std::move(fd));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> FileTable::add(const FrozenProcess& process, image::Process& out) {
@@ -134,14 +148,11 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
 }
 
 Result<void> create_files(ApplyContext& context) {
-  for (const auto& [id, file] : context.files()) {
-    if (file.has_unix_socket()) continue;  // see create_unix_sockets()
-    const FileKind* kind = TRY(required_kind_of(file));
-    Fd fd = TRY_IN(kind->create(context, file),
-                   fmt::format("file {} ({})", id, std::string(kind->name())));
-    context.set_description(id, std::move(fd));
-  }
-  return {};
+  return create_all(context, NeedsTasks::kNo);
+}
+
+Result<void> create_files_of_tasks(ApplyContext& context) {
+  return create_all(context, NeedsTasks::kYes);
 }
 
 // The descriptors arrive at the lowest free numbers. In ascending order of their final numbers each

@@ -10,6 +10,7 @@
 #include "engine/files/file_kind.h"
 #include "engine/files/inotify_kind.h"
 #include "engine/files/path_kind.h"
+#include "engine/files/pid_kind.h"
 #include "engine/files/pipe_kind.h"
 #include "engine/files/signal_kind.h"
 #include "engine/files/timer_kind.h"
@@ -44,9 +45,9 @@ std::string unsupported_device(dev_t device) {
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
-      &tcp_socket_kind(), &udp_socket_kind(),  &unix_socket_kind(), &event_kind(),
-      &signal_kind(),     &timer_kind(),       &epoll_kind(),       &pipe_kind(),
-      &inotify_kind(),    &memory_file_kind(), &path_kind(),
+      &tcp_socket_kind(), &udp_socket_kind(), &unix_socket_kind(), &event_kind(),
+      &signal_kind(),     &timer_kind(),      &epoll_kind(),       &pipe_kind(),
+      &inotify_kind(),    &pid_kind(),        &memory_file_kind(), &path_kind(),
   };
   return kinds;
 }
