@@ -172,9 +172,7 @@ class InotifyKind final : public FileKind {
  public:
   std::string_view name() const override { return "inotify"; }
 
-  bool recognises(const OpenFile& file) const override {
-    return file.link == "anon_inode:inotify" || file.link == "anon_inode:[inotify]";
-  }
+  bool recognises(const OpenFile& file) const override { return is_inotify_link(file.link); }
 
   // Nothing can put an event into a queue again.
   Result<void> check_at_rest(const OpenFile& file) const override {
@@ -234,6 +232,10 @@ class InotifyKind final : public FileKind {
 };
 
 }  // namespace
+
+bool is_inotify_link(std::string_view link) {
+  return link == "anon_inode:inotify" || link == "anon_inode:[inotify]";
+}
 
 const FileKind& inotify_kind() {
   static const InotifyKind kind;

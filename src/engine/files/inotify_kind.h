@@ -7,4 +7,7 @@ namespace martlet::engine {
 
 const FileKind& inotify_kind();
 
+// Whether a descriptor's link in /proc is that of an inotify.
+bool is_inotify_link(std::string_view link);
+
 }  // namespace martlet::engine

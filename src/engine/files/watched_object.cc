@@ -101,6 +101,11 @@ Result<std::string> WatchedObjects::open_and_ask(const Mount& mount,
                                                  const sys::FileHandle& handle) const {
   Fd point = TRY(open_below_root(root_, mount.point, O_PATH));
   if (has_handle(point.get(), handle)) return mount.point;
+  struct stat type{};
+  if (::fstat(point.get(), &type) != 0) return fail_errno("stat " + mount.point);
+  // To open a device may do something.
+  if (!S_ISDIR(type.st_mode) && !S_ISREG(type.st_mode))
+    return fail(Code::kNotFound, mount.point + " is a device");
   Fd opened = TRY(reopen(point.get(), O_RDONLY | O_NONBLOCK));
   auto object = sys::open_handle(opened.get(), handle, O_PATH);
   // A file system without handles says the same of all as others say of what was removed.
