@@ -16,6 +16,7 @@ build_packages=(
 )
 lint_packages=(clang-format-19 clang-tidy-19)
 run_packages=(runc rsync nftables iproute2 iputils-ping procps openssl redis-server nginx-light)
+bench_packages=(gnuplot-nox)
 test_packages=(redis-tools wrk postgresql postgresql-contrib memcached nodejs spin)
 
 usage() {
@@ -93,7 +94,7 @@ demo() {
 
 bench() {
   need_root bench
-  install_packages "${build_packages[@]}" "${run_packages[@]}" "${test_packages[@]}"
+  install_packages "${build_packages[@]}" "${run_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}"
   build
   exec python3 bench/bench.py --build "$build_dir" "$@"
 }

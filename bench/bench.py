@@ -41,19 +41,23 @@ def main():
                         help=f"which to run: {', '.join(BENCHES)} (default: all)")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--rounds", type=int, default=5, help="the tables show the median")
-    parser.add_argument("--write", action="store_true", help="keep the tables in bench/results/")
+    parser.add_argument("--write", action="store_true", help="keep tables and plots in bench/results/")
     args = parser.parse_args()
     unknown = set(args.names) - set(BENCHES)
     if unknown:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     print(machine())
     for name in args.names or BENCHES:
-        text = BENCHES[name](args.build.resolve(), args.rounds)
+        text, plots = BENCHES[name](args.build.resolve(), args.rounds)
         print(f"\n{text}", flush=True)
         if args.write:
             results = ROOT / "bench/results"
             results.mkdir(exist_ok=True)
-            (results / f"{name}.md").write_text(f"{machine()}; median of {args.rounds}\n\n{text}")
+            command = f"sudo ./do bench {name} --rounds {args.rounds} --write"
+            shown = "".join(f"\n![{plot.name}]({plot.name}.svg)\n" for plot in plots)
+            (results / f"{name}.md").write_text(f"`{command}`: {machine()}; median of {args.rounds}\n\n{text}{shown}")
+            for plot in plots:
+                plot.write(results)
     return 0
 
 

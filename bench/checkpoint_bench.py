@@ -86,4 +86,4 @@ def run(build, rounds):
                      ms(median["restore_command"])])
     head = ["redis", "memory", "frozen", "CRIU 4.2", "restore", "CRIU 4.2", "whole checkpoint",
             "whole restore"]
-    return "Checkpoint and restore by PID, on tmpfs\n\n" + table(head, rows)
+    return "Checkpoint and restore by PID, on tmpfs\n\n" + table(head, rows), []

@@ -139,4 +139,4 @@ def crowd(hosts):
 
 def run(build, rounds):
     with Hosts(["host-a", "host-b"], build_dir=build) as hosts:
-        return "\n".join([slow_link(hosts), slow_down(hosts, rounds), crowd(hosts)])
+        return "\n".join([slow_link(hosts), slow_down(hosts, rounds), crowd(hosts)]), []

@@ -107,4 +107,4 @@ def run(build, rounds):
                      f"{rate / tcp:.2f}", mb(max(m["agent_memory"] for m in moves))])
     head = ["redis", "pause", "in all", "sent", "transfer", "of raw TCP", "agent's memory"]
     return (f"Migration (mode auto) of an idle redis between two hosts over TLS; raw TCP {tcp / 1e6:.0f} MB/s\n\n"
-            + table(head, rows) + "\n" + stage_table(results))
+            + table(head, rows) + "\n" + stage_table(results)), []

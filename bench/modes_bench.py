@@ -8,8 +8,9 @@ import sys
 import time
 
 from hosts import Hosts
+from plots import Foretold, foretold
 from redis_server import ADDRESS, VALUE_BYTES, run_container, size_name
-from tables import mb, ms, table
+from tables import mb, ms, predicted_pause, table
 
 SIZES_MIB = [64, 1024, 4096]
 MODES = ["stop", "precopy", "postcopy", "hybrid"]
@@ -75,17 +76,22 @@ def measure(hosts, mib, rounds):
 
 def run(build, rounds):
     rows = []
+    times = []
     with Hosts(["host-a", "host-b"], build_dir=build) as hosts:
         for mib in SIZES_MIB:
             for mode, moves in measure(hosts, mib, rounds).items():
                 middle = {key: statistics.median(one[key] for one in moves)
                           for key in ("pause_seconds", "client_pause", "slow", "total_seconds", "bytes",
                                       "late_bytes", "wanted_pages")}
+                times += [Foretold(f"{size_name(mib)}, {mode}", move["pause_seconds"],
+                                   move["predicted"] and move["predicted"]["pause_seconds"])
+                          for move in moves]
                 rows.append([f"{size_name(mib)}, {mode}", ms(middle["pause_seconds"]),
+                             predicted_pause(moves[-1]),
                              ms(middle["client_pause"]), ms(middle["slow"]),
                              ms(middle["total_seconds"]), mb(middle["bytes"]), mb(middle["late_bytes"]),
                              f"{middle['wanted_pages']:.0f}"])
-    head = ["redis", "pause", "client's pause", "slow for", "in all", "sent", "of it after the thaw",
-            "pages waited for"]
+    head = ["redis", "pause", "the last one predicted", "client's pause", "slow for", "in all", "sent",
+            "of it after the thaw", "pages waited for"]
     return (f"Moves under {RATE} verified reads and {RATE * WRITES} writes of 1 KB per second, random keys\n\n"
-            + table(head, rows))
+            + table(head, rows)), [foretold("modes", "Pauses of redis under reads and writes", times)]

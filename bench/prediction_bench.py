@@ -5,6 +5,7 @@ import statistics
 import subprocess
 
 from hosts import Hosts
+from plots import Foretold, foretold
 from redis_server import run_container, size_name
 from tables import ms, table
 
@@ -61,6 +62,15 @@ def cell_rows(cells):
     return rows
 
 
+def plots_of(cells):
+    def times(quantity):
+        return [Foretold(f"{size_name(mib)}, {link}, {mode}", moves[-1]["measured"][quantity],
+                         moves[-1]["predicted"][quantity]) for (mib, link, mode), moves in cells.items()]
+
+    return [foretold("prediction-pause", "Pause, the last move of each kind", times("pause_seconds")),
+            foretold("prediction-total", "Whole move, the last of each kind", times("total_seconds"))]
+
+
 def measure_cell(hosts, cells, key, rounds):
     mib, link, mode = key
     here, there = "host-a", "host-b"
@@ -92,4 +102,4 @@ def run(build, rounds):
             f"pause within its bounds: {everything['pause']:.0%}, total time: "
             f"{everything['total']:.0%}, both: {everything['both']:.0%}; median upper/lower: pause "
             f"{everything['pause_ratio']:.2f}, total {everything['total_ratio']:.2f}\n\n"
-            + table(head, cell_rows(cells)))
+            + table(head, cell_rows(cells))), plots_of(cells)

@@ -10,7 +10,8 @@ import time
 
 from hosts import Hosts
 from moved_service import ADDRESS, HERE, NAME, finish
-from tables import mb, ms, table
+from plots import Foretold, foretold
+from tables import mb, ms, predicted_pause, table
 from test_nginx import CONFIG, SETUP
 from test_postgres import CONNECTION, SERVER
 
@@ -63,12 +64,18 @@ def measure(hosts, service, rounds):
 
 def run(build, rounds):
     rows = []
+    times = []
     with Hosts(["host-a", "host-b"], build_dir=build) as hosts:
         for service in SERVICES:
             moves = measure(hosts, service, rounds)
             pauses = [move["pause_seconds"] for move in moves]
+            times += [Foretold(f"{service.name}, {number}", move["pause_seconds"],
+                               move["predicted"] and move["predicted"]["pause_seconds"])
+                      for number, move in enumerate(moves, 1)]
             rows.append([service.name, ms(min(pauses)), ms(statistics.median(pauses)), ms(max(pauses)),
+                         predicted_pause(moves[-1]),
                          ms(statistics.median(move["total_seconds"] for move in moves)),
                          mb(statistics.median(move["bytes"] for move in moves))])
-    head = ["service", "shortest pause", "median", "longest", "in all", "sent"]
-    return "Moves by precopy under load; no client saw an error\n\n" + table(head, rows)
+    head = ["service", "shortest pause", "median", "longest", "the last one predicted", "in all", "sent"]
+    return ("Moves by precopy under load; no client saw an error\n\n" + table(head, rows),
+            [foretold("servers", "Pauses of servers under load, in their order", times)])

@@ -19,3 +19,11 @@ def ms(seconds):
 
 def mb(size):
     return f"{size / 1e6:.1f} MB"
+
+
+def predicted_pause(move):
+    """Of the report of a move, the bounds that were given before it."""
+    if not move["predicted"]:
+        return "-"
+    bounds = move["predicted"]["pause_seconds"]
+    return f"{ms(bounds['lower'])} - {ms(bounds['upper'])}"

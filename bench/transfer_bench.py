@@ -3,6 +3,7 @@ import statistics
 import subprocess
 
 from hosts import NETNS, Hosts
+from plots import bars
 from tables import table
 
 
@@ -23,12 +24,15 @@ def run(build, rounds):
     with Hosts(["host-a", "host-b"], build_dir=build) as hosts:
         runs = [measure(build, hosts) for _ in range(rounds)]
     rows = []
+    rates = []
     for name in runs[0]:
         streams = name.split(", ")[1]
         rate = statistics.median(run[name][0] for run in runs)
         ratio = statistics.median(run[name][0] / run[f"raw TCP, {streams}"][0] for run in runs)
         cost = statistics.median(1e9 / run[name][1] for run in runs)
+        rates.append((name, rate / 1e6))
         rows.append([name, f"{rate / 1e6:.0f} MB/s", f"{ratio:.2f}", f"{cost:.2f} s"])
     head = ["transfer, connections", "rate", "of raw TCP", "processor time per GB, both hosts"]
     return ("2 GiB of memory between two hosts (network namespaces on a bridge) that share the "
-            "processors\n\n" + table(head, rows))
+            "processors\n\n" + table(head, rows)), [
+                bars("transfer", "2 GiB of memory between two hosts", "MB/s", rates)]

@@ -81,6 +81,12 @@ Result<checkpoint::RestoreStats> restore_into(ContainerManager& manager, const O
   return group.stats();
 }
 
+Result<Container> find_running(ContainerManager& manager, const std::string& name) {
+  Container container = TRY(manager.find(name));
+  if (container.record.state() == STATE_RUNNING) return container;
+  return fail(Code::kInvalidArgument, "container " + name + " does not run");
+}
+
 }  // namespace
 
 checkpoint::GroupSpec group_of(const Container& container) {
@@ -97,9 +103,7 @@ Result<checkpoint::CheckpointReport> checkpoint_container(
     const checkpoint::CheckpointOptions& options) {
   auto link = [&] { return "container " + name; };
   auto operation = TRY(manager.begin(name, "checkpoint"));
-  Container container = TRY(manager.find(name));
-  if (container.record.state() != STATE_RUNNING)
-    return fail(Code::kInvalidArgument, link() + " does not run");
+  Container container = TRY(find_running(manager, name));
   TRY_IN(manager.hold_network(operation), link());
   auto report = checkpoint::checkpoint_to_directory(
       group_of(container), directory, options, [&] { return save_files(container, directory); });
@@ -109,6 +113,16 @@ Result<checkpoint::CheckpointReport> checkpoint_container(
     if (report && !released) return std::unexpected(released.error());
   }
   return in_context(std::move(report), link());
+}
+
+Result<checkpoint::GroupCheck> check_container(ContainerManager& manager, const std::string& name) {
+  auto operation = TRY(manager.begin(name, "check"));
+  Container container = TRY(find_running(manager, name));
+  TRY_IN(manager.hold_network(operation), "container " + name);
+  auto check = checkpoint::check_group(group_of(container));
+  auto released = manager.release_network(operation);
+  if (check && !released) return std::unexpected(released.error());
+  return in_context(std::move(check), "container " + name);
 }
 
 Result<RestoredContainer> restore_container(ContainerManager& manager, const std::string& directory,

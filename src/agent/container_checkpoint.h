@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/container_manager.h"
+#include "checkpoint/check.h"
 #include "checkpoint/directory.h"
 
 namespace martlet::agent {
@@ -20,6 +21,10 @@ checkpoint::GroupSpec group_of(const Container& container);
 Result<checkpoint::CheckpointReport> checkpoint_container(
     ContainerManager& manager, const std::string& name, const std::string& directory,
     const checkpoint::CheckpointOptions& options);
+
+// What stands in the way of a checkpoint of the container, or of a move. It is frozen for as long
+// as that takes to find out.
+Result<checkpoint::GroupCheck> check_container(ContainerManager& manager, const std::string& name);
 
 struct RestoredContainer {
   Container container;

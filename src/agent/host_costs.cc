@@ -1,5 +1,6 @@
 #include "agent/host_costs.h"
 
+#define XXH_STATIC_LINKING_ONLY  // for the size of XXH3_state_t
 #include <openssl/evp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include <xxh_x86dispatch.h>
 
 #include <algorithm>
 #include <functional>

@@ -46,6 +46,7 @@ class LocalService final : public Local::Service {
   // local_service_state.cc
   grpc::Status Checkpoint(grpc::ServerContext*, const CheckpointRequest* request,
                           CheckpointReply* reply) override;
+  grpc::Status Check(grpc::ServerContext*, const NameRequest* request, CheckReply* reply) override;
   grpc::Status Restore(grpc::ServerContext*, const RestoreRequest* request,
                        RestoreReply* reply) override;
 

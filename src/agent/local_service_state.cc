@@ -26,6 +26,18 @@ grpc::Status LocalService::Checkpoint(grpc::ServerContext*, const CheckpointRequ
   return grpc::Status::OK;
 }
 
+grpc::Status LocalService::Check(grpc::ServerContext*, const NameRequest* request,
+                                 CheckReply* reply) {
+  auto check = check_container(manager_, request->name());
+  if (!check) return to_status(check.error());
+  reply->mutable_blockers()->Assign(check->blockers.begin(), check->blockers.end());
+  reply->set_processes(check->stats.processes);
+  reply->set_threads(check->stats.threads);
+  reply->set_files(check->stats.files);
+  reply->set_frozen_seconds(check->frozen_seconds);
+  return grpc::Status::OK;
+}
+
 grpc::Status LocalService::Restore(grpc::ServerContext*, const RestoreRequest* request,
                                    RestoreReply* reply) {
   auto restored = restore_container(manager_, request->directory(), request->name());

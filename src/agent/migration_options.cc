@@ -44,8 +44,9 @@ Result<void> check_bounds(const migrate::Options& options) {
     return fail(Code::kInvalidArgument, "a duration cannot be negative");
   if (options.max_rounds < 1 || options.max_rounds > kMaxRounds)
     return fail(Code::kInvalidArgument, fmt::format("max-rounds must be 1 to {}", kMaxRounds));
-  if (options.streams != 1)
-    return fail(Code::kInvalidArgument, "streams must be 1: memory goes over one connection");
+  if (options.streams < 1 || options.streams > migrate::kMaxStreams)
+    return fail(Code::kInvalidArgument,
+                fmt::format("streams must be 1 to {}", migrate::kMaxStreams));
   return check_bandwidth(options.bandwidth);
 }
 

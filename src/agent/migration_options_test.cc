@@ -20,6 +20,7 @@ TEST(MigrationOptions, DefaultsAreTheEngines) {
   EXPECT_EQ(options->max_pause, defaults.max_pause);
   EXPECT_EQ(options->max_rounds, defaults.max_rounds);
   EXPECT_EQ(options->on_no_convergence, migrate::OnNoConvergence::kThrottle);
+  EXPECT_EQ(options->streams, 1u);
 }
 
 TEST(MigrationOptions, EveryValueArrives) {
@@ -31,7 +32,7 @@ TEST(MigrationOptions, EveryValueArrives) {
   given.set_max_rounds(4);
   given.set_max_time_ns(Nanoseconds(1min).count());
   given.set_bandwidth(25'000'000);
-  given.set_streams(1);
+  given.set_streams(16);
   given.set_compression(COMPRESSION_ZSTD);
   given.set_push_after_ns(Nanoseconds(2s).count());
   const auto options = to_options(given);
@@ -43,7 +44,7 @@ TEST(MigrationOptions, EveryValueArrives) {
   EXPECT_EQ(options->max_rounds, 4u);
   EXPECT_EQ(options->max_time, Nanoseconds(1min));
   EXPECT_EQ(options->bandwidth, 25'000'000u);
-  EXPECT_EQ(options->streams, 1u);
+  EXPECT_EQ(options->streams, 16u);
   EXPECT_EQ(options->compression, migrate::Compression::kZstd);
   EXPECT_EQ(options->push_after, Nanoseconds(2s));
   EXPECT_EQ(to_message(*options).SerializeAsString(), given.SerializeAsString());
@@ -54,8 +55,10 @@ TEST(MigrationOptions, RefusesImpossibleValues) {
   given.set_max_rounds(0);
   EXPECT_EQ(refusal(given), "max-rounds must be 1 to 1000");
   given = {};
-  given.set_streams(2);
-  EXPECT_EQ(refusal(given), "streams must be 1: memory goes over one connection");
+  given.set_streams(0);
+  EXPECT_EQ(refusal(given), "streams must be 1 to 16");
+  given.set_streams(17);
+  EXPECT_EQ(refusal(given), "streams must be 1 to 16");
   given = {};
   given.set_max_pause_ns(0);
   EXPECT_EQ(refusal(given), "max-pause must be longer than 0");

@@ -50,18 +50,15 @@ Result<void> write_full(int fd, std::span<const std::byte> bytes) {
 
 Result<std::string> read_file(const std::string& path) {
   Fd fd = TRY(open_file(path, O_RDONLY));
-  std::string content;
-  size_t done = 0;
+  std::string content;  // as small as the file: some are kept by the thousand
+  char part[16384];
   for (;;) {
-    content.resize(done + 16384);
-    ssize_t got = ::read(fd.get(), content.data() + done, content.size() - done);
+    ssize_t got = ::read(fd.get(), part, sizeof part);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno("read " + path);
-    if (got == 0) break;
-    done += static_cast<size_t>(got);
+    if (got == 0) return content;
+    content.append(part, static_cast<size_t>(got));
   }
-  content.resize(done);
-  return content;
 }
 
 Result<void> write_file(const std::string& path, std::string_view content) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/parallel.h"
 #include "checkpoint/host_facts.h"
 #include "checkpoint/late_pages.h"
 #include "checkpoint/relations.h"
@@ -70,15 +71,28 @@ Result<CaptureStats> GroupCapture::run() {
   TRY(survey());
   TRY(gather());
   TRY(write());
-  stats_.processes = processes_.size();
-  for (const auto& process : processes_) stats_.threads += process.threads.size();
-  stats_.files = files_.size();
+  count_objects();
   return stats_;
 }
 
+Result<CaptureStats> GroupCapture::check() {
+  order_for_restore(processes_);
+  TRY(survey());
+  TRY(gather());
+  TRY(gather_files());
+  count_objects();
+  return stats_;
+}
+
+void GroupCapture::count_objects() {
+  stats_.processes = processes_.size();
+  for (const auto& process : processes_) stats_.threads += process.threads.size();
+  stats_.files = context_.files().size();
+}
+
 Result<void> GroupCapture::survey() {
-  TRY(refuse_shared_resources(processes_));
-  TRY(refuse_zombie_leaders(processes_));
+  TRY(context_.judge(refuse_shared_resources(processes_)));
+  TRY(context_.judge(refuse_zombie_leaders(processes_)));
   auto inside = numbers_inside(processes_);
   list_tasks();
   if (ahead_ != nullptr) {
@@ -86,17 +100,20 @@ Result<void> GroupCapture::survey() {
     ahead_->settle(processes_);
   }
   spaces_.resize(processes_.size());
+  auto descriptors = TRY(look_from_outside());
   engine::FileTable files(context_);
-  for (FrozenProcess& frozen : processes_) {
+  for (size_t i = 0; i < processes_.size(); ++i) {
+    FrozenProcess& frozen = processes_[i];
     *tree_.add_processes() = describe_relations(frozen, inside);
     if (frozen.zombie) continue;
     image::Process& out = *tree_.mutable_processes(tree_.processes_size() - 1);
     if (ahead_ != nullptr)
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
-    TRY_IN(files.add(frozen, out), name_of(frozen));
+    TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
-  for (FrozenProcess& frozen : processes_)
-    if (!frozen.zombie) TRY_IN(survey_process(frozen), name_of(frozen));
+  for (size_t i = 0; i < processes_.size(); ++i)
+    if (!processes_[i].zombie)
+      TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_layout(i); }));
   kinds_ = TRY(engine::choose_kinds(context_));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
@@ -121,10 +138,22 @@ Result<uint64_t> GroupCapture::choose_work_area() const {
           .with_remedy("try again"));
 }
 
-Result<void> GroupCapture::survey_process(FrozenProcess& frozen) {
-  frozen.vmas = TRY(sys::read_smaps(frozen.pid));
-  auto mappings = TRY(layouts_.read(frozen.pid, frozen.vmas));
-  auto index = static_cast<size_t>(&frozen - processes_.data());
+// Reads what /proc tells of mappings and descriptors; what takes longest of a survey needs no
+// tracer, so all processors share in it.
+Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outside() {
+  std::vector<std::vector<engine::OpenFile>> descriptors(processes_.size());
+  TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
+    FrozenProcess& frozen = processes_[i];
+    if (frozen.zombie) return {};
+    descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
+    frozen.vmas = TRY_IN(sys::read_smaps(frozen.pid), name_of(frozen));
+    return {};
+  }));
+  return descriptors;
+}
+
+Result<void> GroupCapture::survey_layout(size_t index) {
+  auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
 }
@@ -132,15 +161,22 @@ Result<void> GroupCapture::survey_process(FrozenProcess& frozen) {
 Result<void> GroupCapture::gather() {
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (processes_[i].zombie) continue;
-    TRY_IN(engine::capture_process(context_, processes_[i],
-                                   *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]),
-           name_of(processes_[i]));
+    TRY(context_.judge_in(name_of(processes_[i]), [&] {
+      return engine::capture_process(context_, processes_[i],
+                                     *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]);
+    }));
   }
   return {};
 }
 
 // Contents that files bring along (of files without a name) go into the stream while the files are
 // captured, before the files themselves.
+Result<void> GroupCapture::gather_files() {
+  TRY(context_.judge(engine::capture_tmpfs(context_)));
+  files_ = TRY(engine::capture_files(context_, kinds_));
+  return {};
+}
+
 Result<void> GroupCapture::write() {
   using image::RecordType;
   image::Sink& sink = context_.sink();
@@ -150,8 +186,7 @@ Result<void> GroupCapture::write() {
   TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
-  TRY(engine::capture_tmpfs(context_));
-  files_ = TRY(engine::capture_files(context_, kinds_));
+  TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));
   for (const image::File& file : files_) TRY(image::put_message(sink, RecordType::kFile, file));

@@ -8,6 +8,7 @@
 #include "checkpoint/group.h"
 #include "checkpoint/memory_rounds.h"
 #include "engine/context.h"
+#include "engine/files/file_kind.h"
 #include "engine/memory/lane_writer.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
@@ -36,13 +37,18 @@ class GroupCapture {
         scope_(scope) {}
 
   Result<CaptureStats> run();
+  // Everything that run() does but what takes memory and writes, so that all refusals show.
+  Result<CaptureStats> check();
 
  private:
   Result<void> survey();  // touches nothing, refuses what is not supported
-  Result<void> gather();  // everything but page contents
-  Result<void> write();   // the stream
+  Result<void> gather();  // everything of the processes but page contents
+  Result<void> gather_files();
+  void count_objects();
+  Result<void> write();  // the stream
   void list_tasks();
-  Result<void> survey_process(engine::FrozenProcess& frozen);
+  Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
+  Result<void> survey_layout(size_t index);
   Result<uint64_t> choose_work_area() const;
   Result<void> write_spaces();
   Result<void> write_space(size_t index);

@@ -21,11 +21,21 @@ constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 constexpr Nanoseconds kLongestWaitForReader = std::chrono::milliseconds(500);
 constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(1);
 
+class NoSink final : public image::Sink {
+ public:
+  Result<void> put(image::RecordType /*type*/, std::span<const std::byte> /*head*/,
+                   std::span<const std::byte> /*body*/) override {
+    return {};
+  }
+  Result<void> flush() override { return {}; }
+};
+
 }  // namespace
 
 struct FrozenGroup::State {
   GroupSpec spec;
   std::vector<engine::FrozenProcess> processes;
+  NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   Nanoseconds freeze_time{};
 };
@@ -75,6 +85,19 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
   return stats;
+}
+
+Result<FrozenGroup::CheckReport> FrozenGroup::check() {
+  CHECK(state_ && !state_->context);
+  state_->context = std::make_unique<engine::CaptureContext>(state_->nowhere, state_->spec.root,
+                                                             state_->spec.external_files);
+  state_->context->collect_refusals();
+  GroupCapture capture(state_->processes, *state_->context, {}, state_->spec.container, nullptr,
+                       MemoryScope::kComplete);
+  CheckReport report;
+  report.stats = TRY_IN(capture.check(), "check");
+  report.refusals = std::move(state_->context->refusals());
+  return report;
 }
 
 std::vector<HostPid> FrozenGroup::processes() const {

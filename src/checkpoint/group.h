@@ -70,6 +70,14 @@ class FrozenGroup {
   // How long it took to stop them, from the first to the last.
   Nanoseconds freeze_time() const;
 
+  // Everything that capture() would refuse; nothing is kept, and the group is as it was after
+  // thaw(). May be called once, instead of capture().
+  struct CheckReport {
+    std::vector<Error> refusals;
+    CaptureStats stats;
+  };
+  Result<CheckReport> check();
+
   // Those that were frozen, ended ones included.
   std::vector<HostPid> processes() const;
 

@@ -122,6 +122,12 @@ Result<agent::CheckpointReply> Client::checkpoint(const agent::CheckpointRequest
   return connection_->call(&Local::Stub::Checkpoint, request);
 }
 
+Result<agent::CheckReply> Client::check(const std::string& name) {
+  agent::NameRequest request;
+  request.set_name(name);
+  return connection_->call(&Local::Stub::Check, request);
+}
+
 Result<agent::RestoreReply> Client::restore(const agent::RestoreRequest& request) {
   return connection_->call(&Local::Stub::Restore, request);
 }

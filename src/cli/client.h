@@ -32,6 +32,7 @@ class Client {
                     const std::function<void(const agent::ExecEvent&)>& on_event);
 
   Result<agent::CheckpointReply> checkpoint(const agent::CheckpointRequest& request);
+  Result<agent::CheckReply> check(const std::string& name);
   Result<agent::RestoreReply> restore(const agent::RestoreRequest& request);
   Result<void> migrate(const agent::MigrateRequest& request,
                        const std::function<void(const agent::MigrationEvent&)>& on_event);

@@ -28,6 +28,7 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name,
                       std::function<Result<int>()> action);
 
 void add_container_commands(CLI::App& app, Session& session);
+void add_check_command(CLI::App& app, Session& session);
 void add_checkpoint_commands(CLI::App& app, Session& session);
 void add_stream_commands(CLI::App& app, Session& session);
 void add_migrate_command(CLI::App& app, Session& session);

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   martlet::cli::add_container_commands(app, session);
   martlet::cli::add_stream_commands(app, session);
+  martlet::cli::add_check_command(app, session);
   martlet::cli::add_checkpoint_commands(app, session);
   martlet::cli::add_migrate_command(app, session);
   martlet::cli::add_migration_commands(app, session);

@@ -74,7 +74,7 @@ void add_link_options(CLI::App& command, const Given& given) {
            [given](uint64_t value) { given->set_bandwidth(value); });
   command.add_option_function<uint32_t>(
       "--streams", [given](uint32_t value) { given->set_streams(value); },
-      "connections that carry memory; only 1 so far [1]");
+      "connections that carry memory, 1 to 16 [1]");
   add_compression(command, "of memory on its way [none]",
                   [given](auto value) { given->set_compression(value); });
 }

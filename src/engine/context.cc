@@ -54,6 +54,21 @@ const OpenFile* CaptureContext::file_of(HostPid process, int number) const {
   return &files_[found->second - 1];
 }
 
+Result<void> CaptureContext::judge(Result<void> outcome) {
+  if (outcome || !refusals_ || outcome.error().code() != Code::kUnsupported) return outcome;
+  refusals_->push_back(std::move(outcome.error()));
+  return {};
+}
+
+Result<void> CaptureContext::judge_in(const std::string& link,
+                                      const std::function<Result<void>()>& step) {
+  const size_t before = refusals_ ? refusals_->size() : 0;
+  auto outcome = in_context(judge(step()), link);
+  for (size_t i = before; refusals_ && i < refusals_->size(); ++i)
+    (*refusals_)[i] = std::move((*refusals_)[i]).with_context(link);
+  return outcome;
+}
+
 void CaptureContext::set_file_of(HostPid process, int number, uint32_t file) {
   file_of_[{process, number}] = file;
 }

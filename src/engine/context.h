@@ -62,6 +62,15 @@ class CaptureContext {
   void stash(const std::string& key, Fd fd) { stash_.insert_or_assign(key, std::move(fd)); }
   int stashed(const std::string& key) const;
 
+  // From now on what is not supported is noted and passed over: for a check, which is to name all
+  // of it.
+  void collect_refusals() { refusals_.emplace(); }
+  std::vector<Error>& refusals() { return *refusals_; }
+  // The outcome of capturing one object, or success if its refusal is noted.
+  Result<void> judge(Result<void> outcome);
+  // Runs `step`, and adds the link to what it fails with or notes.
+  Result<void> judge_in(const std::string& link, const std::function<Result<void>()>& step);
+
   // Registers what must be put back if the group goes on running here; run in reverse order.
   void on_thaw(std::function<void()> undo) { undo_.push_back(std::move(undo)); }
   void run_undo();
@@ -77,6 +86,7 @@ class CaptureContext {
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
   std::vector<std::function<void()>> undo_;
+  std::optional<std::vector<Error>> refusals_;
 };
 
 // Shared state of one restore.

@@ -16,6 +16,9 @@ class ByteWriter {
   // Writes all the pieces in their order. Errors: kNoSpace, kPeerLost, kTimeout, kCancelled,
   // kSystem.
   virtual Result<void> write(std::span<const std::span<const std::byte>> pieces) = 0;
+  // Waits until all that was written has left this process. Only a writer that returns earlier has
+  // something to do.
+  virtual Result<void> flush() { return {}; }
 };
 
 class ByteReader {

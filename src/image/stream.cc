@@ -37,7 +37,7 @@ class RecordSink final : public Sink {
     if (head.size() + body.size() < kDirectBytes) {
       gather(head);
       gather(body);
-      return gathered_.size() + 2 * kDirectBytes > kGatherBytes ? flush() : Result<void>{};
+      return gathered_.size() + 2 * kDirectBytes > kGatherBytes ? write_gathered() : Result<void>{};
     }
     const std::span<const std::byte> pieces[] = {gathered_, head, body};
     auto written = writer_.write(pieces);
@@ -46,6 +46,12 @@ class RecordSink final : public Sink {
   }
 
   Result<void> flush() override {
+    TRY(write_gathered());
+    return writer_.flush();
+  }
+
+ private:
+  Result<void> write_gathered() {
     if (gathered_.empty()) return {};
     const std::span<const std::byte> pieces[] = {gathered_};
     auto written = writer_.write(pieces);
@@ -53,7 +59,6 @@ class RecordSink final : public Sink {
     return written;
   }
 
- private:
   void gather(std::span<const std::byte> bytes) {
     gathered_.insert(gathered_.end(), bytes.begin(), bytes.end());
   }

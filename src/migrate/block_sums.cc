@@ -1,8 +1,9 @@
 #include "migrate/block_sums.h"
 
+#define XXH_STATIC_LINKING_ONLY  // for the size of XXH3_state_t
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include <xxh_x86dispatch.h>
 
 #include <algorithm>
 #include <bit>

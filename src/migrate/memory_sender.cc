@@ -13,7 +13,7 @@ constexpr int kThrottleStepPercent = 20;
 }  // namespace
 
 MemorySender::MemorySender(SendingContext context, SourceContainer& container,
-                           TlsConnection& connection)
+                           DrainableWriter& connection)
     : context_(context),
       container_(container),
       connection_(connection),

@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "checkpoint/memory_rounds.h"
-#include "image/byte_stream.h"
 #include "image/compression.h"
+#include "migrate/drainable_writer.h"
 #include "migrate/environment.h"
 #include "migrate/host.h"
 #include "migrate/metered_sink.h"
 #include "migrate/options.h"
 #include "migrate/round_policy.h"
 #include "migrate/stage_log.h"
-#include "migrate/tls.h"
 
 namespace martlet::migrate {
 
@@ -31,7 +30,7 @@ struct SendingContext {
 
 class MemorySender {
  public:
-  MemorySender(SendingContext context, SourceContainer& container, TlsConnection& connection);
+  MemorySender(SendingContext context, SourceContainer& container, DrainableWriter& connection);
   ~MemorySender();
   MemorySender(const MemorySender&) = delete;
   MemorySender& operator=(const MemorySender&) = delete;
@@ -54,7 +53,7 @@ class MemorySender {
 
   SendingContext context_;
   SourceContainer& container_;
-  TlsConnection& connection_;
+  DrainableWriter& connection_;
   std::unique_ptr<image::Sink> records_;
   MeteredSink sink_;
   image::CompressingSink compressing_;

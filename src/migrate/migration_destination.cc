@@ -7,6 +7,7 @@
 #include "migrate/file_sync.h"
 #include "migrate/peer.h"
 #include "migrate/requirements.h"
+#include "migrate/striped_reader.h"
 
 namespace martlet::migrate {
 
@@ -62,8 +63,7 @@ Result<void> DestinationSession::fault(const char* step) {
 Result<void> DestinationSession::move(const protocol::Offer& offer) {
   if (!TRY(consider(offer))) return {};
   TRY(fault("accepted"));
-  TRY(answer_until_restore());
-  TRY(restore());
+  TRY(restore(TRY(answer_until_restore())));
   TRY(control_.expect(protocol::Message::kCommit));
   TRY(fault("commit"));
   return commit();
@@ -97,13 +97,13 @@ Result<bool> DestinationSession::consider(const protocol::Offer& offer) {
   return container_ != nullptr;
 }
 
-Result<void> DestinationSession::answer_until_restore() {
+Result<protocol::Restore> DestinationSession::answer_until_restore() {
   for (;;) {
     auto message = TRY(control_.receive());
     switch (message.kind_case()) {
       case protocol::Message::kClockQuery: TRY(answer_clock_query(control_)); break;
       case protocol::Message::kBuildSandbox: TRY(build_sandbox(message.build_sandbox())); break;
-      case protocol::Message::kRestore: return {};
+      case protocol::Message::kRestore: return message.restore();
       case protocol::Message::kAbort:
         return fail(Code::kCancelled, "the source gave up: " + message.abort().reason());
       default:
@@ -142,11 +142,11 @@ void DestinationSession::open_packets() {
                  opened.error().to_string());
 }
 
-Result<void> DestinationSession::restore() {
-  auto channel = TRY(await_state_channel());
+Result<void> DestinationSession::restore(const protocol::Restore& request) {
+  auto state = TRY(await_state(request.streams()));
   TRY(fault("restoring"));
   reached(Stage::kRestore);
-  auto source = image::make_source(*channel);
+  auto source = image::make_source(*state);
   auto scope = keeper_ ? checkpoint::MemoryScope::kUrgent : checkpoint::MemoryScope::kComplete;
   restored_ = TRY(container_->restore(*source, scope));
   TRY(take_late_memory());
@@ -299,25 +299,25 @@ void DestinationSession::remove_everything() {
   }
 }
 
-Result<std::unique_ptr<TlsConnection>> DestinationSession::await_state_channel() {
-  std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, kChannelTimeout, [this] { return state_channel_ != nullptr; }))
-    return fail(Code::kTimeout, "the connection for the state did not come");
-  return std::move(state_channel_);
+Result<std::unique_ptr<image::ByteReader>> DestinationSession::await_state(uint32_t streams) {
+  auto connections = TRY(state_channels_.take(streams, kChannelTimeout));
+  if (connections.size() == 1) return std::move(connections.front());
+  const WaitLimits limits = connections.front()->limits();
+  return std::make_unique<StripedReader>(std::move(connections), limits);
 }
 
-Result<void> DestinationSession::serve_channel(protocol::Channel::Kind kind,
+Result<void> DestinationSession::serve_channel(const protocol::Channel& request,
                                                std::unique_ptr<TlsConnection> channel) {
   channel->set_limits({.timeout = kStageTimeout, .cancellation = &cancellation_});
-  if (kind == protocol::Channel::FILES || kind == protocol::Channel::CHANGES)
-    return receive_on(kind, std::move(channel));
-  if (kind == protocol::Channel::PACKETS) return receive_packets(std::move(channel));
-  if (kind != protocol::Channel::STATE)
-    return fail(Code::kUnsupported, "unknown connection of kind " + std::to_string(kind));
-  std::lock_guard lock(mutex_);
-  state_channel_ = std::move(channel);
-  changed_.notify_all();
-  return {};
+  switch (request.kind()) {
+    case protocol::Channel::STATE: return state_channels_.add(request.stripe(), std::move(channel));
+    case protocol::Channel::FILES:
+    case protocol::Channel::CHANGES: return receive_on(request.kind(), std::move(channel));
+    case protocol::Channel::PACKETS: return receive_packets(std::move(channel));
+    default:
+      return fail(Code::kUnsupported,
+                  "unknown connection of kind " + std::to_string(request.kind()));
+  }
 }
 
 // Until the source closes, which it does when its own copy is gone.

@@ -15,6 +15,7 @@
 #include "migrate/environment.h"
 #include "migrate/message_channel.h"
 #include "migrate/packet_inbox.h"
+#include "migrate/state_channels.h"
 
 namespace martlet::migrate {
 
@@ -29,7 +30,8 @@ class DestinationSession {
 
   // Takes a further connection: keeps the state stream for run(), serves files until their end.
   // Called on the thread of that connection.
-  Result<void> serve_channel(protocol::Channel::Kind kind, std::unique_ptr<TlsConnection> channel);
+  Result<void> serve_channel(const protocol::Channel& request,
+                             std::unique_ptr<TlsConnection> channel);
 
   const std::string& source() const { return source_; }
 
@@ -39,9 +41,9 @@ class DestinationSession {
   void begin(std::unique_ptr<ReservedContainer> reserved);
   void reached(Stage stage);
   Result<void> build_sandbox(const protocol::BuildSandbox& request);
-  Result<void> answer_until_restore();
+  Result<protocol::Restore> answer_until_restore();
   void open_packets();
-  Result<void> restore();
+  Result<void> restore(const protocol::Restore& request);
   Result<void> commit();
   Result<void> decide();
   Result<void> run_container();
@@ -50,7 +52,7 @@ class DestinationSession {
   JournalEntry entry(JournalState state) const;
   bool connect();
   Result<void> write_journal(JournalState state);
-  Result<std::unique_ptr<TlsConnection>> await_state_channel();
+  Result<std::unique_ptr<image::ByteReader>> await_state(uint32_t streams);
   Result<void> fault(const char* step);
   Result<void> receive_on(protocol::Channel::Kind kind, std::unique_ptr<TlsConnection> channel);
   Result<void> receive_packets(std::unique_ptr<TlsConnection> channel);
@@ -74,10 +76,10 @@ class DestinationSession {
   bool announced_ = false;                  // the network knows that the container is here
   bool removable_ = true;  // no reader of the journal can take the container for ours
   PacketInbox packets_;
+  StateChannels state_channels_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  std::unique_ptr<TlsConnection> state_channel_;
   std::vector<FileTree> trees_;
   std::set<TlsConnection*> file_channels_;  // being served by other threads
   bool closing_ = false;

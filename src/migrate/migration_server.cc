@@ -137,7 +137,7 @@ Result<void> MigrationServer::serve_channel(MessageChannel channel,
   }
   if (!session || session->source() != peer)
     return fail(Code::kNotFound, "host " + peer + " has no such migration to this host");
-  return session->serve_channel(request.kind(), channel.release());
+  return session->serve_channel(request, channel.release());
 }
 
 // A session may have ended, and an earlier agent may have begun it.

@@ -145,9 +145,9 @@ class SourceRun {
     request.mutable_build_sandbox()->set_late_memory(may_leave_memory(options_));
     TRY(control_->send(request));
     TRY(control_->expect(protocol::Message::kSandboxReady));
-    state_ = TRY(peer_.open_channel(protocol::Channel::STATE, limits()));
+    state_ = TRY(peer_.open_state(options_.streams, limits()));
     protocol::Message restore;
-    restore.mutable_restore();
+    restore.mutable_restore()->set_streams(options_.streams);
     TRY(control_->send(restore));
     memory_.emplace(
         SendingContext{environment_, options_, tuning_, cancellation_, log_, files_known_since_},
@@ -395,7 +395,7 @@ class SourceRun {
   uint64_t late_bytes_ = 0;  // memory that follows after the thaw
   std::unique_ptr<SourceContainer> container_;
   std::optional<MessageChannel> control_;
-  std::unique_ptr<TlsConnection> state_;
+  std::unique_ptr<DrainableWriter> state_;
   std::optional<MemorySender> memory_;
   Nanoseconds files_known_since_{};
   std::optional<FileSender> sender_;

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "migrate/cutting_proxy.h"
 #include "migrate/migration_fixture.h"
+#include "migrate/peer.h"
 
 namespace martlet::migrate {
 namespace {
@@ -79,12 +81,55 @@ TEST_F(Migration, AVanishedDestinationRollsBack) {
   expect_only_at_source();
 }
 
+TEST_F(Migration, MovesAContainerOverManyConnections) {
+  options_.streams = kMaxStreams;
+  auto report = migrate();
+  ASSERT_TRUE(report) << report.error().to_string();
+  expect_only_at_destination();
+  EXPECT_GT(report->stages[static_cast<size_t>(Stage::kTransfer)].bytes, 8u << 20);
+}
+
+// Only a connection for the state carries so much.
+TEST_F(Migration, ACutConnectionOfManyRollsBack) {
+  options_.streams = 4;
+  start_server();
+  CuttingProxy proxy(server_->port(), 1 << 20);
+  a_.host.peer_port = proxy.port();
+  auto report = migrate();
+  ASSERT_FALSE(report);
+  EXPECT_TRUE(proxy.has_cut());
+  EXPECT_EQ(report.error().code(), Code::kPeerLost);
+  EXPECT_THAT(report.error().to_string(), HasSubstr(" of 4 for the state: "));
+  expect_only_at_source();
+}
+
+TEST_F(Migration, AConnectionForTheStateOfAnUnknownMigrationIsClosed) {
+  start_server();
+  Peer stranger(a_.tls, a_.host, "host-b", random_id());
+  auto state = must(stranger.open_state(2, {}));
+  Result<void> written;
+  const std::vector<std::byte> bytes(1 << 20);
+  const std::span<const std::byte> pieces[] = {bytes};
+  while (written) written = state->write(pieces);
+  EXPECT_EQ(written.error().code(), Code::kPeerLost);
+}
+
 class FailingStep : public Migration, public ::testing::WithParamInterface<FaultStep> {
  protected:
   std::string step() const { return std::string(GetParam().name); }
+  void expect_one_copy();
 };
 
 TEST_P(FailingStep, LeavesOneCopy) {
+  expect_one_copy();
+}
+
+TEST_P(FailingStep, LeavesOneCopyWithManyConnections) {
+  options_.streams = 4;
+  expect_one_copy();
+}
+
+void FailingStep::expect_one_copy() {
   (step().starts_with("source") ? a_ : b_).set_fault(step() + ":fail");
   auto report = migrate();
   if (GetParam().owner == Owner::kSource) {

@@ -28,6 +28,8 @@ enum class OnNoConvergence { kThrottle, kPostcopy, kStop, kCancel };
 
 using Compression = image::Codec;
 
+inline constexpr uint32_t kMaxStreams = 16;
+
 struct Options {
   Mode mode = Mode::kAuto;
   StopRule stop_rule = StopRule::kMaxPause;
@@ -38,7 +40,7 @@ struct Options {
   // The caller named a limit, so the mode that is left open must keep to it.
   bool limits_bind = false;
   uint64_t bandwidth = 0;  // bytes per second for all of the state together; 0: no limit
-  uint32_t streams = 1;    // connections that carry pages
+  uint32_t streams = 1;    // connections that carry the state, 1 to kMaxStreams
   Compression compression = Compression::kNone;
   Nanoseconds push_after{};  // post-copy: from the thaw to the push of everything that is left
 };

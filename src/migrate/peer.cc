@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "migrate/stripe_format.h"
+#include "migrate/striped_writer.h"
 
 namespace martlet::migrate {
 
@@ -34,16 +36,37 @@ Result<MessageChannel> Peer::open_control(const WaitLimits& limits) {
   return in_context(open(), "host " + name_);
 }
 
-Result<std::unique_ptr<TlsConnection>> Peer::open_channel(protocol::Channel::Kind kind,
-                                                          const WaitLimits& limits) {
+// It keeps to no limit yet.
+Result<std::unique_ptr<TlsConnection>> Peer::open(protocol::Channel request,
+                                                  const WaitLimits& limits) {
   MessageChannel channel = TRY(open_control(limits));
   protocol::Message hello = make_hello();
-  hello.mutable_hello()->mutable_channel()->set_migration(migration_);
-  hello.mutable_hello()->mutable_channel()->set_kind(kind);
+  request.set_migration(migration_);
+  *hello.mutable_hello()->mutable_channel() = std::move(request);
   TRY(channel.send(hello));
-  auto connection = channel.release();
+  return channel.release();
+}
+
+Result<std::unique_ptr<TlsConnection>> Peer::open_channel(protocol::Channel::Kind kind,
+                                                          const WaitLimits& limits) {
+  protocol::Channel request;
+  request.set_kind(kind);
+  auto connection = TRY(open(std::move(request), limits));
   if (kind != protocol::Channel::PACKETS) connection->set_rate_limiter(limiter_);
   return connection;
+}
+
+Result<std::unique_ptr<DrainableWriter>> Peer::open_state(uint32_t streams,
+                                                          const WaitLimits& limits) {
+  if (streams == 1) return open_channel(protocol::Channel::STATE, limits);
+  std::vector<std::unique_ptr<TlsConnection>> stripes;
+  for (uint32_t stripe = 0; stripe < streams; ++stripe) {
+    protocol::Channel request;
+    request.set_kind(protocol::Channel::STATE);
+    request.set_stripe(stripe);
+    stripes.push_back(TRY_IN(open(std::move(request), limits), stripe_name(stripe, streams)));
+  }
+  return std::make_unique<StripedWriter>(std::move(stripes), limiter_);
 }
 
 Result<MessageChannel> Peer::ask_outcome(const WaitLimits& limits) {

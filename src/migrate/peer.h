@@ -30,9 +30,12 @@ class Peer {
 
   // A connection on which nothing was said yet. The first call finds out where the peer is.
   Result<MessageChannel> open_control(const WaitLimits& limits);
-  // A further connection of a migration that the destination knows.
+  // A further connection of a migration that the destination knows, for anything but its
+  // state.
   Result<std::unique_ptr<TlsConnection>> open_channel(protocol::Channel::Kind kind,
                                                       const WaitLimits& limits);
+  // What carries the state: one connection, or so many behind a StripedWriter.
+  Result<std::unique_ptr<DrainableWriter>> open_state(uint32_t streams, const WaitLimits& limits);
   // Asks until it is told how the migration ended, however long that takes: the peer may have to be
   // started again first, and listen somewhere else then. Never PENDING. The only error is
   // kCancelled, when the agent stops.
@@ -43,6 +46,7 @@ class Peer {
   Result<void> forget(const WaitLimits& limits);
 
  private:
+  Result<std::unique_ptr<TlsConnection>> open(protocol::Channel request, const WaitLimits& limits);
   Result<MessageChannel> ask_outcome(const WaitLimits& limits);
 
   const TlsContext& tls_;

@@ -4,26 +4,13 @@
 
 #include <thread>
 
+#include "migrate/sleep_clock.h"
 #include "migrate/test_util.h"
 
 namespace martlet::migrate {
 namespace {
 
 using namespace std::chrono_literals;
-
-// Time passes only while somebody sleeps. The hook runs before each sleep.
-class SleepClock final : public Clock {
- public:
-  Nanoseconds now() const override { return now_.load(); }
-  void sleep_for(Nanoseconds duration) override {
-    if (on_sleep) on_sleep();
-    now_.store(now_.load() + duration);
-  }
-  std::function<void()> on_sleep;
-
- private:
-  std::atomic<Nanoseconds> now_{1s};
-};
 
 class Limiter : public ::testing::Test {
  protected:

@@ -71,13 +71,13 @@ struct TlsTransport {
     const auto bytes = std::as_bytes(std::span(data, size));
     self.outgoing_.insert(self.outgoing_.end(), bytes.begin(), bytes.end());
     if (self.outgoing_.size() < kSendBytes) return 1;
-    return self.keep_error(self.flush(SocketChannel::Then::kMore)) ? 1 : 0;
+    return self.keep_error(self.hand_over(SocketChannel::Then::kMore)) ? 1 : 0;
   }
 
   static long control(BIO* bio, int command, long, void*) {
     if (command != BIO_CTRL_FLUSH) return 0;
     TlsConnection& self = connection(bio);
-    return self.keep_error(self.flush(SocketChannel::Then::kNothing)) ? 1 : 0;
+    return self.keep_error(self.hand_over(SocketChannel::Then::kNothing)) ? 1 : 0;
   }
 
   // OpenSSL wants the table of functions to live as long as any BIO of its kind.
@@ -190,10 +190,10 @@ std::unexpected<Error> TlsConnection::failure(int result, const char* what) {
 
 Result<void> TlsConnection::write(std::span<const std::span<const std::byte>> pieces) {
   for (auto piece : pieces) TRY(limiter_ ? send_limited(piece) : send(piece));
-  return flush(SocketChannel::Then::kNothing);
+  return hand_over(SocketChannel::Then::kNothing);
 }
 
-Result<void> TlsConnection::flush(SocketChannel::Then then) {
+Result<void> TlsConnection::hand_over(SocketChannel::Then then) {
   auto written = channel_.write(outgoing_, then);
   outgoing_.clear();
   return written;
@@ -231,7 +231,7 @@ Result<void> TlsConnection::send_limited(std::span<const std::byte> bytes) {
     auto piece = bytes.first(std::min(bytes.size(), limiter_->piece()));
     TRY(limiter_->take(piece.size(), channel_.limits().cancellation));
     TRY(send(piece));
-    TRY(flush(SocketChannel::Then::kNothing));
+    TRY(hand_over(SocketChannel::Then::kNothing));
     bytes = bytes.subspan(piece.size());
   }
   return {};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "image/byte_stream.h"
+#include "migrate/drainable_writer.h"
 #include "migrate/rate_limiter.h"
 #include "migrate/socket_channel.h"
 
@@ -41,7 +42,7 @@ class TlsContext {
   SSL_CTX* context_;
 };
 
-class TlsConnection final : public image::ByteWriter, public image::ByteReader {
+class TlsConnection final : public DrainableWriter, public image::ByteReader {
  public:
   // Connects and requires the peer's certificate to carry `peer_name`.
   static Result<std::unique_ptr<TlsConnection>> connect(const TlsContext& context,
@@ -66,7 +67,7 @@ class TlsConnection final : public image::ByteWriter, public image::ByteReader {
   bool has_buffered_input() const;
 
   // See SocketChannel::drain().
-  Result<void> drain() { return channel_.drain(); }
+  Result<void> drain() override { return channel_.drain(); }
 
   // Ends the connection; may be called from another thread to stop one that waits.
   void shutdown() { channel_.shutdown(); }
@@ -93,7 +94,7 @@ class TlsConnection final : public image::ByteWriter, public image::ByteReader {
   Result<void> send(std::span<const std::byte> bytes);
   Result<void> send_limited(std::span<const std::byte> bytes);
   // Hands the encrypted bytes to the socket.
-  Result<void> flush(SocketChannel::Then then);
+  Result<void> hand_over(SocketChannel::Then then);
   // False for an error, which failure() returns.
   bool keep_error(Result<void> result);
   Result<size_t> receive(std::span<std::byte> buffer);

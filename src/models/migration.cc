@@ -109,7 +109,7 @@ class Estimator {
   // T_mig ≈ T_down + V/R. A page that the container touches before it was pushed costs one round
   // trip and the page itself; how many are touched only to be read is not known.
   void set_fetch(const Bounds& left) {
-    const Bounds page = page_costs(inputs_).all();
+    const Bounds page = late_page_costs(inputs_).all();
     set(MoveStage::kFetch, {left.lower * page.lower, left.upper * page.upper},
         left * page_bytes(inputs_.options));
     const Bounds seconds = result_.at(MoveStage::kFetch).seconds;

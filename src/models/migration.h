@@ -93,8 +93,8 @@ struct MoveOptions {
   double max_pause = 0.05;
   uint32_t max_rounds = 30;
   StopRule stop_rule = StopRule::kMaxPause;
-  double bandwidth = 0;  // bytes per second; 0: no limit
-  uint32_t streams = 1;
+  double bandwidth = 0;    // bytes per second; 0: no limit
+  uint32_t streams = 1;    // connections that carry the state
   double compression = 1;  // bytes sent for each byte of memory, <= 1
   uint32_t hybrid_rounds = 1;
 };

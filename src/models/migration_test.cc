@@ -100,6 +100,37 @@ TEST(Predict, SecondCopyStartsNothingWhereNothingChanges) {
   EXPECT_GT(busy.lower, inputs.source.copy_start);
 }
 
+// Only the state has the further connections, and only the better bounds count on them.
+TEST(Predict, MoreConnectionsMayMakeTheStateFaster) {
+  MoveInputs inputs = example_inputs(1e6);
+  inputs.container.files.bytes = 1e9;
+  inputs.link.bytes_per_second = Bounds::exactly(100e6);
+  for (const MoveMode mode : {MoveMode::kStop, MoveMode::kPostcopy}) {
+    inputs.options.streams = 1;
+    const Prediction one = predict(mode, inputs);
+    inputs.options.streams = 2;
+    const Prediction two = predict(mode, inputs);
+    EXPECT_EQ(two.at(MoveStage::kFetch).seconds.lower, one.at(MoveStage::kFetch).seconds.lower);
+    EXPECT_EQ(two.at(MoveStage::kFetch).seconds.upper, one.at(MoveStage::kFetch).seconds.upper);
+    EXPECT_NEAR(
+        two.at(MoveStage::kFirstCopy).seconds.lower - one.at(MoveStage::kFirstCopy).seconds.lower,
+        inputs.link.connect, 1e-9);
+    EXPECT_LT(two.pause.lower, one.pause.lower);
+    EXPECT_NEAR(two.pause.upper, one.pause.upper, 1e-9);
+  }
+  EXPECT_LT(predict(MoveMode::kStop, inputs).at(MoveStage::kTransfer).seconds.lower, 25);
+}
+
+TEST(Predict, MoreConnectionsThanProcessorsAreNotFaster) {
+  MoveInputs inputs = example_inputs(1e6);
+  inputs.options.streams = 2;
+  const Prediction two = predict(MoveMode::kStop, inputs);
+  inputs.options.streams = 16;
+  const Prediction many = predict(MoveMode::kStop, inputs);
+  EXPECT_NEAR(many.pause.lower, two.pause.lower, 1e-9);
+  EXPECT_NEAR(many.pause.upper, two.pause.upper, 1e-9);
+}
+
 class Properties : public testing::Test {
  protected:
   void SetUp() override { RecordProperty("seed", static_cast<int>(random_.seed())); }

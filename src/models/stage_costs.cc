@@ -20,14 +20,27 @@ Bounds spread(double seconds) {
   return Bounds::exactly(seconds);
 }
 
-// V_net/U_net of all connections together.
-Bounds state_rate(const MoveInputs& inputs) {
+Bounds limited(const MoveInputs& inputs, const Bounds& rate) {
+  if (inputs.options.bandwidth <= 0) return rate;
+  return smaller(rate, Bounds::exactly(inputs.options.bandwidth));
+}
+
+// Files, and memory that comes late.
+Bounds on_one_connection(const MoveInputs& inputs, const Bounds& bytes) {
+  return bytes / limited(inputs, inputs.link.bytes_per_second);
+}
+
+// How much work of the connections for the state is done at once, at most.
+double parallel(const MoveInputs& inputs) {
   const double cores = std::min(inputs.source.cores, inputs.destination.cores);
-  const double parallel = std::max(1.0, std::min<double>(inputs.options.streams, cores));
+  return std::max(1.0, std::min<double>(inputs.options.streams, cores));
+}
+
+// V_net/U_net of all of them together: a link that one connection fills does not get faster.
+Bounds state_rate(const MoveInputs& inputs) {
   Bounds rate = inputs.link.bytes_per_second;
-  rate.upper *= parallel;
-  if (inputs.options.bandwidth > 0) rate = smaller(rate, Bounds::exactly(inputs.options.bandwidth));
-  return rate;
+  rate.upper *= parallel(inputs);
+  return limited(inputs, rate);
 }
 
 Bounds on_link(const MoveInputs& inputs, const Bounds& bytes) {
@@ -37,7 +50,8 @@ Bounds on_link(const MoveInputs& inputs, const Bounds& bytes) {
 // The end of the state, at most its second half, is still on its way when the source has sent it.
 Bounds in_flight_seconds(const MoveInputs& inputs, const Bounds& pages) {
   const Bounds bytes = pages * (page_bytes(inputs.options) / 2);
-  return on_link(inputs, smaller(bytes, Bounds::exactly(kSocketBytes)));
+  const double held = kSocketBytes * inputs.options.streams;
+  return on_link(inputs, smaller(bytes, Bounds::exactly(held)));
 }
 
 }  // namespace
@@ -63,7 +77,16 @@ PageCosts page_costs(const MoveInputs& inputs) {
   const Bounds link = on_link(inputs, Bounds::exactly(page_bytes(inputs.options)));
   const double read = inputs.source.page_read + inputs.source.page_hash;
   const double place = destination_page_cpu(inputs.destination);
-  return {.capture = spread(read), .transfer = {std::max(link.lower, place), link.upper + place}};
+  // Connections are served beside each other, and one thread puts into place.
+  const double alone = inputs.destination.page_hash + inputs.destination.page_touch;
+  const double least = std::max(place / parallel(inputs), alone);
+  return {.capture = spread(read), .transfer = {std::max(link.lower, least), link.upper + place}};
+}
+
+PageCosts late_page_costs(const MoveInputs& inputs) {
+  MoveInputs one = inputs;
+  one.options.streams = 1;
+  return page_costs(one);
 }
 
 Bounds check_seconds(const MoveInputs& inputs) {
@@ -73,15 +96,17 @@ Bounds check_seconds(const MoveInputs& inputs) {
 }
 
 // T_sync = S_disk·U_net/V_net, the cost of looking at each file on both sides, and the start of the
-// programs that copy; then the sandbox is built.
+// programs that copy; then the sandbox is built and the further connections for the state are
+// opened.
 Bounds first_copy_seconds(const MoveInputs& inputs) {
   const FileLoad& files = inputs.container.files;
   const double starts =
       kTrees * (inputs.source.copy_start + inputs.destination.copy_start + inputs.link.connect);
   const double look = files.files * (inputs.source.file_compare + inputs.destination.file_compare);
   const double sandbox = kSandboxCalls * inputs.destination.sandbox_start;
-  return spread(starts + look + sandbox + 10 * inputs.link.round_trip) +
-         on_link(inputs, Bounds::exactly(files.bytes));
+  const double connections = (inputs.options.streams - 1) * inputs.link.connect;
+  return spread(starts + look + sandbox + connections + 10 * inputs.link.round_trip) +
+         on_one_connection(inputs, Bounds::exactly(files.bytes));
 }
 
 // The freezer interrupts a running task, so the rest of its time slice does not count.
@@ -97,7 +122,7 @@ Bounds second_copy_seconds(const MoveInputs& inputs, const Bounds& since) {
   const double look = files.files * inputs.source.file_compare;
   Bounds copies = spread(kTrees * (inputs.source.copy_start + inputs.destination.copy_start +
                                    inputs.link.connect)) +
-                  on_link(inputs, second_copy_bytes(inputs.container, since));
+                  on_one_connection(inputs, second_copy_bytes(inputs.container, since));
   if (files.changed_files * since.lower < 1) copies.lower = 0;
   if (files.changed_files <= 0) copies.upper = 0;
   return spread(look) + copies;

@@ -15,6 +15,8 @@ struct PageCosts {
   Bounds all() const { return capture + transfer; }
 };
 PageCosts page_costs(const MoveInputs& inputs);
+// The same of a page that follows after the thaw: all of them go over one connection.
+PageCosts late_page_costs(const MoveInputs& inputs);
 // Processor time of one page on either side.
 double source_page_cpu(const HostCosts& host);
 double destination_page_cpu(const HostCosts& host);

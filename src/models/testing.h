@@ -62,6 +62,7 @@ class RandomInputs {
     inputs.container.files.bytes = between(1, 1e10);
     inputs.container.files.changed_files = between(1e-3, 1e2);
     inputs.options.max_pause = between(1e-3, 1);
+    inputs.options.streams = static_cast<uint32_t>(between(1, 16));
     return inputs;
   }
 

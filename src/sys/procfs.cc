@@ -290,11 +290,10 @@ Result<std::vector<int>> list_descriptors(HostPid pid) {
 }
 
 Result<std::string> read_link(const std::string& path) {
-  std::string target(PATH_MAX, '\0');
-  ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+  char target[PATH_MAX];
+  ssize_t length = ::readlink(path.c_str(), target, sizeof target);
   if (length < 0) return fail_errno("read link " + path);
-  target.resize(static_cast<size_t>(length));
-  return target;
+  return std::string(target, static_cast<size_t>(length));
 }
 
 Result<std::vector<HostPid>> list_namespace_processes(HostPid init) {

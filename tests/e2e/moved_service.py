@@ -50,16 +50,22 @@ class MovedServiceTest(unittest.TestCase):
 
     def move_there_and_back(self, *clients):
         """Moves the service a -> b -> a; the clients must be at work all the time."""
-        for source, destination in (("host-a", "host-b"), ("host-b", "host-a")):
-            result = self.hosts[source].martlet("migrate", NAME, destination, "--json", check=False)
-            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-            move = json.loads(result.stdout)
-            print(f"{source} -> {destination}: pause {move['pause_seconds'] * 1000:.0f} ms of "
-                  f"{move['total_seconds']:.2f} s, {move['bytes'] / 1e6:.1f} MB", flush=True)
-            for client in clients:
-                if client.poll() is not None:
-                    self.fail(f"a client ended with {client.returncode} before the move to "
-                              f"{destination} did:\n{client.stdout.read()}")
+        self.move("host-a", "host-b", clients)
+        self.move("host-b", "host-a", clients)
+
+    def move(self, source, destination, clients, options=()):
+        """Moves the service while the clients are at work; returns the report."""
+        result = self.hosts[source].martlet("migrate", NAME, destination, *options, "--json",
+                                            check=False)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        move = json.loads(result.stdout)
+        print(f"{source} -> {destination}: pause {move['pause_seconds'] * 1000:.0f} ms of "
+              f"{move['total_seconds']:.2f} s, {move['bytes'] / 1e6:.1f} MB", flush=True)
+        for client in clients:
+            if client.poll() is not None:
+                self.fail(f"a client ended with {client.returncode} before the move to "
+                          f"{destination} did:\n{client.stdout.read()}")
+        return move
 
 
 def finish(process, signal_number=signal.SIGTERM, timeout=30):

@@ -351,6 +351,30 @@ class ProcessTreeErrors(Checks):
                 (("restore", "--dir", directory), "Permission denied")):
             self.refused(*args, because=because, user=NOBODY)
 
+    def test_check(self):
+        before = self.state()
+        done = martlet("check", "--pid", self.pid)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        self.assertIn("2 processes", done.stdout)
+        self.assertEqual(self.state(), before)
+        self.assertTrue(self.answers())
+
+    def test_check_tells_every_blocker(self):
+        ready = self.scratch / "ready"
+        blocked = subprocess.Popen([sys.executable, HERE / "servers/blocked.py", ready],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        self.addCleanup(blocked.wait)
+        self.addCleanup(blocked.kill)
+        wait_until(ready.exists, "the descriptors that are refused")
+        done = martlet("check", "--pid", blocked.pid)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual([re.search("userfaultfd|io_uring", line)[0] for line in done.stdout.splitlines()],
+                         ["userfaultfd", "io_uring"], done.stdout)
+        status = pathlib.Path(f"/proc/{blocked.pid}/status").read_text()
+        self.assertRegex(status, r"State:\s+S")
+        self.assertRegex(status, r"TracerPid:\s+0\n")
+
     def test_pid_file(self):
         directory = self.checkpoint_and_end()
         self.refused_to_restore("--dir", directory, "--pidfile", self.scratch / "no/such",
@@ -445,6 +469,12 @@ class ContainerErrors(Checks):
         self.host.martlet("restore", "--dir", good)
         self.count = count
         self.assertTrue(self.answers())
+
+    def test_check(self):
+        done = json.loads(self.host.martlet("check", "counter", "--json").stdout)
+        self.assertEqual((done["blockers"], done["processes"]), ([], 1))
+        self.assertTrue(self.answers())
+        self.refused("check", "gone", because="container gone: does not exist")
 
     def test_no_space_for_the_files(self):
         """The container's files are saved while it stands still."""

@@ -3,9 +3,12 @@ import json
 import os
 import pathlib
 import pty
+import re
 import subprocess
 import unittest
 
+import moved_service
+import test_redis
 from hosts import Hosts, HostsError, temporary_directory, wait_until
 
 ADDRESS = "10.77.0.61"
@@ -31,8 +34,8 @@ BAD_OPTIONS = [
     (["--max-time", "1ms"], "max-time cannot be shorter than max-pause"),
     (["--bandwidth", "50"], "'50' is not a rate such as 200Mbit/s"),
     (["--bandwidth", "10B/s"], "bandwidth must be 0 (no limit) or at least 1kB/s"),
-    (["--streams", "0"], "streams must be 1"),
-    (["--streams", "2"], "streams must be 1"),
+    (["--streams", "0"], "streams must be 1 to 16"),
+    (["--streams", "17"], "streams must be 1 to 16"),
     (["--streams", "many"], "--streams"),
     (["--max-rounds", "0"], "max-rounds must be 1 to 1000"),
     (["--compress", "gzip"], "'gzip' is not one of"),
@@ -209,6 +212,64 @@ class OptionsTest(unittest.TestCase):
             self.a.martlet("rm", NAME)
             self.a.martlet("restore", "--dir", f"{directory}/image")
         self.ask()
+
+
+class StreamsTest(moved_service.MovedServiceTest):
+    """Memory over several connections."""
+
+    def start_redis(self):
+        """A server with data, under a client that verifies every reply and, at the end, the data."""
+        self.run_container(test_redis.SERVER, port=6379)
+        return self.start_client(moved_service.demo_client(), "--host", moved_service.ADDRESS,
+                                 "--connections", "20", "--rate", "1000", "--dataset", "64",
+                                 "--json", ready="ready")
+
+    def expect_whole(self, client):
+        report = json.loads(moved_service.finish(client))
+        self.assertEqual(client.returncode, 0, report)
+        self.assertGreater(report["replies"], 1000)
+
+    def test_redis_moves_over_four_connections(self):
+        client = self.start_redis()
+        for mode in ("precopy", "stop"):
+            options = ("--mode", mode, "--streams", "4")
+            self.move("host-a", "host-b", [client], options)
+            self.move("host-b", "host-a", [client], options)
+        self.expect_whole(client)
+
+    def test_the_limit_holds_for_all_connections(self):
+        client = self.start_redis()
+        move = self.move("host-a", "host-b", [client],
+                         ("--mode", "precopy", "--streams", "4", "--bandwidth", "50MB/s"))
+        self.assertGreater(move["bytes"], 64e6)
+        self.assertGreater(move["total_seconds"], 0.9 * move["bytes"] / 50e6)
+        self.expect_whole(client)
+
+    def test_a_lost_connection_rolls_back(self):
+        client = self.start_redis()
+        host = self.hosts["host-a"]
+        moving = host.martlet_popen("migrate", moved_service.NAME, "host-b", "--mode", "precopy",
+                                    "--streams", "4", "--bandwidth", "1MB/s",
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_until(lambda: moving.poll() is not None or len(self.busy_connections()) == 4,
+                   "four connections that carry memory")
+        lost = self.busy_connections()[2]
+        host.run(["ss", "-K", "-t", "sport", "=", f":{lost}"], check=True, capture_output=True)
+        errors = moving.communicate(timeout=DEADLINE)[1]
+        self.assertNotEqual(moving.returncode, 0)
+        self.assertRegex(errors.splitlines()[-1], "connection [1-4] of 4 for the state: ")
+        wait_until(lambda: self.hosts["host-b"].martlet("ps", "--json").stdout.strip() == "[]",
+                   "removal on host-b")
+        self.move("host-a", "host-b", [client], ("--streams", "4"))
+        self.expect_whole(client)
+
+    def busy_connections(self):
+        """The ports on host-a of connections to host-b that have carried more than messages."""
+        listed = self.hosts["host-a"].run(
+            ["ss", "-tinHO", "dst", self.hosts["host-b"].address], check=True,
+            capture_output=True, text=True).stdout
+        sent = re.findall(r"^(?:\S+ +){3}\S+:(\d+) .* bytes_sent:(\d+)", listed, re.MULTILINE)
+        return [port for port, count in sent if int(count) > 300_000]
 
 
 def read_terminal(reader):

@@ -16,27 +16,28 @@
 namespace martlet::engine {
 namespace {
 
-// F_GETFL of a duplicate reports everything but close-on-exec, which belongs to the descriptor and
-// which fdinfo prints among the flags.
-bool close_on_exec(const std::string& info) {
+// Those of the description and, of the descriptor, close-on-exec.
+Result<int> flags_in(const std::string& info) {
   size_t at = info.find("flags:");
-  if (at == std::string::npos) return false;
-  const char* text = info.c_str() + at + 6;
-  return (std::strtoul(text, nullptr, 8) & O_CLOEXEC) != 0;
+  if (at == std::string::npos) return fail(Code::kUnsupported, "fdinfo has no flags");
+  return static_cast<int>(std::strtoul(info.c_str() + at + 6, nullptr, 8));
 }
 
-Result<OpenFile> look_at(HostPid pid, int number, const Fd& duplicate) {
+Result<OpenFile> look_at_descriptor(HostPid pid, int number) {
   OpenFile file;
   file.holder = pid;
   file.number = number;
-  file.fd = duplicate.get();
-  if (::fstat(duplicate.get(), &file.status) != 0) return fail_errno("stat");
   std::string name = std::to_string(number);
-  file.link = TRY(sys::read_link(sys::proc_path(pid, "fd/" + name)));
+  std::string path = sys::proc_path(pid, "fd/" + name);
+  if (::stat(path.c_str(), &file.status) != 0) return fail_errno("stat");
+  file.link = TRY(sys::read_link(path));
   file.info = TRY(read_file(sys::proc_path(pid, "fdinfo/" + name)));
-  file.flags = ::fcntl(duplicate.get(), F_GETFL);
-  if (file.flags < 0) return fail_errno("read flags");
+  file.flags = TRY(flags_in(file.info));
   return file;
+}
+
+std::string descriptor_name(HostPid pid, int number) {
+  return fmt::format("process {}: fd {}", pid.value, number);
 }
 
 std::string where(const OpenFile& file) {
@@ -84,31 +85,41 @@ Result<void> create_all(ApplyContext& context, NeedsTasks which) {
 
 }  // namespace
 
-Result<void> FileTable::add(const FrozenProcess& process, image::Process& out) {
-  Fd pidfd = TRY(sys::open_pidfd(process.pid));
-  for (int number : TRY(sys::list_descriptors(process.pid))) {
-    auto link = [&] { return fmt::format("process {}: fd {}", process.pid.value, number); };
-    Fd duplicate = TRY_IN(sys::duplicate_descriptor(pidfd, number), link());
-    OpenFile file = TRY_IN(look_at(process.pid, number, duplicate), link());
+Result<std::vector<OpenFile>> FileTable::look_at(HostPid pid) {
+  std::vector<OpenFile> files;
+  for (int number : TRY(sys::list_descriptors(pid)))
+    files.push_back(TRY_IN(look_at_descriptor(pid, number), descriptor_name(pid, number)));
+  return files;
+}
+
+Result<void> FileTable::add(HostPid pid, std::vector<OpenFile> descriptors, image::Process& out) {
+  Fd pidfd = TRY(sys::open_pidfd(pid));
+  for (OpenFile& file : descriptors) {
     auto* descriptor = out.add_descriptors();
-    descriptor->set_fd(number);
-    descriptor->set_close_on_exec(close_on_exec(file.info));
-    TRY_IN(capture_process_locks(file, out), link());
-    uint32_t id = TRY(identify(process.pid, number, std::move(file), std::move(duplicate)));
+    descriptor->set_fd(file.number);
+    descriptor->set_close_on_exec((file.flags & O_CLOEXEC) != 0);
+    file.flags &= ~O_CLOEXEC;
+    const int number = file.number;
+    TRY_IN(capture_process_locks(file, out), descriptor_name(pid, number));
+    uint32_t id = TRY_IN(identify(pidfd, std::move(file)), descriptor_name(pid, number));
     descriptor->set_file(id);
-    context_.set_file_of(process.pid, number, id);
+    context_.set_file_of(pid, number, id);
   }
   return {};
 }
 
-Result<uint32_t> FileTable::identify(HostPid pid, int number, OpenFile candidate, Fd duplicate) {
+Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
   auto key = std::pair<uint64_t, uint64_t>(candidate.status.st_dev, candidate.status.st_ino);
   auto [first, last] = by_inode_.equal_range(key);
   for (auto known = first; known != last; ++known) {
     const OpenFile& other = context_.files()[known->second - 1];
     if (other.flags != candidate.flags) continue;
-    if (TRY(sys::compare_files(pid, number, other.holder, other.number)) == 0) return other.id;
+    if (TRY(sys::compare_files(candidate.holder, candidate.number, other.holder, other.number)) ==
+        0)
+      return other.id;
   }
+  Fd duplicate = TRY(sys::duplicate_descriptor(pidfd, candidate.number));
+  candidate.fd = duplicate.get();
   candidate.id = static_cast<uint32_t>(context_.files().size() + 1);
   uint32_t id = candidate.id;
   context_.keep(std::move(duplicate));
@@ -122,10 +133,11 @@ Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
   for (const OpenFile& file : context.files()) {
     auto kind = std::ranges::find_if(
         file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
-    if (kind == file_kinds().end())
-      return fail(Code::kUnsupported, where(file) + ": " + unsupported(file));
-    TRY_IN((*kind)->check_at_rest(file), where(file));
-    kinds.push_back(*kind);
+    const bool known = kind != file_kinds().end();
+    auto sound = known ? (*kind)->check_at_rest(file)
+                       : Result<void>(fail(Code::kUnsupported, unsupported(file)));
+    TRY(context.judge(in_context(std::move(sound), where(file))));
+    kinds.push_back(known ? *kind : nullptr);
   }
   return kinds;
 }
@@ -135,13 +147,14 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
   std::vector<image::File> captured;
   captured.reserve(kinds.size());
   for (size_t i = 0; i < kinds.size(); ++i) {
+    if (kinds[i] == nullptr) continue;  // its refusal is noted
     const OpenFile& file = context.files()[i];
     image::File out;
     out.set_id(file.id);
     out.set_flags(static_cast<uint32_t>(file.flags));
     TRY_IN(capture_owner(file, out), where(file));
-    TRY_IN(kinds[i]->capture(context, file, out),
-           where(file) + ": " + std::string(kinds[i]->name()));
+    TRY(context.judge(in_context(kinds[i]->capture(context, file, out),
+                                 where(file) + ": " + std::string(kinds[i]->name()))));
     captured.push_back(std::move(out));
   }
   return captured;

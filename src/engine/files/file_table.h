@@ -8,7 +8,7 @@
 
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
-#include "engine/tasks/frozen.h"
+#include "engine/files/file_kind.h"
 #include "image/files.pb.h"
 #include "image/tasks.pb.h"
 
@@ -19,18 +19,22 @@ class FileTable {
  public:
   explicit FileTable(CaptureContext& context) : context_(context) {}
 
+  // What each descriptor of a process looks like from outside; any thread may ask.
+  static Result<std::vector<OpenFile>> look_at(HostPid pid);
+
   // Adds the descriptors of a process to its image and their descriptions to the context.
-  Result<void> add(const FrozenProcess& process, image::Process& out);
+  Result<void> add(HostPid pid, std::vector<OpenFile> descriptors, image::Process& out);
 
  private:
-  Result<uint32_t> identify(HostPid pid, int number, OpenFile candidate, Fd duplicate);
+  Result<uint32_t> identify(const Fd& pidfd, OpenFile candidate);
 
   CaptureContext& context_;
   // Descriptions that may be equal: same inode and same flags.
   std::multimap<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
 };
 
-// The kind of every description; kUnsupported names the first that has none. Touches nothing.
+// The kind of every description; kUnsupported names the first that has none (null in a check).
+// Touches nothing.
 Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context);
 
 Result<std::vector<image::File>> capture_files(CaptureContext& context,

@@ -104,8 +104,13 @@ Result<std::vector<image::Mapping>> LayoutReader::read(HostPid pid,
                                                        const std::vector<sys::Vma>& vmas) {
   std::vector<image::Mapping> mappings;
   mappings.reserve(vmas.size());
-  for (const sys::Vma& vma : vmas)
-    if (auto mapping = TRY(translate(pid, vma))) mappings.push_back(std::move(*mapping));
+  for (const sys::Vma& vma : vmas) {
+    auto mapping = translate(pid, vma);
+    if (!mapping)
+      TRY(context_.judge(std::unexpected(std::move(mapping.error()))));
+    else if (*mapping)
+      mappings.push_back(std::move(**mapping));
+  }
   return mappings;
 }
 

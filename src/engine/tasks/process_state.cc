@@ -139,13 +139,14 @@ Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
 Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
                              image::AddressSpace& space) {
   space.set_process(static_cast<uint32_t>(frozen.ns_pid.value));
-  TRY(capture_paths(context, frozen.pid, out, space));
+  TRY(context.judge(capture_paths(context, frozen.pid, out, space)));
   TRY(capture_numbers(frozen, out));
   TRY(capture_fields(frozen, space));
-  for (FrozenThread& thread : frozen.threads) TRY(capture_thread(thread, *out.add_threads()));
-  TRY(capture_pending(frozen, out));
+  for (FrozenThread& thread : frozen.threads)
+    TRY(context.judge(capture_thread(thread, *out.add_threads())));
+  TRY(context.judge(capture_pending(frozen, out)));
   out.set_stopped(frozen.leader().group_stopped);
-  return question_tasks(frozen, out, space);
+  return context.judge(question_tasks(frozen, out, space));
 }
 
 void register_membarriers(Program& program, const image::Process& process) {
