@@ -404,6 +404,8 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::start_session));
   TRY(create_unix_sockets());
   TRY(make_zombies());
+  TRY(each(&GroupBuilder::make_threads));
+  TRY(engine::create_files_of_tasks(*context_));
   TRY(each(&GroupBuilder::equip));
   TRY(engine::complete_files(*context_, tree_.processes(), [&](int32_t pid) -> Task* {
     auto found = members_.find(pid);
@@ -450,8 +452,26 @@ Result<void> GroupBuilder::make_zombies() {
   for (const image::Process& process : tree_.processes()) {
     if (!process.zombie()) continue;
     Member* parent = TRY(member(process.parent()));
-    TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
+    HostPid made = TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
+    context_->set_task(NsPid(process.pid()), made);
   }
+  return {};
+}
+
+// Threads begin with their leader's personality; and membarriers are registered in no time while
+// the process has no threads.
+Result<void> GroupBuilder::make_threads(Member& member) {
+  const image::Process& process = *member.process;
+  Program program(*arena_);
+  program.call("set personality", SYS_personality, {process.personality()});
+  engine::register_membarriers(program, process);
+  TRY(member.leader().run(program));
+  for (int i = 1; i < process.threads_size(); ++i) {
+    Task thread = TRY(engine::create_thread(member.leader(), NsPid(process.threads(i).tid())));
+    member.tasks.push_back(std::move(thread));
+  }
+  for (const Task& task : member.tasks) context_->set_task(task.tid(), task.host_pid());
+  stats_.threads += member.tasks.size();
   return {};
 }
 
@@ -465,22 +485,15 @@ Result<void> GroupBuilder::equip(Member& member) {
     program.call("change root directory", SYS_chroot,
                  {program.put_string(process.root_directory().path())});
   program.call("set umask", SYS_umask, {process.umask()});
-  program.call("set personality", SYS_personality, {process.personality()});
   if (process.child_subreaper())
     program.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0});
-  engine::register_membarriers(program, process);
   TRY(leader.run(program));
   TRY(spaces_->finish(leader, *member.space));
   TRY(engine::install_descriptors(*context_, *channel_, leader, process));
   TRY(engine::apply_signal_actions(leader, process));
-  for (int i = 1; i < process.threads_size(); ++i) {
-    Task thread = TRY(engine::create_thread(member.leader(), NsPid(process.threads(i).tid())));
-    member.tasks.push_back(std::move(thread));
-  }
   for (Task& task : member.tasks) task.set_done_signal(engine::unused_signal(process));
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::apply_thread(member.tasks[static_cast<size_t>(i)], process.threads(i)));
-  stats_.threads += member.tasks.size();
   return {};
 }
 
@@ -597,6 +610,9 @@ Result<void> GroupBuilder::resume() {
     for (Task& task : member.tasks) TRY(task.tracee().set_death(sys::Death::kGoOn));
   running_ = true;
   sysv_.keep();
+  // Closing a file is an event for who watches it, so what served the restore is closed before.
+  spaces_->forget_files();
+  context_->close_stashed();
   engine::files_go_live(*context_);
   let_stopped_go();
   for (auto& [pid, member] : members_)

@@ -89,7 +89,8 @@ class GroupBuilder {
   // After the stream: each step for all members before the next step.
   Result<void> finish();
   Result<void> make_zombies();
-  Result<void> equip(Member& member);  // directories, descriptors, signals, threads
+  Result<void> make_threads(Member& member);
+  Result<void> equip(Member& member);  // directories, descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);
   Result<void> dismiss_stand_ins();

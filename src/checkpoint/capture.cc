@@ -94,6 +94,7 @@ Result<void> GroupCapture::survey() {
   TRY(context_.judge(refuse_shared_resources(processes_)));
   TRY(context_.judge(refuse_zombie_leaders(processes_)));
   auto inside = numbers_inside(processes_);
+  list_tasks();
   if (ahead_ != nullptr) {
     layouts_.accept_write_tracking();
     ahead_->settle(processes_);
@@ -118,6 +119,14 @@ Result<void> GroupCapture::survey() {
                                                        : engine::SysvScope::kMappedSegments));
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
+}
+
+void GroupCapture::list_tasks() {
+  for (FrozenProcess& process : processes_) {
+    context_.set_task(process.pid, process.ns_pid);
+    for (const engine::FrozenThread& thread : process.threads)
+      context_.set_task(thread.tracee.tid(), thread.tid);
+  }
 }
 
 Result<uint64_t> GroupCapture::choose_work_area() const {

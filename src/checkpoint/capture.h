@@ -46,6 +46,7 @@ class GroupCapture {
   Result<void> gather_files();
   void count_objects();
   Result<void> write();  // the stream
+  void list_tasks();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> survey_layout(size_t index);
   Result<uint64_t> choose_work_area() const;

@@ -3,8 +3,6 @@
 namespace martlet::checkpoint {
 
 Result<GroupCheck> check_group(const GroupSpec& spec) {
-  SystemClock clock;
-  Stopwatch frozen(clock);
   GroupCheck check;
   auto group = FrozenGroup::freeze(spec);
   if (!group && group.error().code() == Code::kUnsupported) {
@@ -12,9 +10,12 @@ Result<GroupCheck> check_group(const GroupSpec& spec) {
     return check;
   }
   if (!group) return std::unexpected(std::move(group.error()));
+  SystemClock clock;
+  Stopwatch since_then(clock);
+  const double freeze_seconds = in_seconds(group->freeze_time());
   auto report = TRY(group->check());
   TRY(group->thaw());
-  check.frozen_seconds = frozen.seconds();
+  check.frozen_seconds = freeze_seconds + since_then.seconds();
   check.stats = report.stats;
   for (const Error& refusal : report.refusals) check.blockers.push_back(refusal.to_string());
   return check;

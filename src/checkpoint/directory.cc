@@ -169,19 +169,20 @@ Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
   MemoryRounds ahead(spec);
   for (uint32_t i = 0; i < options.rounds; ++i) TRY(ahead.next(draft.main_sink()));
   SystemClock clock;
-  Stopwatch frozen(clock);
   CheckpointReport report;
   {
     FrozenGroup group = TRY(FrozenGroup::freeze(spec));
+    Stopwatch since_then(clock);
+    const double freeze_seconds = in_seconds(group.freeze_time());
     report.stats = TRY(draft.capture(group, options.rounds > 0 ? &ahead : nullptr));
     if (while_frozen) TRY(while_frozen());
     if (options.afterwards == Afterwards::kKill) {
       report.image_bytes = TRY(draft.publish());
-      report.frozen_seconds = frozen.seconds();
+      report.frozen_seconds = freeze_seconds + since_then.seconds();
       TRY(group.kill());
     } else {
       TRY(group.thaw());
-      report.frozen_seconds = frozen.seconds();
+      report.frozen_seconds = freeze_seconds + since_then.seconds();
     }
   }
   if (options.afterwards == Afterwards::kLeaveRunning) report.image_bytes = TRY(draft.publish());

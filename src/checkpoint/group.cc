@@ -6,6 +6,7 @@
 #include "checkpoint/builder.h"
 #include "checkpoint/capture.h"
 #include "checkpoint/memory_rounds.h"
+#include "engine/files/unread_queues.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
@@ -15,6 +16,10 @@ namespace martlet::checkpoint {
 namespace {
 
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
+
+// A program that takes care of its events has soon read them; one that does not is refused.
+constexpr Nanoseconds kLongestWaitForReader = std::chrono::milliseconds(500);
+constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(1);
 
 class NoSink final : public image::Sink {
  public:
@@ -32,7 +37,7 @@ struct FrozenGroup::State {
   std::vector<engine::FrozenProcess> processes;
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
-  double freeze_seconds = 0;
+  Nanoseconds freeze_time{};
 };
 
 FrozenGroup::FrozenGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -43,15 +48,27 @@ FrozenGroup::~FrozenGroup() {
   if (state_) std::ignore = thaw();
 }
 
+// An event may come between the last look and the freeze. Then the group goes on for as long as it
+// takes to read it.
 Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   SystemClock clock;
-  Stopwatch watch(clock);
+  auto queues = engine::UnreadQueues::find(spec.root);
+  const Nanoseconds deadline = clock.now() + kLongestWaitForReader;
   auto state = std::make_unique<State>();
   state->spec = spec;
-  state->processes =
-      TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
-  state->freeze_seconds = watch.seconds();
-  return FrozenGroup(std::move(state));
+  for (;;) {
+    while (!queues.all_read() && clock.now() < deadline) clock.sleep_for(kLookAgain);
+    Stopwatch watch(clock);
+    state->processes =
+        TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
+    state->freeze_time = watch.elapsed();
+    if (queues.all_read() || clock.now() >= deadline) return FrozenGroup(std::move(state));
+    TRY_IN(engine::thaw_processes(state->processes), "thaw");
+  }
+}
+
+Nanoseconds FrozenGroup::freeze_time() const {
+  return state_->freeze_time;
 }
 
 Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Sink* const> lanes,
@@ -65,7 +82,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec.container, ahead,
                        scope);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
-  stats.freeze_seconds = state_->freeze_seconds;
+  stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
   return stats;
 }

@@ -54,7 +54,9 @@ enum class MemoryScope {
 
 class FrozenGroup {
  public:
-  // Stops every task of the group at one point of its execution. On failure all go on.
+  // Stops every task of the group at one point of its execution, which is one where it has read
+  // its queues of events (engine/files/unread_queues.h) if there is such a point soon. On failure
+  // all go on.
   static Result<FrozenGroup> freeze(const GroupSpec& spec);
 
   // Puts the complete state into the sink, from kHeader to kEnd. Refuses what is not supported, by
@@ -64,6 +66,9 @@ class FrozenGroup {
   Result<CaptureStats> capture(image::Sink& sink, std::span<image::Sink* const> lanes = {},
                                MemoryRounds* ahead = nullptr,
                                MemoryScope scope = MemoryScope::kComplete);
+
+  // How long it took to stop them, from the first to the last.
+  Nanoseconds freeze_time() const;
 
   // Everything that capture() would refuse; nothing is kept, and the group is as it was after
   // thaw(). May be called once, instead of capture().

@@ -73,6 +73,12 @@ void CaptureContext::set_file_of(HostPid process, int number, uint32_t file) {
   file_of_[{process, number}] = file;
 }
 
+std::optional<NsPid> CaptureContext::task(HostPid task) const {
+  auto found = tasks_.find(task);
+  if (found == tasks_.end()) return std::nullopt;
+  return found->second;
+}
+
 int CaptureContext::stashed(const std::string& key) const {
   auto found = stash_.find(key);
   return found == stash_.end() ? -1 : found->second.get();
@@ -93,6 +99,12 @@ std::optional<Fd> ApplyContext::take_stashed(const std::string& key) {
   Fd fd = std::move(found->second);
   stash_.erase(found);
   return fd;
+}
+
+std::optional<HostPid> ApplyContext::task(NsPid inside) const {
+  auto found = tasks_.find(inside);
+  if (found == tasks_.end()) return std::nullopt;
+  return found->second;
 }
 
 int ApplyContext::description(uint32_t file) const {

@@ -47,6 +47,10 @@ class CaptureContext {
   const OpenFile* file_of(HostPid process, int number) const;
   void set_file_of(HostPid process, int number, uint32_t file);
 
+  // Processes and threads of the group, and their PIDs inside it.
+  void set_task(HostPid task, NsPid inside) { tasks_.insert_or_assign(task, inside); }
+  std::optional<NsPid> task(HostPid task) const;
+
   // Shared memory objects found in mappings and behind descriptors.
   SharedObjectTable& shared_objects() { return shared_objects_; }
 
@@ -77,6 +81,7 @@ class CaptureContext {
   std::vector<ExternalFile> external_files_;
   std::vector<OpenFile> files_;
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
+  std::map<HostPid, NsPid> tasks_;
   SharedObjectTable shared_objects_;
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
@@ -101,12 +106,17 @@ class ApplyContext {
   // Descriptors kept for a later create() under a key of the kind's choice.
   void stash(const std::string& key, Fd fd) { stash_.insert_or_assign(key, std::move(fd)); }
   std::optional<Fd> take_stashed(const std::string& key);
+  void close_stashed() { stash_.clear(); }
 
   // The description of a File record that was already created, or -1.
   int description(uint32_t file) const;
   void set_description(uint32_t file, Fd fd) {
     descriptions_.insert_or_assign(file, std::move(fd));
   }
+
+  // Processes and threads that were made, by their PIDs inside the group.
+  void set_task(NsPid inside, HostPid task) { tasks_.insert_or_assign(inside, task); }
+  std::optional<HostPid> task(NsPid inside) const;
 
   SharedObjects& shared_objects() { return shared_objects_; }
 
@@ -118,6 +128,7 @@ class ApplyContext {
   std::vector<ExternalFile> external_files_;
   std::map<std::string, Fd> stash_;
   std::map<uint32_t, Fd> descriptions_;
+  std::map<NsPid, HostPid> tasks_;
   std::map<uint32_t, image::File> files_;
   SharedObjects shared_objects_;
 };

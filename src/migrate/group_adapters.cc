@@ -20,6 +20,7 @@ class FrozenGroupContainer final : public FrozenContainer {
   }
 
   std::vector<HostPid> processes() const override { return group_.processes(); }
+  Nanoseconds freeze_time() const override { return group_.freeze_time(); }
   Result<checkpoint::CaptureStats> capture(image::Sink& sink, checkpoint::MemoryRounds* ahead,
                                            checkpoint::MemoryScope scope) override {
     auto stats = TRY(group_.capture(sink, {}, ahead, scope));

@@ -41,6 +41,8 @@ class FrozenContainer {
  public:
   virtual ~FrozenContainer() = default;
   virtual std::vector<HostPid> processes() const = 0;
+  // From the first task that stopped to the last.
+  virtual Nanoseconds freeze_time() const { return {}; }
   // See checkpoint::FrozenGroup. The container's network must be held. `ahead` may be null.
   virtual Result<checkpoint::CaptureStats> capture(image::Sink& sink,
                                                    checkpoint::MemoryRounds* ahead,

@@ -31,8 +31,9 @@ class Freezer {
   Result<QuietFreeze> attempt() {
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {
       TRY(wait_until_accepted());
-      QuietFreeze frozen{.container = nullptr, .since = clock_.now()};
+      QuietFreeze frozen;
       frozen.container = TRY(container_.freeze());
+      frozen.since = clock_.now() - frozen.container->freeze_time();
       auto held = hold();
       if (held && waiting_.empty()) return frozen;
       TRY(let_go(*frozen.container));

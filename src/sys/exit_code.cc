@@ -24,23 +24,23 @@ int decode(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-std::optional<int> ask_pidfd(const Fd& pidfd) {
-  PidfdInfo info{};
-  info.mask = kInfoExit;
-  if (ioctl(pidfd.get(), kPidfdGetInfo, &info) != 0 || !(info.mask & kInfoExit))
-    return std::nullopt;
-  return decode(info.exit_code);
-}
-
 }  // namespace
 
+std::optional<int> collected_status_of(int pidfd) {
+  PidfdInfo info{};
+  info.mask = kInfoExit;
+  if (ioctl(pidfd, kPidfdGetInfo, &info) != 0 || !(info.mask & kInfoExit)) return std::nullopt;
+  return info.exit_code;
+}
+
 std::optional<int> exit_code_of(HostPid pid, const Fd& pidfd) {
-  if (const auto collected = ask_pidfd(pidfd)) return collected;
+  if (const auto collected = collected_status_of(pidfd.get())) return decode(*collected);
   // Nobody has collected it yet: then /proc still shows it. If it is collected between the two
   // questions, the second answer is about nothing, and the pidfd knows by now.
   if (const auto stat = read_stat(pid); stat && read_status(pid) && read_status(pid)->state == 'Z')
     return decode(stat->exit_code);
-  return ask_pidfd(pidfd);
+  const auto collected = collected_status_of(pidfd.get());
+  return collected ? std::optional(decode(*collected)) : std::nullopt;
 }
 
 }  // namespace martlet::sys

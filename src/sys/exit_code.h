@@ -12,4 +12,8 @@ namespace martlet::sys {
 // Absent where the kernel does not tell (before Linux 6.15, once its parent has collected it).
 std::optional<int> exit_code_of(HostPid pid, const Fd& pidfd);
 
+// How a process ended that its parent has collected, as wait(2) encodes it. Absent before Linux
+// 6.15.
+std::optional<int> collected_status_of(int pidfd);
+
 }  // namespace martlet::sys

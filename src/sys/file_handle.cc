@@ -16,6 +16,8 @@ namespace {
 // An overlay says ENOMEM of an object that another task is about to create.
 constexpr int kCreatingAttempts = 100;
 constexpr useconds_t kCreatingMicroseconds = 1000;
+// AT_HANDLE_FID of Linux 6.5, newer than the C library's headers.
+constexpr int kAtHandleFid = 0x200;
 
 // A struct file_handle with room for the longest handle.
 class RawHandle {
@@ -32,6 +34,15 @@ class RawHandle {
   alignas(::file_handle) std::array<std::byte, sizeof(::file_handle) + MAX_HANDLE_SZ> bytes_{};
 };
 
+Result<FileHandle> make_handle(int directory, const std::string& path, int flags) {
+  RawHandle raw;
+  int mount_id = 0;
+  if (::name_to_handle_at(directory, path.c_str(), raw.get(), &mount_id, AT_EMPTY_PATH | flags) !=
+      0)
+    return fail_errno("handle of " + path);
+  return to_file_handle(*raw.get());
+}
+
 }  // namespace
 
 FileHandle to_file_handle(const ::file_handle& raw) {
@@ -40,11 +51,13 @@ FileHandle to_file_handle(const ::file_handle& raw) {
 }
 
 Result<FileHandle> handle_of(int directory, const std::string& path) {
-  RawHandle raw;
-  int mount_id = 0;
-  if (::name_to_handle_at(directory, path.c_str(), raw.get(), &mount_id, AT_EMPTY_PATH) != 0)
-    return fail_errno("handle of " + path);
-  return to_file_handle(*raw.get());
+  return make_handle(directory, path, 0);
+}
+
+Result<FileHandle> naming_handle_of(int fd) {
+  auto handle = make_handle(fd, "", kAtHandleFid);
+  if (!handle && handle.error().error_number() == EINVAL) return make_handle(fd, "", 0);
+  return handle;
 }
 
 Result<Fd> open_handle(int mount, const FileHandle& handle, int flags) {

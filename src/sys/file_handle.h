@@ -27,6 +27,9 @@ FileHandle to_file_handle(const ::file_handle& raw);
 // Errors: kNotFound; EOPNOTSUPP where the file system has no handles.
 Result<FileHandle> handle_of(int directory, const std::string& path);
 
+// The handle by which fdinfo names the object behind `fd`. It may be one that cannot be opened.
+Result<FileHandle> naming_handle_of(int fd);
+
 // Opens with open_by_handle_at(2); `mount` is any descriptor on the file system. kGone if the file
 // does not exist any more.
 Result<Fd> open_handle(int mount, const FileHandle& handle, int flags);

@@ -19,8 +19,8 @@ int kcmp_type(Shared what) {
 
 }  // namespace
 
-Result<Fd> open_pidfd(HostPid pid) {
-  long fd = ::syscall(SYS_pidfd_open, pid.value, 0);
+Result<Fd> open_pidfd(HostPid pid, int flags) {
+  long fd = ::syscall(SYS_pidfd_open, pid.value, flags);
   if (fd < 0) return fail_errno("open process " + to_string(pid));
   return Fd(static_cast<int>(fd));
 }

@@ -7,7 +7,8 @@
 
 namespace martlet::sys {
 
-Result<Fd> open_pidfd(HostPid pid);
+// `flags` are PIDFD_NONBLOCK and PIDFD_THREAD.
+Result<Fd> open_pidfd(HostPid pid, int flags = 0);
 
 // A duplicate, in this process, of descriptor `number` of the process behind `pidfd`.
 Result<Fd> duplicate_descriptor(const Fd& pidfd, int number);

@@ -1,6 +1,7 @@
 #include "sys/socket_options.h"
 
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -144,6 +145,13 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(IPPROTO_TCP, TCP_INQ), kEarly, kZero},
     {ROW(IPPROTO_TCP, TCP_TX_DELAY), kEarly, kZero},
     {ROW(IPPROTO_TCP, kTcpRtoMaxMs), kEarly, kVaries},
+    {ROW(SOL_NETLINK, NETLINK_PKTINFO), kEarly, kZero},
+    {ROW(SOL_NETLINK, NETLINK_BROADCAST_ERROR), kEarly, kZero},
+    {ROW(SOL_NETLINK, NETLINK_NO_ENOBUFS), kEarly, kZero},
+    {ROW(SOL_NETLINK, NETLINK_LISTEN_ALL_NSID), kEarly, kZero},
+    {ROW(SOL_NETLINK, NETLINK_CAP_ACK), kEarly, kZero},
+    {ROW(SOL_NETLINK, NETLINK_EXT_ACK), kEarly, kZero},
+    {ROW(SOL_NETLINK, NETLINK_GET_STRICT_CHK), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_PASSCRED), kLast, kZero},
     {ROW(SOL_SOCKET, SO_PASSSEC), kLast, kZero},
     {ROW(SOL_SOCKET, kSoPassPidFd), kLast, kZero},
@@ -189,6 +197,8 @@ std::optional<std::string> read_value(int fd, const OptionRow& row) {
 // Whether a socket of this family and protocol can have options of the level.
 bool has_level(int family, int protocol, int level) {
   if (level == SOL_SOCKET) return true;
+  if (family == AF_NETLINK || level == SOL_NETLINK)
+    return family == AF_NETLINK && level == SOL_NETLINK;
   if (level == IPPROTO_IP) return family == AF_INET || family == AF_INET6;
   return level == IPPROTO_IPV6 ? family == AF_INET6 : level == protocol && family != AF_UNIX;
 }

@@ -5,7 +5,6 @@
 #include <linux/kcmp.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,21 +33,6 @@ struct Watch {
   uint64_t inode = 0;
   dev_t device = 0;
 };
-
-// "label: value" at the start of `text`, which is advanced behind it.
-Result<uint64_t> take_labelled(std::string_view& text, std::string_view label, int base) {
-  size_t at = text.find(label);
-  if (at != std::string_view::npos) {
-    text.remove_prefix(at + label.size());
-    if (auto number = take_number(text, base)) return *number;
-  }
-  return fail(Code::kUnsupported, fmt::format("fdinfo of an epoll has no {}", label));
-}
-
-// The kernel prints its own packing of a device number: 12 bits major, 20 bits minor.
-dev_t unpack_device(uint64_t packed) {
-  return makedev(static_cast<unsigned>(packed >> 20), static_cast<unsigned>(packed & 0xfffff));
-}
 
 Result<Watch> parse_watch(std::string_view line) {
   Watch watch;

@@ -1,5 +1,7 @@
 #include "engine/files/fd_info.h"
 
+#include <sys/sysmacros.h>
+
 #include <charconv>
 #include <string>
 
@@ -41,6 +43,19 @@ Result<uint64_t> info_number(std::string_view info, std::string_view key, int ba
   auto number = field ? take_number(*field, base) : std::nullopt;
   if (!number) return fail(Code::kUnsupported, "fdinfo has no " + std::string(key));
   return *number;
+}
+
+Result<uint64_t> take_labelled(std::string_view& text, std::string_view label, int base) {
+  size_t at = text.find(label);
+  if (at != std::string_view::npos) {
+    text.remove_prefix(at + label.size());
+    if (auto number = take_number(text, base)) return *number;
+  }
+  return fail(Code::kUnsupported, "fdinfo has no " + std::string(label));
+}
+
+dev_t unpack_device(uint64_t packed) {
+  return makedev(static_cast<unsigned>(packed >> 20), static_cast<unsigned>(packed & 0xfffff));
 }
 
 }  // namespace martlet::engine

@@ -45,6 +45,10 @@ class FileKind {
   // Whether this kind handles the file. The first kind that says so gets it.
   virtual bool recognises(const OpenFile& file) const = 0;
 
+  // Refuses a state that passes by itself, such as an event that was not read yet. Asked for every
+  // file before anything is touched; no side effects.
+  virtual Result<void> check_at_rest(const OpenFile&) const { return {}; }
+
   // Fills the kind's message. Must leave the description as it was, or register how to put it back
   // with CaptureContext::on_thaw (run when the group goes on here).
   virtual Result<void> capture(CaptureContext& context, const OpenFile& file,
@@ -56,6 +60,9 @@ class FileKind {
   // made in pairs (pipes, socket pairs) are made at the first call and fetched at the second
   // through ApplyContext::stash.
   virtual Result<Fd> create(ApplyContext& context, const image::File& file) const = 0;
+
+  // Whether create() needs the group's tasks. It is then called when all of them exist.
+  virtual bool needs_tasks() const { return false; }
 
   // Called when every description exists and every task has its descriptors; `fd` is the
   // description here. For what refers to other descriptions (peers, queued data).

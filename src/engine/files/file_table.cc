@@ -69,6 +69,20 @@ Result<void> capture_owner(const OpenFile& file, image::File& out) {
   return {};
 }
 
+enum class NeedsTasks { kNo, kYes };
+
+Result<void> create_all(ApplyContext& context, NeedsTasks which) {
+  for (const auto& [id, file] : context.files()) {
+    if (file.has_unix_socket()) continue;  // see create_unix_sockets()
+    const FileKind* kind = TRY(required_kind_of(file));
+    if (kind->needs_tasks() != (which == NeedsTasks::kYes)) continue;
+    Fd fd = TRY_IN(kind->create(context, file),
+                   fmt::format("file {} ({})", id, std::string(kind->name())));
+    context.set_description(id, std::move(fd));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<OpenFile>> FileTable::look_at(HostPid pid) {
@@ -120,8 +134,9 @@ Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
     auto kind = std::ranges::find_if(
         file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
     const bool known = kind != file_kinds().end();
-    if (!known)
-      TRY(context.judge(fail(Code::kUnsupported, where(file) + ": " + unsupported(file))));
+    auto sound = known ? (*kind)->check_at_rest(file)
+                       : Result<void>(fail(Code::kUnsupported, unsupported(file)));
+    TRY(context.judge(in_context(std::move(sound), where(file))));
     kinds.push_back(known ? *kind : nullptr);
   }
   return kinds;
@@ -146,14 +161,11 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
 }
 
 Result<void> create_files(ApplyContext& context) {
-  for (const auto& [id, file] : context.files()) {
-    if (file.has_unix_socket()) continue;  // see create_unix_sockets()
-    const FileKind* kind = TRY(required_kind_of(file));
-    Fd fd = TRY_IN(kind->create(context, file),
-                   fmt::format("file {} ({})", id, std::string(kind->name())));
-    context.set_description(id, std::move(fd));
-  }
-  return {};
+  return create_all(context, NeedsTasks::kNo);
+}
+
+Result<void> create_files_of_tasks(ApplyContext& context) {
+  return create_all(context, NeedsTasks::kYes);
 }
 
 // The descriptors arrive at the lowest free numbers. In ascending order of their final numbers each

@@ -41,8 +41,10 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
                                                const std::vector<const FileKind*>& kinds);
 
 // Restoring. Creates the descriptions of all files in context.files() but Unix sockets, which only
-// the group's processes can make (sockets/unix_apply.h).
+// the group's processes can make (sockets/unix_apply.h), and those that need the group's tasks.
 Result<void> create_files(ApplyContext& context);
+// Creates those that need them.
+Result<void> create_files_of_tasks(ApplyContext& context);
 
 // Gives the task its descriptors, and its locks on their files; it must have none but the control
 // socket.

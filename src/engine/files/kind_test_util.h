@@ -29,6 +29,7 @@ class KindTest : public testing::Test {
     for (const OpenFile& file : capture_context_->files()) {
       const FileKind* kind = kind_of(file);
       if (!kind) return fail(Code::kUnsupported, unsupported(file));
+      TRY_IN(kind->check_at_rest(file), file.link);
       image::File& record = files_[file.id];
       record.set_id(file.id);
       record.set_flags(static_cast<uint32_t>(file.flags));

@@ -8,11 +8,15 @@
 #include "engine/files/epoll_kind.h"
 #include "engine/files/event_kind.h"
 #include "engine/files/file_kind.h"
+#include "engine/files/inotify_kind.h"
 #include "engine/files/path_kind.h"
+#include "engine/files/pid_kind.h"
 #include "engine/files/pipe_kind.h"
 #include "engine/files/signal_kind.h"
 #include "engine/files/timer_kind.h"
 #include "engine/memory/memory_file_kind.h"
+#include "engine/sockets/common.h"
+#include "engine/sockets/netlink_socket.h"
 #include "engine/sockets/tcp_socket.h"
 #include "engine/sockets/udp_socket.h"
 #include "engine/sockets/unix_socket.h"
@@ -24,13 +28,12 @@ std::string unsupported_socket(int fd) {
   constexpr std::pair<int, std::string_view> kFamilies[] = {
       {AF_NETLINK, "netlink"}, {AF_PACKET, "packet"}, {AF_VSOCK, "vsock"}, {AF_ALG, "crypto"},
       {AF_XDP, "XDP"},         {AF_UNIX, "Unix"},     {AF_INET, "IPv4"},   {AF_INET6, "IPv6"}};
-  int family = 0, type = 0;
-  socklen_t size = sizeof family;
-  ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
-  ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+  SocketType socket = socket_type(fd).value_or(SocketType{});
   for (auto [number, name] : kFamilies)
-    if (number == family) return fmt::format("{} sockets of type {} are not supported", name, type);
-  return fmt::format("sockets of address family {} are not supported", family);
+    if (number == socket.family)
+      return fmt::format("{} sockets of type {} and protocol {} are not supported", name,
+                         socket.type, socket.protocol);
+  return fmt::format("sockets of address family {} are not supported", socket.family);
 }
 
 std::string unsupported_device(dev_t device) {
@@ -43,9 +46,10 @@ std::string unsupported_device(dev_t device) {
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
-      &tcp_socket_kind(),  &udp_socket_kind(), &unix_socket_kind(), &event_kind(),
-      &signal_kind(),      &timer_kind(),      &epoll_kind(),       &pipe_kind(),
-      &memory_file_kind(), &path_kind(),
+      &tcp_socket_kind(), &udp_socket_kind(), &unix_socket_kind(),    &event_kind(),
+      &signal_kind(),     &timer_kind(),      &epoll_kind(),          &pipe_kind(),
+      &inotify_kind(),    &pid_kind(),        &netlink_socket_kind(), &memory_file_kind(),
+      &path_kind(),
   };
   return kinds;
 }

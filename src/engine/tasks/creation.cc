@@ -164,8 +164,9 @@ Result<Task> create_stand_in(Task& parent, NsPid pid) {
   return adopt_created(parent, pid, pid);
 }
 
-Result<void> create_zombie(Task& parent, const image::Process& process) {
+Result<HostPid> create_zombie(Task& parent, const image::Process& process) {
   Task child = TRY(fork_process(parent, process));
+  HostPid pid = child.host_pid();
   int status = process.exit_code();
   Program program(child.arena());
   if (WIFSIGNALED(status)) {
@@ -182,7 +183,8 @@ Result<void> create_zombie(Task& parent, const image::Process& process) {
   TRY(child.run_to_end(program));
   // The notice of its end was seen, or not, by the process that was captured; either way it is part
   // of the captured pending signals.
-  return discard_pending(parent, SIGCHLD);
+  TRY(discard_pending(parent, SIGCHLD));
+  return pid;
 }
 
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal) {

@@ -41,7 +41,7 @@ Result<Task> create_thread(Task& leader, NsPid tid);
 Result<Task> create_stand_in(Task& parent, NsPid pid);
 
 // A child of `parent` that has ended and waits to be reaped.
-Result<void> create_zombie(Task& parent, const image::Process& process);
+Result<HostPid> create_zombie(Task& parent, const image::Process& process);
 
 // `parent` takes note of the end of its child, and nothing of it stays pending.
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal);

@@ -1,0 +1,60 @@
+#include "engine/files/unread_queues.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "engine/files/inotify_kind.h"
+#include "engine/sockets/common.h"
+#include "sys/pidfd.h"
+#include "sys/procfs.h"
+
+namespace martlet::engine {
+namespace {
+
+bool is_netlink(const Fd& fd) {
+  auto type = socket_type(fd.get());
+  return type && type->family == AF_NETLINK;
+}
+
+// A duplicate of the descriptor if it is such a queue. It may be closed at any moment.
+std::optional<Fd> open_queue(HostPid pid, const Fd& pidfd, int number) {
+  auto link = sys::read_link(sys::proc_path(pid, "fd/" + std::to_string(number)));
+  if (!link || !(is_inotify_link(*link) || link->starts_with("socket:"))) return std::nullopt;
+  auto fd = sys::duplicate_descriptor(pidfd, number);
+  if (!fd || !(is_inotify_link(*link) || is_netlink(*fd))) return std::nullopt;
+  return std::move(*fd);
+}
+
+}  // namespace
+
+UnreadQueues UnreadQueues::find(HostPid root) {
+  UnreadQueues queues;
+  std::vector<HostPid> found = {root};
+  for (size_t i = 0; i < found.size(); ++i) {
+    queues.add_process(found[i]);
+    if (auto children = sys::list_children(found[i]))
+      found.insert(found.end(), children->begin(), children->end());
+  }
+  return queues;
+}
+
+void UnreadQueues::add_process(HostPid pid) {
+  auto pidfd = sys::open_pidfd(pid);
+  auto numbers = sys::list_descriptors(pid);
+  if (!pidfd || !numbers) return;  // it has ended
+  for (int number : *numbers)
+    if (auto queue = open_queue(pid, *pidfd, number)) queues_.push_back(std::move(*queue));
+}
+
+bool UnreadQueues::all_read() const {
+  return std::ranges::all_of(queues_, [](const Fd& queue) {
+    pollfd state{queue.get(), POLLIN, 0};
+    return ::poll(&state, 1, 0) == 0;
+  });
+}
+
+}  // namespace martlet::engine
