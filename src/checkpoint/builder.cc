@@ -22,6 +22,7 @@
 #include "engine/tasks/frozen.h"
 #include "engine/tasks/limits.h"
 #include "engine/tasks/process_state.h"
+#include "engine/tasks/seccomp.h"
 #include "engine/tasks/signals.h"
 #include "engine/tasks/thread_state.h"
 #include "engine/timers/process_timers.h"
@@ -414,6 +415,7 @@ Result<void> GroupBuilder::finish() {
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
   TRY(each(&GroupBuilder::make_missing_handler));
+  TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
   return each(&GroupBuilder::catch_missing);
@@ -555,6 +557,10 @@ std::vector<LateMemory> GroupBuilder::take_late_memory() {
     member.missing_handler.reset();
   }
   return late;
+}
+
+Result<void> GroupBuilder::set_seccomp(Member& member) {
+  return engine::apply_seccomp(member.tasks, *member.process, tree_.seccomp_filters());
 }
 
 Result<void> GroupBuilder::set_credentials(Member& member) {

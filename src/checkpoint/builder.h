@@ -96,6 +96,7 @@ class GroupBuilder {
   Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
   Result<void> make_missing_handler(Member& member);
+  Result<void> set_seccomp(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);  // arena away, registers loaded
   Result<void> catch_missing(Member& member);

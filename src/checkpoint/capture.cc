@@ -96,6 +96,7 @@ Result<void> GroupCapture::survey() {
   }
   for (FrozenProcess& frozen : processes_)
     if (!frozen.zombie) TRY_IN(survey_process(frozen), name_of(frozen));
+  *tree_.mutable_seccomp_filters() = seccomp_.filters();
   kinds_ = TRY(engine::choose_kinds(context_));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
@@ -113,6 +114,7 @@ Result<uint64_t> GroupCapture::choose_work_area() const {
 }
 
 Result<void> GroupCapture::survey_process(FrozenProcess& frozen) {
+  TRY(seccomp_.read(frozen));
   frozen.vmas = TRY(sys::read_smaps(frozen.pid));
   auto mappings = TRY(layouts_.read(frozen.pid, frozen.vmas));
   auto index = static_cast<size_t>(&frozen - processes_.data());
@@ -123,9 +125,10 @@ Result<void> GroupCapture::survey_process(FrozenProcess& frozen) {
 Result<void> GroupCapture::gather() {
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (processes_[i].zombie) continue;
-    TRY_IN(engine::capture_process(context_, processes_[i],
-                                   *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]),
+    image::Process& out = *tree_.mutable_processes(static_cast<int>(i));
+    TRY_IN(engine::capture_process(context_, processes_[i], out, spaces_[i]),
            name_of(processes_[i]));
+    seccomp_.describe(processes_[i], out);
   }
   return {};
 }

@@ -12,6 +12,7 @@
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
+#include "engine/tasks/seccomp.h"
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
 #include "image/memory.pb.h"
@@ -68,6 +69,7 @@ class GroupCapture {
   std::vector<const engine::FileKind*> kinds_;
   std::vector<image::File> files_;
   image::Ipc ipc_;
+  engine::SeccompFilters seccomp_;
 };
 
 }  // namespace martlet::checkpoint

@@ -240,6 +240,7 @@ class Freezer {
       FrozenThread thread{std::move(found->second.tracee), {}, TRY(sys::read_status(tid)), {}, 0,
                           found->second.group_stopped};
       thread.tid = thread.status.ns_tids.back();
+      TRY(suspend_seccomp(thread));
       thread.registers = TRY(thread.tracee.registers());
       thread.signal_mask = TRY(thread.tracee.signal_mask());
       if (found->second.wait) TRY(shorten_wait(*found->second.wait, process.pid, thread.registers));
@@ -255,6 +256,19 @@ class Freezer {
                   fmt::format("process {}: its main thread has ended", process.pid.value));
     std::rotate(process.threads.begin(), leader, leader + 1);
     return {};
+  }
+
+  // The calls that a capture makes in the thread are none of its filters' business. They apply
+  // again as soon as the thread is let go, or this process ends.
+  static Result<void> suspend_seccomp(FrozenThread& thread) {
+    if (thread.status.seccomp_mode == 0) return {};
+    auto suspended = thread.tracee.suspend_seccomp(sys::Death::kGoOn);
+    if (suspended || suspended.error().error_number() != EPERM) return suspended;
+    return std::unexpected(
+        Error(Code::kPermission,
+              fmt::format("task {} has a seccomp filter, which cannot be suspended",
+                          thread.tracee.tid().value))
+            .with_remedy("run martlet with CAP_SYS_ADMIN and without a seccomp filter"));
   }
 
   HostPid root_;
