@@ -25,6 +25,7 @@
 #include "engine/tasks/seccomp.h"
 #include "engine/tasks/signals.h"
 #include "engine/tasks/thread_state.h"
+#include "engine/terminals/controlling.h"
 #include "engine/timers/process_timers.h"
 #include "sys/procfs.h"
 
@@ -336,8 +337,10 @@ Result<Task> GroupBuilder::make_process(Member& member) {
   if (!in_parents_session && session != member.process->pid() && !members_.contains(session) &&
       session != tree_.processes(0).session())
     return make_orphan(*parent, *member.process);
-  if (in_parents_session || parent->process->session() != parent->process->pid())
+  if (in_parents_session || parent->process->session() != parent->process->pid()) {
     TRY(start_session(*parent));
+    if (!staging_) TRY(take_terminal(*parent));
+  }
   return engine::fork_process(parent->leader(), *member.process);
 }
 
@@ -362,6 +365,36 @@ Result<void> GroupBuilder::start_session(Member& member) {
   member.started_session = true;
   if (&process == &tree_.processes(0)) return {};
   TRY(member.leader().call("start session", SYS_setsid, {}));
+  return {};
+}
+
+const image::ControllingTerminal* GroupBuilder::terminal_of(const Member& member) const {
+  auto found = std::ranges::find(tree_.terminals(), member.process->session(),
+                                 &image::ControllingTerminal::session);
+  return found == tree_.terminals().end() ? nullptr : &*found;
+}
+
+// Only the leader of a session does something here, once.
+Result<void> GroupBuilder::take_terminal(Member& member) {
+  const image::ControllingTerminal* terminal = terminal_of(member);
+  if (terminal == nullptr || member.process->pid() != terminal->session() ||
+      std::exchange(member.took_terminal, true))
+    return {};
+  return in_context(engine::take_terminal(*context_, *channel_, member.leader(), *terminal),
+                    "terminal " + terminal->terminal());
+}
+
+Result<void> GroupBuilder::leave_terminal(Member& member) {
+  if (member.process->has_terminal() || terminal_of(member) == nullptr) return {};
+  return engine::leave_terminal(member.leader());
+}
+
+Result<void> GroupBuilder::set_foreground_groups() {
+  for (const image::ControllingTerminal& terminal : tree_.terminals()) {
+    Member* leader = TRY(member(terminal.session()));
+    TRY_IN(engine::set_foreground_group(*context_, *channel_, leader->leader(), terminal),
+           "terminal " + terminal.terminal());
+  }
   return {};
 }
 
@@ -403,6 +436,8 @@ Result<void> GroupBuilder::finish() {
   };
   TRY(sysv_.remove_marked(*context_, ipc_));
   TRY(each(&GroupBuilder::start_session));
+  TRY(each(&GroupBuilder::take_terminal));
+  TRY(each(&GroupBuilder::leave_terminal));
   TRY(create_unix_sockets());
   TRY(make_zombies());
   TRY(each(&GroupBuilder::equip));
@@ -412,6 +447,7 @@ Result<void> GroupBuilder::finish() {
   }));
   TRY(tmpfs_->finish());
   TRY(each(&GroupBuilder::join_group));
+  TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
   TRY(each(&GroupBuilder::make_missing_handler));

@@ -50,6 +50,7 @@ class GroupBuilder {
     engine::Ranges missing;           // pages that come after the group runs
     std::optional<sys::Userfaultfd> missing_handler;
     bool started_session = false;
+    bool took_terminal = false;
     engine::Task& leader() { return tasks.front(); }
   };
 
@@ -83,6 +84,10 @@ class GroupBuilder {
   Result<engine::Task> make_process(Member& member);
   Result<engine::Task> make_orphan(Member& parent, const image::Process& process);
   Result<void> start_session(Member& member);
+  const image::ControllingTerminal* terminal_of(const Member& member) const;
+  Result<void> take_terminal(Member& member);
+  Result<void> leave_terminal(Member& member);
+  Result<void> set_foreground_groups();
 
   Result<engine::Task*> task_with_pid(int32_t pid);
 

@@ -15,6 +15,7 @@
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
+#include "engine/terminals/controlling.h"
 #include "sys/pidfd.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
@@ -98,6 +99,7 @@ Result<void> GroupCapture::survey() {
     if (!frozen.zombie) TRY_IN(survey_process(frozen), name_of(frozen));
   *tree_.mutable_seccomp_filters() = seccomp_.filters();
   kinds_ = TRY(engine::choose_kinds(context_));
+  TRY(engine::describe_terminals(context_, processes_, tree_));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
   tree_.set_work_area(TRY(choose_work_area()));

@@ -261,6 +261,7 @@ bool MemoryRounds::is_same(const Member* known, const FrozenProcess& frozen,
                            const image::Process& relations, const std::map<int32_t, bool>& is_old) {
   if (known == nullptr || known->start_ticks != frozen.stat.start_ticks) return false;
   if (is_old.empty()) return true;
+  if (frozen.stat.terminal != 0) return false;
   auto parent = is_old.find(relations.parent());
   return parent != is_old.end() && parent->second && same_relations(known->relations, relations);
 }
@@ -275,6 +276,8 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
     if (!root) {
+      // It inherits the terminal, which is not there before the files are.
+      if (frozen.stat.terminal != 0) continue;
       // vfork: it runs in its parent's memory until it executes a program or ends.
       if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory))) continue;
       if (!is_old.contains(relations.parent())) continue;
