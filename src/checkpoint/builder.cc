@@ -248,8 +248,9 @@ Result<void> GroupBuilder::check_tree(const image::Tree& tree) const {
   std::set<int32_t> seen;
   for (const image::Process& process : tree.processes()) {
     bool first = seen.empty();
+    bool shares = process.shares_files() || process.shares_directories();
     bool sound = process.pid() > 0 && seen.insert(process.pid()).second &&
-                 (first ? !process.zombie() : seen.contains(process.parent()));
+                 (first ? !process.zombie() && !shares : seen.contains(process.parent()));
     if (!sound) return std::unexpected(impossible(process));
   }
   if (seen.empty()) return fail(Code::kBadImage, "the image holds no process");
@@ -347,6 +348,8 @@ Result<Task> GroupBuilder::make_process(Member& member) {
 // The leader of the process's session has ended, and with it the process came to its present
 // parent. A stand-in for the leader lets the same happen again.
 Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
+  if (process.shares_files() || process.shares_directories())
+    return fail(Code::kUnsupported, "shares with the process that adopted it");
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
     image::Process stand_in;
@@ -493,23 +496,28 @@ Result<void> GroupBuilder::make_zombies() {
   return {};
 }
 
-Result<void> GroupBuilder::equip(Member& member) {
-  const image::Process& process = *member.process;
-  Task& leader = member.leader();
-  Program program(*arena_);
+void GroupBuilder::set_directories(Program& program, const image::Process& process) {
   program.call("change to working directory", SYS_chdir,
                {program.put_string(process.working_directory().path())});
   if (process.root_directory().path() != "/")
     program.call("change root directory", SYS_chroot,
                  {program.put_string(process.root_directory().path())});
   program.call("set umask", SYS_umask, {process.umask()});
+}
+
+Result<void> GroupBuilder::equip(Member& member) {
+  const image::Process& process = *member.process;
+  Task& leader = member.leader();
+  Program program(*arena_);
+  if (!process.shares_directories()) set_directories(program, process);
   program.call("set personality", SYS_personality, {process.personality()});
   if (process.child_subreaper())
     program.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0});
   engine::register_membarriers(program, process);
   TRY(leader.run(program));
   TRY(spaces_->finish(leader, *member.space));
-  TRY(engine::install_descriptors(*context_, *channel_, leader, process));
+  if (!process.shares_files())
+    TRY(engine::install_descriptors(*context_, *channel_, leader, process));
   TRY(engine::apply_signal_actions(leader, process));
   for (int i = 1; i < process.threads_size(); ++i) {
     Task thread = TRY(engine::create_thread(member.leader(), NsPid(process.threads(i).tid())));
@@ -618,7 +626,8 @@ Result<void> GroupBuilder::set_credentials(Member& member) {
 Result<void> GroupBuilder::release(Member& member) {
   const image::Process& process = *member.process;
   Program program(*arena_);
-  program.call("close control socket", SYS_close, {channel_->number()});
+  if (!process.shares_files())
+    program.call("close control socket", SYS_close, {channel_->number()});
   engine::apply_interval_timers(program, process);
   TRY(member.leader().run(program));
   TRY(engine::drop_arena(member.leader()));

@@ -94,6 +94,7 @@ class GroupBuilder {
   // After the stream: each step for all members before the next step.
   Result<void> finish();
   Result<void> make_zombies();
+  static void set_directories(engine::Program& program, const image::Process& process);
   Result<void> equip(Member& member);  // directories, descriptors, signals, threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);

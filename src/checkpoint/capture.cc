@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "checkpoint/host_facts.h"
 #include "checkpoint/late_pages.h"
 #include "checkpoint/relations.h"
+#include "checkpoint/sharing.h"
 #include "engine/files/file_table.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
@@ -16,7 +16,6 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
 #include "engine/terminals/controlling.h"
-#include "sys/pidfd.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
 
@@ -41,25 +40,6 @@ Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) 
   return {};
 }
 
-Result<void> refuse_shared_resources(const std::vector<FrozenProcess>& processes) {
-  using sys::Shared;
-  constexpr std::pair<Shared, const char*> kResources[] = {
-      {Shared::kMemory, "its memory (vfork, CLONE_VM)"},
-      {Shared::kFiles, "its descriptor table (CLONE_FILES)"},
-      {Shared::kFileSystem, "its directories (CLONE_FS)"}};
-  std::map<HostPid, const FrozenProcess*> by_pid;
-  for (const auto& process : processes) by_pid[process.pid] = &process;
-  for (const auto& process : processes) {
-    auto parent = by_pid.find(process.status.parent);
-    if (process.zombie || parent == by_pid.end() || parent->second->zombie) continue;
-    for (auto [what, name] : kResources)
-      if (TRY(sys::is_shared(process.pid, parent->first, what)))
-        return fail(Code::kUnsupported,
-                    fmt::format("process {} shares {} with its parent", process.pid.value, name));
-  }
-  return {};
-}
-
 std::string name_of(const FrozenProcess& frozen) {
   return fmt::format("process {} ({})", frozen.pid.value, frozen.status.name);
 }
@@ -78,7 +58,6 @@ Result<CaptureStats> GroupCapture::run() {
 }
 
 Result<void> GroupCapture::survey() {
-  TRY(refuse_shared_resources(processes_));
   TRY(refuse_zombie_leaders(processes_));
   auto inside = numbers_inside(processes_);
   if (ahead_ != nullptr) {
@@ -95,6 +74,7 @@ Result<void> GroupCapture::survey() {
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
     TRY_IN(files.add(frozen, out), name_of(frozen));
   }
+  TRY(describe_sharing(processes_, tree_));
   for (FrozenProcess& frozen : processes_)
     if (!frozen.zombie) TRY_IN(survey_process(frozen), name_of(frozen));
   *tree_.mutable_seccomp_filters() = seccomp_.filters();

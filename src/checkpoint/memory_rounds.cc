@@ -140,6 +140,15 @@ bool same_relations(const image::Process& a, const image::Process& b) {
          a.session() == b.session() && a.exit_signal() == b.exit_signal();
 }
 
+// Memory: vfork, where it runs in its parent's memory until it executes a program or ends. What a
+// process shares for longer is made when it is known for good.
+Result<bool> shares_with_parent(const FrozenProcess& frozen) {
+  using sys::Shared;
+  for (Shared what : {Shared::kMemory, Shared::kFiles, Shared::kFileSystem})
+    if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, what))) return true;
+  return false;
+}
+
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
@@ -278,8 +287,7 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     if (!root) {
       // It inherits the terminal, which is not there before the files are.
       if (frozen.stat.terminal != 0) continue;
-      // vfork: it runs in its parent's memory until it executes a program or ends.
-      if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory))) continue;
+      if (TRY(shares_with_parent(frozen))) continue;
       if (!is_old.contains(relations.parent())) continue;
     }
     Member* known = find(frozen.pid);
