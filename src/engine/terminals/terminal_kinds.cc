@@ -24,19 +24,19 @@ namespace martlet::engine {
 namespace {
 
 constexpr int kMaxTerminals = 4096;  // kernel.pty.max
-const dev_t kMasterDevice = makedev(5, 2);
-const dev_t kDevTty = makedev(5, 0);
-constexpr int kUsualDiscipline = 0;  // N_TTY
+constexpr unsigned kAuxiliaryMajor = 5;
+constexpr unsigned kTtyMinor = 0, kMasterMinor = 2;  // /dev/tty and /dev/ptmx
+constexpr int kUsualDiscipline = 0;                  // N_TTY
 
-bool is_device(const OpenFile& file, dev_t device) {
-  return S_ISCHR(file.status.st_mode) && !(file.flags & O_PATH) && file.status.st_rdev == device;
+bool is_auxiliary_device(const struct stat& status, unsigned minor) {
+  return S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(kAuxiliaryMajor, minor);
 }
 bool is_slave(const OpenFile& file) {
   return S_ISCHR(file.status.st_mode) && !(file.flags & O_PATH) &&
          sys::slave_index_of_device(file.status.st_rdev);
 }
 bool is_dev_tty(const OpenFile& file) {
-  return is_device(file, kDevTty);
+  return !(file.flags & O_PATH) && is_auxiliary_device(file.status, kTtyMinor);
 }
 
 bool is_hung_up(const OpenFile& slave) {
@@ -260,7 +260,7 @@ class TerminalSlaveKind final : public FileKind {
     Fd ptmx = TRY(context.open_in_root(directory + "/ptmx", O_PATH | O_NOFOLLOW));
     struct stat status{};
     if (::fstat(ptmx.get(), &status) != 0) return fail_errno("stat ptmx");
-    if (!S_ISCHR(status.st_mode) || status.st_rdev != kMasterDevice)
+    if (!is_auxiliary_device(status, kMasterMinor))
       return fail(Code::kUnsupported, "there are no terminals in " + directory);
     Fd master = TRY(reopen(ptmx.get(), O_RDWR | O_NOCTTY));
     TRY(sys::set_locked(master.get(), false));
@@ -271,7 +271,7 @@ class TerminalSlaveKind final : public FileKind {
 }  // namespace
 
 bool is_terminal_master(const OpenFile& file) {
-  return is_device(file, kMasterDevice);
+  return !(file.flags & O_PATH) && is_auxiliary_device(file.status, kMasterMinor);
 }
 
 // Beside a master's node, or in the directory of that name beside it.
