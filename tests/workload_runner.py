@@ -2,7 +2,7 @@
 """Runs workload programs through checkpoint, restore and migration. See docs/testing.md.
 
 Every program runs below a process of its own (run_one), which is a child subreaper with a network
-and an IPC namespace of its own: it adopts whatever the program or a restore leaves behind, knows
+and an IPC namespace and terminals of its own: it adopts whatever the program or a restore leaves behind, knows
 that it is there, and ends it.
 """
 
@@ -169,10 +169,15 @@ class LocalRun:
 
 
 def isolate():
-    """A network namespace with loopback and an IPC namespace for this process, which also adopts all
-    orphans below it."""
-    pr_set_child_subreaper, clone_newipc, clone_newnet = 36, 0x08000000, 0x40000000
-    if libc.unshare(clone_newnet | clone_newipc) != 0 or libc.prctl(pr_set_child_subreaper, 1) != 0:
+    """A network namespace with loopback, an IPC namespace, and pseudo-terminals with numbers that
+    nobody else takes, for this process, which also adopts all orphans below it."""
+    pr_set_child_subreaper, clone_newns = 36, 0x00020000
+    clone_newipc, clone_newnet = 0x08000000, 0x40000000
+    ms_private_and_below = 0x00044000
+    if (libc.unshare(clone_newnet | clone_newipc | clone_newns) != 0 or
+            libc.prctl(pr_set_child_subreaper, 1) != 0 or
+            libc.mount(None, b"/", None, ms_private_and_below, None) != 0 or
+            libc.mount(b"devpts", b"/dev/pts", b"devpts", 0, b"newinstance,ptmxmode=0666") != 0):
         raise OSError(ctypes.get_errno(), "cannot isolate the program (are you root?)")
     siocgifflags, siocsifflags, iff_up = 0x8913, 0x8914, 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:

@@ -138,10 +138,12 @@ Result<std::string> make_oci_config(const Container& container, const OciEnviron
                                     FirstProcess first) {
   const Declaration& declaration = container.record.declaration();
   Json config = TRY(base_config(declaration));
-  if (first == FirstProcess::kStub)
+  if (first == FirstProcess::kStub) {
     config["process"] = stub_process(environment);
-  else
+    config["linux"].erase("seccomp");  // the restored processes bring their filters along
+  } else {
     set_declared_process(config["process"], declaration, environment);
+  }
   config["process"]["terminal"] = false;
   config["root"]["path"] = container.paths.root;
   config["hostname"] = declaration.name();

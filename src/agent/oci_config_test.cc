@@ -55,6 +55,14 @@ TEST(OciConfig, GivesTheStubEverything) {
   EXPECT_FALSE(process.contains("rlimits"));
 }
 
+TEST(OciConfig, LeavesFiltersToTheProcessesThatAStubBecomes) {
+  Container made = container();
+  made.record.mutable_declaration()->mutable_bundle()->set_config(
+      R"({"root": {}, "process": {}, "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}})");
+  EXPECT_TRUE(config_of(made)["linux"].contains("seccomp"));
+  EXPECT_FALSE(config_of(made, FirstProcess::kStub)["linux"].contains("seccomp"));
+}
+
 TEST(OciConfig, SetsLimitsOnlyWhereTheyAreDeclared) {
   Container made = container();
   EXPECT_FALSE(config_of(made)["linux"]["resources"].contains("memory"));

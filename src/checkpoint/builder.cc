@@ -22,8 +22,10 @@
 #include "engine/tasks/frozen.h"
 #include "engine/tasks/limits.h"
 #include "engine/tasks/process_state.h"
+#include "engine/tasks/seccomp.h"
 #include "engine/tasks/signals.h"
 #include "engine/tasks/thread_state.h"
+#include "engine/terminals/controlling.h"
 #include "engine/timers/process_timers.h"
 #include "sys/procfs.h"
 
@@ -246,8 +248,9 @@ Result<void> GroupBuilder::check_tree(const image::Tree& tree) const {
   std::set<int32_t> seen;
   for (const image::Process& process : tree.processes()) {
     bool first = seen.empty();
+    bool shares = process.shares_files() || process.shares_directories();
     bool sound = process.pid() > 0 && seen.insert(process.pid()).second &&
-                 (first ? !process.zombie() : seen.contains(process.parent()));
+                 (first ? !process.zombie() && !shares : seen.contains(process.parent()));
     if (!sound) return std::unexpected(impossible(process));
   }
   if (seen.empty()) return fail(Code::kBadImage, "the image holds no process");
@@ -335,14 +338,18 @@ Result<Task> GroupBuilder::make_process(Member& member) {
   if (!in_parents_session && session != member.process->pid() && !members_.contains(session) &&
       session != tree_.processes(0).session())
     return make_orphan(*parent, *member.process);
-  if (in_parents_session || parent->process->session() != parent->process->pid())
+  if (in_parents_session || parent->process->session() != parent->process->pid()) {
     TRY(start_session(*parent));
+    if (!staging_) TRY(take_terminal(*parent));
+  }
   return engine::fork_process(parent->leader(), *member.process);
 }
 
 // The leader of the process's session has ended, and with it the process came to its present
 // parent. A stand-in for the leader lets the same happen again.
 Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
+  if (process.shares_files() || process.shares_directories())
+    return fail(Code::kUnsupported, "shares with the process that adopted it");
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
     image::Process stand_in;
@@ -361,6 +368,36 @@ Result<void> GroupBuilder::start_session(Member& member) {
   member.started_session = true;
   if (&process == &tree_.processes(0)) return {};
   TRY(member.leader().call("start session", SYS_setsid, {}));
+  return {};
+}
+
+const image::ControllingTerminal* GroupBuilder::terminal_of(const Member& member) const {
+  auto found = std::ranges::find(tree_.terminals(), member.process->session(),
+                                 &image::ControllingTerminal::session);
+  return found == tree_.terminals().end() ? nullptr : &*found;
+}
+
+// Only the leader of a session does something here, once.
+Result<void> GroupBuilder::take_terminal(Member& member) {
+  const image::ControllingTerminal* terminal = terminal_of(member);
+  if (terminal == nullptr || member.process->pid() != terminal->session() ||
+      std::exchange(member.took_terminal, true))
+    return {};
+  return in_context(engine::take_terminal(*context_, *channel_, member.leader(), *terminal),
+                    "terminal " + terminal->terminal());
+}
+
+Result<void> GroupBuilder::leave_terminal(Member& member) {
+  if (member.process->has_terminal() || terminal_of(member) == nullptr) return {};
+  return engine::leave_terminal(member.leader());
+}
+
+Result<void> GroupBuilder::set_foreground_groups() {
+  for (const image::ControllingTerminal& terminal : tree_.terminals()) {
+    Member* leader = TRY(member(terminal.session()));
+    TRY_IN(engine::set_foreground_group(*context_, *channel_, leader->leader(), terminal),
+           "terminal " + terminal.terminal());
+  }
   return {};
 }
 
@@ -402,6 +439,8 @@ Result<void> GroupBuilder::finish() {
   };
   TRY(sysv_.remove_marked(*context_, ipc_));
   TRY(each(&GroupBuilder::start_session));
+  TRY(each(&GroupBuilder::take_terminal));
+  TRY(each(&GroupBuilder::leave_terminal));
   TRY(create_unix_sockets());
   TRY(make_zombies());
   TRY(each(&GroupBuilder::make_threads));
@@ -413,9 +452,11 @@ Result<void> GroupBuilder::finish() {
   }));
   TRY(tmpfs_->finish());
   TRY(each(&GroupBuilder::join_group));
+  TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
   TRY(each(&GroupBuilder::make_missing_handler));
+  TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
   return each(&GroupBuilder::catch_missing);
@@ -475,21 +516,26 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   return {};
 }
 
-Result<void> GroupBuilder::equip(Member& member) {
-  const image::Process& process = *member.process;
-  Task& leader = member.leader();
-  Program program(*arena_);
+void GroupBuilder::set_directories(Program& program, const image::Process& process) {
   program.call("change to working directory", SYS_chdir,
                {program.put_string(process.working_directory().path())});
   if (process.root_directory().path() != "/")
     program.call("change root directory", SYS_chroot,
                  {program.put_string(process.root_directory().path())});
   program.call("set umask", SYS_umask, {process.umask()});
+}
+
+Result<void> GroupBuilder::equip(Member& member) {
+  const image::Process& process = *member.process;
+  Task& leader = member.leader();
+  Program program(*arena_);
+  if (!process.shares_directories()) set_directories(program, process);
   if (process.child_subreaper())
     program.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0});
   TRY(leader.run(program));
   TRY(spaces_->finish(leader, *member.space));
-  TRY(engine::install_descriptors(*context_, *channel_, leader, process));
+  if (!process.shares_files())
+    TRY(engine::install_descriptors(*context_, *channel_, leader, process));
   TRY(engine::apply_signal_actions(leader, process));
   for (Task& task : member.tasks) task.set_done_signal(engine::unused_signal(process));
   for (int i = 0; i < process.threads_size(); ++i)
@@ -570,6 +616,10 @@ std::vector<LateMemory> GroupBuilder::take_late_memory() {
   return late;
 }
 
+Result<void> GroupBuilder::set_seccomp(Member& member) {
+  return engine::apply_seccomp(member.tasks, *member.process, tree_.seccomp_filters());
+}
+
 Result<void> GroupBuilder::set_credentials(Member& member) {
   const image::Process& process = *member.process;
   for (int i = 0; i < process.threads_size(); ++i)
@@ -589,7 +639,8 @@ Result<void> GroupBuilder::set_credentials(Member& member) {
 Result<void> GroupBuilder::release(Member& member) {
   const image::Process& process = *member.process;
   Program program(*arena_);
-  program.call("close control socket", SYS_close, {channel_->number()});
+  if (!process.shares_files())
+    program.call("close control socket", SYS_close, {channel_->number()});
   engine::apply_interval_timers(program, process);
   TRY(member.leader().run(program));
   TRY(engine::drop_arena(member.leader()));

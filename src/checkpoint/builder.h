@@ -50,6 +50,7 @@ class GroupBuilder {
     engine::Ranges missing;           // pages that come after the group runs
     std::optional<sys::Userfaultfd> missing_handler;
     bool started_session = false;
+    bool took_terminal = false;
     engine::Task& leader() { return tasks.front(); }
   };
 
@@ -83,6 +84,10 @@ class GroupBuilder {
   Result<engine::Task> make_process(Member& member);
   Result<engine::Task> make_orphan(Member& parent, const image::Process& process);
   Result<void> start_session(Member& member);
+  const image::ControllingTerminal* terminal_of(const Member& member) const;
+  Result<void> take_terminal(Member& member);
+  Result<void> leave_terminal(Member& member);
+  Result<void> set_foreground_groups();
 
   Result<engine::Task*> task_with_pid(int32_t pid);
 
@@ -90,6 +95,7 @@ class GroupBuilder {
   Result<void> finish();
   Result<void> make_zombies();
   Result<void> make_threads(Member& member);
+  static void set_directories(engine::Program& program, const image::Process& process);
   Result<void> equip(Member& member);  // directories, descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);
@@ -97,6 +103,7 @@ class GroupBuilder {
   Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
   Result<void> make_missing_handler(Member& member);
+  Result<void> set_seccomp(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);  // arena away, registers loaded
   Result<void> catch_missing(Member& member);

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "base/parallel.h"
 #include "checkpoint/host_facts.h"
 #include "checkpoint/late_pages.h"
 #include "checkpoint/relations.h"
+#include "checkpoint/sharing.h"
 #include "engine/files/file_table.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
@@ -16,7 +16,7 @@
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
-#include "sys/pidfd.h"
+#include "engine/terminals/controlling.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
 
@@ -37,25 +37,6 @@ Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) 
       return fail(Code::kUnsupported,
                   fmt::format("process {} has ended, leads a session or group and is not reaped",
                               leader.pid.value));
-  }
-  return {};
-}
-
-Result<void> refuse_shared_resources(const std::vector<FrozenProcess>& processes) {
-  using sys::Shared;
-  constexpr std::pair<Shared, const char*> kResources[] = {
-      {Shared::kMemory, "its memory (vfork, CLONE_VM)"},
-      {Shared::kFiles, "its descriptor table (CLONE_FILES)"},
-      {Shared::kFileSystem, "its directories (CLONE_FS)"}};
-  std::map<HostPid, const FrozenProcess*> by_pid;
-  for (const auto& process : processes) by_pid[process.pid] = &process;
-  for (const auto& process : processes) {
-    auto parent = by_pid.find(process.status.parent);
-    if (process.zombie || parent == by_pid.end() || parent->second->zombie) continue;
-    for (auto [what, name] : kResources)
-      if (TRY(sys::is_shared(process.pid, parent->first, what)))
-        return fail(Code::kUnsupported,
-                    fmt::format("process {} shares {} with its parent", process.pid.value, name));
   }
   return {};
 }
@@ -91,7 +72,6 @@ void GroupCapture::count_objects() {
 }
 
 Result<void> GroupCapture::survey() {
-  TRY(context_.judge(refuse_shared_resources(processes_)));
   TRY(context_.judge(refuse_zombie_leaders(processes_)));
   auto inside = numbers_inside(processes_);
   list_tasks();
@@ -111,10 +91,13 @@ Result<void> GroupCapture::survey() {
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
+  TRY(context_.judge(describe_sharing(processes_, tree_)));
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie)
-      TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_layout(i); }));
+      TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
+  *tree_.mutable_seccomp_filters() = seccomp_.filters();
   kinds_ = TRY(engine::choose_kinds(context_));
+  TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
   tree_.set_work_area(TRY(choose_work_area()));
@@ -152,7 +135,8 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
   return descriptors;
 }
 
-Result<void> GroupCapture::survey_layout(size_t index) {
+Result<void> GroupCapture::survey_process(size_t index) {
+  TRY(context_.judge(seccomp_.read(processes_[index])));
   auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
@@ -161,10 +145,11 @@ Result<void> GroupCapture::survey_layout(size_t index) {
 Result<void> GroupCapture::gather() {
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (processes_[i].zombie) continue;
+    image::Process& out = *tree_.mutable_processes(static_cast<int>(i));
     TRY(context_.judge_in(name_of(processes_[i]), [&] {
-      return engine::capture_process(context_, processes_[i],
-                                     *tree_.mutable_processes(static_cast<int>(i)), spaces_[i]);
+      return engine::capture_process(context_, processes_[i], out, spaces_[i]);
     }));
+    seccomp_.describe(processes_[i], out);
   }
   return {};
 }

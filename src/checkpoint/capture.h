@@ -13,6 +13,7 @@
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
+#include "engine/tasks/seccomp.h"
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
 #include "image/memory.pb.h"
@@ -48,7 +49,7 @@ class GroupCapture {
   Result<void> write();  // the stream
   void list_tasks();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
-  Result<void> survey_layout(size_t index);
+  Result<void> survey_process(size_t index);
   Result<uint64_t> choose_work_area() const;
   Result<void> write_spaces();
   Result<void> write_space(size_t index);
@@ -75,6 +76,7 @@ class GroupCapture {
   std::vector<const engine::FileKind*> kinds_;
   std::vector<image::File> files_;
   image::Ipc ipc_;
+  engine::SeccompFilters seccomp_;
 };
 
 }  // namespace martlet::checkpoint

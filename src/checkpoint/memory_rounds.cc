@@ -140,6 +140,15 @@ bool same_relations(const image::Process& a, const image::Process& b) {
          a.session() == b.session() && a.exit_signal() == b.exit_signal();
 }
 
+// Memory: vfork, where it runs in its parent's memory until it executes a program or ends. What a
+// process shares for longer is made when it is known for good.
+Result<bool> shares_with_parent(const FrozenProcess& frozen) {
+  using sys::Shared;
+  for (Shared what : {Shared::kMemory, Shared::kFiles, Shared::kFileSystem})
+    if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, what))) return true;
+  return false;
+}
+
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
@@ -261,6 +270,7 @@ bool MemoryRounds::is_same(const Member* known, const FrozenProcess& frozen,
                            const image::Process& relations, const std::map<int32_t, bool>& is_old) {
   if (known == nullptr || known->start_ticks != frozen.stat.start_ticks) return false;
   if (is_old.empty()) return true;
+  if (frozen.stat.terminal != 0) return false;
   auto parent = is_old.find(relations.parent());
   return parent != is_old.end() && parent->second && same_relations(known->relations, relations);
 }
@@ -275,8 +285,9 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
     if (!root) {
-      // vfork: it runs in its parent's memory until it executes a program or ends.
-      if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory))) continue;
+      // It inherits the terminal, which is not there before the files are.
+      if (frozen.stat.terminal != 0) continue;
+      if (TRY(shares_with_parent(frozen))) continue;
       if (!is_old.contains(relations.parent())) continue;
     }
     Member* known = find(frozen.pid);

@@ -17,6 +17,12 @@ int kcmp_type(Shared what) {
   return -1;
 }
 
+// 0: equal, 1: a before b, 2: a after b, 3: not equal and without order.
+int sign_of(long order) {
+  if (order == 0) return 0;
+  return order == 1 ? -1 : 1;
+}
+
 }  // namespace
 
 Result<Fd> open_pidfd(HostPid pid, int flags) {
@@ -32,17 +38,19 @@ Result<Fd> duplicate_descriptor(const Fd& pidfd, int number) {
 }
 
 Result<bool> is_shared(HostPid a, HostPid b, Shared what) {
+  return TRY(compare_resources(a, b, what)) == 0;
+}
+
+Result<int> compare_resources(HostPid a, HostPid b, Shared what) {
   long order = ::syscall(SYS_kcmp, a.value, b.value, kcmp_type(what), 0, 0);
   if (order < 0) return fail_errno("compare processes " + to_string(a) + " and " + to_string(b));
-  return order == 0;
+  return sign_of(order);
 }
 
 Result<int> compare_files(HostPid a, int number_a, HostPid b, int number_b) {
   long order = ::syscall(SYS_kcmp, a.value, b.value, KCMP_FILE, number_a, number_b);
   if (order < 0) return fail_errno("compare descriptors");
-  // 0: equal, 1: a before b, 2: a after b, 3: not equal and without order.
-  if (order == 0) return 0;
-  return order == 1 ? -1 : 1;
+  return sign_of(order);
 }
 
 }  // namespace martlet::sys

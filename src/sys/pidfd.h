@@ -16,6 +16,8 @@ Result<Fd> duplicate_descriptor(const Fd& pidfd, int number);
 // kcmp(2): a total order over the objects behind, so that equal ones can be found by sorting.
 enum class Shared { kMemory, kFiles, kFileSystem, kSignalHandlers };
 Result<bool> is_shared(HostPid a, HostPid b, Shared what);
+// Order of what two tasks have: negative, zero (the same) or positive.
+Result<int> compare_resources(HostPid a, HostPid b, Shared what);
 // Order of two descriptions: negative, zero (the same one) or positive.
 Result<int> compare_files(HostPid a, int number_a, HostPid b, int number_b);
 

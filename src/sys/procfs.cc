@@ -205,6 +205,7 @@ Result<TaskStat> parse_stat(std::string_view text) {
   if (field.size() < 53) return fail(Code::kSystem, "short /proc/PID/stat");
   auto number = [&](size_t n) { return to_number<uint64_t>(field[n]); };
   TaskStat stat;
+  stat.terminal = to_number<int>(field[7]);
   stat.nice = to_number<int>(field[19]);
   stat.start_ticks = number(22);
   stat.start_code = number(26);

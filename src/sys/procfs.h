@@ -49,6 +49,7 @@ struct TaskStatus {
 struct TaskStat {
   uint32_t exit_signal = 0;
   int nice = 0;
+  int terminal = 0;          // device number of the controlling one; 0: none
   uint64_t start_ticks = 0;  // clock ticks after boot
   uint64_t start_code = 0, end_code = 0, start_stack = 0;
   uint64_t start_data = 0, end_data = 0, start_brk = 0;

@@ -152,6 +152,11 @@ Result<void> Tracee::set_death(Death death) {
                "set options of");
 }
 
+Result<void> Tracee::suspend_seccomp(Death death) {
+  auto options = static_cast<uint64_t>(options_for(death) | PTRACE_O_SUSPEND_SECCOMP);
+  return check(request(PTRACE_SETOPTIONS, tid_, 0, options), tid_, "suspend the seccomp filter of");
+}
+
 Result<void> Tracee::detach(int signal) {
   TRY(check(request(PTRACE_DETACH, tid_, 0, static_cast<uint64_t>(signal)), tid_, "detach from"));
   forget();
@@ -208,6 +213,21 @@ Result<std::vector<siginfo_t>> Tracee::pending_signals(Queue queue) const {
     signals.insert(signals.end(), batch.begin(), batch.begin() + got);
     if (got < static_cast<long>(batch.size())) return signals;
   }
+}
+
+Result<std::optional<Tracee::SeccompFilter>> Tracee::seccomp_filter(uint64_t index) const {
+  constexpr const char* kWhat = "read a seccomp filter of";
+  long length = request(PTRACE_SECCOMP_GET_FILTER, tid_, index, 0);
+  if (length < 0 && errno == ENOENT) return std::nullopt;
+  TRY(check(length, tid_, kWhat));
+  SeccompFilter filter{std::vector<sock_filter>(static_cast<size_t>(length)), 0};
+  TRY(check(request(PTRACE_SECCOMP_GET_FILTER, tid_, index, as_word(filter.code.data())), tid_,
+            kWhat));
+  seccomp_metadata about{index, 0};
+  TRY(check(request(PTRACE_SECCOMP_GET_METADATA, tid_, sizeof about, as_word(&about)), tid_,
+            kWhat));
+  filter.flags = about.flags;
+  return filter;
 }
 
 std::optional<Tracee::RseqArea> Tracee::rseq() const {

@@ -5,6 +5,7 @@
 // detaches (or kills, see Death).
 #pragma once
 
+#include <linux/filter.h>
 #include <signal.h>
 #include <sys/user.h>
 
@@ -59,6 +60,10 @@ class Tracee {
   Result<void> resume(int signal = 0);    // PTRACE_CONT
   Result<void> resume_to_syscall_stop();  // PTRACE_SYSCALL
   Result<void> set_death(Death death);
+  // Until set_death(), or until it is let go: the task's system calls pass by its seccomp filters.
+  // Only for a task that stands still. Errors: kPermission (needs CAP_SYS_ADMIN, and a caller that
+  // has no filter itself).
+  Result<void> suspend_seccomp(Death death);
   Result<void> detach(int signal = 0);
   // Forgets the task without detaching; it has ended.
   void forget() { tid_ = HostPid(); }
@@ -72,6 +77,13 @@ class Tracee {
 
   enum class Queue { kThread, kProcess };
   Result<std::vector<siginfo_t>> pending_signals(Queue queue) const;
+
+  // Number `index` of the task's seccomp filters, the oldest being 0; not set if it has no more.
+  struct SeccompFilter {
+    std::vector<sock_filter> code;
+    uint64_t flags;  // SECCOMP_FILTER_FLAG_LOG or none
+  };
+  Result<std::optional<SeccompFilter>> seccomp_filter(uint64_t index) const;
 
   struct RseqArea {
     uint64_t address;

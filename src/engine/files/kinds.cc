@@ -20,6 +20,7 @@
 #include "engine/sockets/tcp_socket.h"
 #include "engine/sockets/udp_socket.h"
 #include "engine/sockets/unix_socket.h"
+#include "engine/terminals/terminal_kinds.h"
 
 namespace martlet::engine {
 namespace {
@@ -46,9 +47,20 @@ std::string unsupported_device(dev_t device) {
 
 const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
-      &tcp_socket_kind(), &udp_socket_kind(), &unix_socket_kind(),    &event_kind(),
-      &signal_kind(),     &timer_kind(),      &epoll_kind(),          &pipe_kind(),
-      &inotify_kind(),    &pid_kind(),        &netlink_socket_kind(), &memory_file_kind(),
+      &tcp_socket_kind(),
+      &udp_socket_kind(),
+      &unix_socket_kind(),
+      &netlink_socket_kind(),
+      &event_kind(),
+      &signal_kind(),
+      &timer_kind(),
+      &epoll_kind(),
+      &pipe_kind(),
+      &inotify_kind(),
+      &pid_kind(),
+      &memory_file_kind(),
+      &terminal_master_kind(),
+      &terminal_slave_kind(),
       &path_kind(),
   };
   return kinds;

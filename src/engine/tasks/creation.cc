@@ -145,6 +145,8 @@ Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, Descript
 Result<Task> fork_process(Task& parent, const image::Process& process) {
   clone_args arguments{};
   arguments.exit_signal = process.exit_signal();
+  if (process.shares_files()) arguments.flags |= CLONE_FILES;
+  if (process.shares_directories()) arguments.flags |= CLONE_FS;
   TRY(clone(parent, arguments, NsPid(process.pid())));
   return adopt_created(parent, NsPid(process.pid()), NsPid(process.pid()));
 }

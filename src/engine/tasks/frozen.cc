@@ -1,7 +1,9 @@
 #include "engine/tasks/frozen.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 
 #include "engine/tasks/waits.h"
 #include "sys/cgroup.h"
+#include "sys/pidfd.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -29,6 +32,9 @@ constexpr int kSyscallInstructionSize = 2;
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 // A process that somebody kills or continues meanwhile never stands still.
 constexpr Nanoseconds kJobStopDeadline = std::chrono::milliseconds(200);
+// Nearly all tasks stop within microseconds.
+constexpr Nanoseconds kPromptStop = std::chrono::milliseconds(2);
+constexpr Nanoseconds kVforkDeadline = std::chrono::milliseconds(200);
 constexpr Nanoseconds kJobStopPause = std::chrono::microseconds(50);
 
 // Calls that a stop makes return EINTR although no signal handler runs (signal(7)).
@@ -53,12 +59,31 @@ uint64_t deliverable(const sys::TaskStatus& status) {
   return (status.pending | status.shared_pending) & ~status.blocked;
 }
 
+// Whether the task stops or ends in this time. It is left to be waited for.
+bool reports_within(HostPid tid, Nanoseconds deadline) {
+  SystemClock clock;
+  Nanoseconds give_up = clock.now() + deadline;
+  for (;;) {
+    siginfo_t info{};
+    int events = WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL;
+    bool asked = ::waitid(P_PID, static_cast<id_t>(tid.value), &info, events) == 0;
+    if (!asked || info.si_pid != 0) return true;
+    if (clock.now() > give_up) return false;
+    ::sched_yield();
+  }
+}
+
 // Gathers and stops the tasks of a group.
 class Freezer {
  public:
   Freezer(HostPid root, bool container, std::string cgroup)
       : root_(root), container_(container), cgroup_(std::move(cgroup)) {}
-  ~Freezer() { std::ignore = thaw_cgroup(); }
+  ~Freezer() {
+    std::ignore = thaw_cgroup();
+    // First those that can be let go at once: another may wait for one of them.
+    for (auto& [tid, thread] : threads_)
+      if (thread.still) sys::Tracee let_go(std::move(thread.tracee));
+  }
 
   Result<std::vector<FrozenProcess>> run() {
     TRY(stop_all());
@@ -86,7 +111,7 @@ class Freezer {
       if (cgroup_frozen_ && found_new) continue;
       if (!cgroup_frozen_ && !found_new) return {};
       TRY(thaw_cgroup());  // a task that the cgroup holds does not reach its ptrace stop
-      for (auto& [tid, thread] : threads_) TRY(wait_for(thread));
+      TRY(wait_for_all());
     }
     return fail(Code::kTimeout, "the group creates tasks faster than they can be stopped");
   }
@@ -182,16 +207,85 @@ class Freezer {
     return true;
   }
 
-  Result<void> wait_for(Seized& thread) {
-    if (std::exchange(thread.still, true)) return {};
-    auto stop = thread.tracee.wait_until_still();
-    if (!stop) {
-      if (stop.error().code() != Code::kGone) return std::unexpected(stop.error());
-      thread.gone = true;
-      return {};
-    }
-    thread.group_stopped = stop->kind == sys::Stop::Kind::kGroupStop;
+  // Who creates a task on its way to the stop adds to those to be waited for.
+  Result<void> wait_for_all() {
+    for (bool found = true; std::exchange(found, false);)
+      for (auto& [tid, thread] : threads_) {
+        found |= !thread.still;
+        TRY(wait_for(tid, thread));
+      }
     return {};
+  }
+
+  Result<void> wait_for(HostPid tid, Seized& thread) {
+    while (!thread.still) {
+      if (!reports_within(tid, kPromptStop)) TRY(finish_vfork(tid, thread));
+      TRY(take_report(thread));
+    }
+    return {};
+  }
+
+  Result<void> take_report(Seized& thread) {
+    auto reported = thread.tracee.wait();
+    if (!reported) return unless_gone(thread, std::unexpected(std::move(reported.error())));
+    sys::Stop stop = *reported;
+    switch (stop.kind) {
+      case sys::Stop::Kind::kInterrupt:
+      case sys::Stop::Kind::kGroupStop: thread.still = true; break;
+      case sys::Stop::Kind::kExited:
+        thread.tracee.forget();
+        thread.still = thread.gone = true;
+        return {};
+      case sys::Stop::Kind::kSignal: return unless_gone(thread, thread.tracee.resume(stop.signal));
+      case sys::Stop::Kind::kClone:
+        if (auto created = sys::read_status(stop.created))
+          TRY(seize_thread(created->group_leader, stop.created));
+        [[fallthrough]];
+      case sys::Stop::Kind::kSyscall: return unless_gone(thread, thread.tracee.resume());
+    }
+    thread.group_stopped = stop.kind == sys::Stop::Kind::kGroupStop;
+    return {};
+  }
+
+  static Result<void> unless_gone(Seized& thread, Result<void> outcome) {
+    if (outcome || outcome.error().code() != Code::kGone) return outcome;
+    thread.still = thread.gone = true;
+    return {};
+  }
+
+  // A thread in vfork does not stop before its child has executed a program or ended, and the child
+  // may stand still already. So the child goes on until then.
+  Result<void> finish_vfork(HostPid tid, const Seized& thread) {
+    auto found = find_vfork_child(tid, thread);
+    if (found == threads_.end()) return {};
+    auto& [child_tid, child] = *found;
+    TRY(wait_for(child_tid, child));
+    if (child.gone) return {};
+    TRY(child.tracee.resume());
+    bool finished = reports_within(tid, kVforkDeadline);
+    child.still = false;
+    child.wait = find_timed_wait(child_tid);
+    std::ignore = child.tracee.interrupt();  // unless it has ended
+    TRY(wait_for(child_tid, child));
+    if (finished) return {};
+    return std::unexpected(
+        Error(Code::kUnsupported,
+              fmt::format("process {} waits in vfork for process {}, which has not executed a "
+                          "program",
+                          thread.pid.value, child.pid.value))
+            .with_remedy("try again"));
+  }
+
+  std::map<HostPid, Seized>::iterator find_vfork_child(HostPid tid, const Seized& thread) {
+    auto status = sys::read_status(tid);
+    if (!status || status->state != 'D') return threads_.end();
+    return std::ranges::find_if(threads_, [&](const auto& entry) {
+      const auto& [child_tid, child] = entry;
+      if (child.gone || child_tid != child.pid || child.pid == thread.pid) return false;
+      auto of_child = sys::read_status(child_tid);
+      if (!of_child || of_child->parent != thread.pid) return false;
+      return sys::is_shared(thread.pid, child.pid, sys::Shared::kMemory).value_or(false);
+    });
   }
 
   Result<std::vector<FrozenProcess>> assemble() {
@@ -240,6 +334,7 @@ class Freezer {
       FrozenThread thread{std::move(found->second.tracee), {}, TRY(sys::read_status(tid)), {}, 0,
                           found->second.group_stopped};
       thread.tid = thread.status.ns_tids.back();
+      TRY(suspend_seccomp(thread));
       thread.registers = TRY(thread.tracee.registers());
       thread.signal_mask = TRY(thread.tracee.signal_mask());
       if (found->second.wait) TRY(shorten_wait(*found->second.wait, process.pid, thread.registers));
@@ -255,6 +350,19 @@ class Freezer {
                   fmt::format("process {}: its main thread has ended", process.pid.value));
     std::rotate(process.threads.begin(), leader, leader + 1);
     return {};
+  }
+
+  // The calls that a capture makes in the thread are none of its filters' business. They apply
+  // again as soon as the thread is let go, or this process ends.
+  static Result<void> suspend_seccomp(FrozenThread& thread) {
+    if (thread.status.seccomp_mode == 0) return {};
+    auto suspended = thread.tracee.suspend_seccomp(sys::Death::kGoOn);
+    if (suspended || suspended.error().error_number() != EPERM) return suspended;
+    return std::unexpected(
+        Error(Code::kPermission,
+              fmt::format("task {} has a seccomp filter, which cannot be suspended",
+                          thread.tracee.tid().value))
+            .with_remedy("run martlet with CAP_SYS_ADMIN and without a seccomp filter"));
   }
 
   HostPid root_;

@@ -35,8 +35,6 @@ Result<void> capture_thread(FrozenThread& frozen, image::Thread& out) {
   out.set_name(frozen.status.name);
   if (frozen.registers.cs != kUserCodeSegment)
     return fail(Code::kUnsupported, fmt::format("task {} runs 32-bit code", tid.value));
-  if (frozen.status.seccomp_mode != 0)
-    return fail(Code::kUnsupported, fmt::format("task {} has a seccomp filter", tid.value));
   user_regs_struct registers = frozen.registers;
   restart_from_arguments(registers);
   out.set_registers(std::string(reinterpret_cast<const char*>(&registers), sizeof registers));
