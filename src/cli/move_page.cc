@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "cli/markup.h"
 #include "cli/output.h"
 #include "cli/prediction_output.h"
 #include "models/migration.h"
@@ -42,20 +43,6 @@ td, th {{ padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align
 td:first-child, th:first-child {{ text-align: left; }} .miss {{ color: var(--still); }}
 </style></head><body>
 )";
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '&': safe += "&amp;"; break;
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += c;
-    }
-  }
-  return safe;
-}
 
 struct Bar {
   std::string name;

@@ -1,0 +1,204 @@
+// Commands that foretell the availability of a cluster before it is bought. They need no agent.
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/fd.h"
+#include "base/units.h"
+#include "cli/chain_report.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/state_diagram.h"
+#include "models/design/chain_file.h"
+#include "models/design/templates.h"
+
+namespace martlet::cli {
+namespace {
+
+// What chain a command is about, as it was given.
+struct ChainChoice {
+  std::string target;                // a template's name or a file
+  std::vector<std::string> options;  // name=value, of a template
+  std::vector<std::string> values;   // name=number, of parameters
+};
+
+Result<std::pair<std::string, std::string>> split(const std::string& text, const char* option) {
+  const size_t at = text.find('=');
+  if (at == std::string::npos || at == 0)
+    return fail(Code::kInvalidArgument,
+                fmt::format("{} '{}': name=value is expected", option, text));
+  return std::pair(text.substr(0, at), text.substr(at + 1));
+}
+
+Result<models::ParameterValues> values_of(const ChainChoice& choice) {
+  models::ParameterValues values;
+  for (const std::string& given : choice.values) {
+    const auto [name, text] = TRY(split(given, "--set"));
+    const auto parsed = TRY_IN(models::Expression::parse(text), fmt::format("--set {}", name));
+    if (!parsed.names().empty())
+      return fail(Code::kInvalidArgument,
+                  fmt::format("--set {}: '{}' is not a number", name, text));
+    values[name] = parsed.evaluate({}).value;
+  }
+  return values;
+}
+
+Result<models::ChainDescription> described(const ChainChoice& choice) {
+  const auto design = models::design_of(choice.target);
+  if (!design) {
+    if (!choice.options.empty())
+      return std::unexpected(
+          Error(Code::kInvalidArgument, fmt::format("--option with the file {}", choice.target))
+              .with_remedy("write the options into the file"));
+    auto text = read_file(choice.target);
+    if (!text)
+      return std::unexpected(std::move(text).error().with_remedy(
+          "name a file, or one of the templates of 'martlet plan templates'"));
+    return in_context(models::parse_chain_file(*text), choice.target);
+  }
+  models::DesignOptions options{.design = *design};
+  for (const std::string& given : choice.options) {
+    const auto [name, text] = TRY(split(given, "--option"));
+    TRY(models::set_option(options, name, text));
+  }
+  return models::design_chain(options);
+}
+
+Result<models::ChainModel> model_of(const ChainChoice& choice) {
+  return in_context(models::ChainModel::make(TRY(described(choice))), choice.target);
+}
+
+void add_chain_choice(CLI::App& command, ChainChoice& choice) {
+  command.add_option("chain", choice.target, "template (single, ha, ft, pool) or TOML file")
+      ->required();
+  command.add_option("--option", choice.options,
+                     "option of a template, e.g. repair=visit; see 'martlet plan templates'");
+  command.add_option("--set", choice.values, "value of a parameter, e.g. lambda_s=1e-4");
+}
+
+Result<int> draw(const Session& session, const ChainChoice& choice, const std::string& path) {
+  const models::ChainModel model = TRY(model_of(choice));
+  TRY(model.at(TRY(values_of(choice))));
+  TRY(replace_file(path, state_diagram(model.description()), 0644));
+  if (session.json)
+    print_json({{"title", model.description().title},
+                {"states", model.description().states.size()},
+                {"transitions", model.description().transitions.size()},
+                {"file", path}});
+  else
+    fmt::print("{}\n", path);
+  return 0;
+}
+
+// Durations as they were given.
+struct SolveOptions {
+  std::vector<std::string> at{"1h", "24h", "720h", "8766h"};
+  std::string mission = "8766h";
+  std::string allowed = "0s";
+  size_t phases = 0;
+};
+
+Result<double> hours_of(const std::string& text, const char* option) {
+  const Nanoseconds duration = TRY_IN(parse_duration(text), option);
+  return static_cast<double>(duration.count()) / 3600e9;
+}
+
+Result<ChainQuestions> questions_of(const ChainChoice& choice, const SolveOptions& options) {
+  ChainQuestions questions{.values = TRY(values_of(choice)), .hours = {}, .phases = options.phases};
+  for (const std::string& text : options.at) questions.hours.push_back(TRY(hours_of(text, "--at")));
+  std::ranges::sort(questions.hours);
+  questions.mission = TRY(hours_of(options.mission, "--mission"));
+  questions.allowed = TRY(hours_of(options.allowed, "--allowed"));
+  return questions;
+}
+
+Result<int> solve(const Session& session, const ChainChoice& choice, const SolveOptions& options) {
+  const ChainQuestions questions = TRY(questions_of(choice, options));
+  const ChainReport report = TRY(report_on(TRY(model_of(choice)), questions));
+  if (session.json)
+    print_json(to_json(report, questions));
+  else
+    fmt::print("{}", to_text(report, questions));
+  return 0;
+}
+
+Result<int> list_templates(const Session& session) {
+  if (session.json) {
+    Json templates;
+    for (const models::DesignInfo& info : models::designs()) templates[info.name] = info.meaning;
+    Json parameters;
+    for (const models::ParameterDescription& each : models::design_parameters())
+      parameters[each.name] = {{"value", each.value.text()}, {"meaning", each.meaning}};
+    print_json({{"templates", templates}, {"parameters", parameters}});
+    return 0;
+  }
+  std::vector<std::vector<std::string>> rows{{"template", "meaning"}};
+  for (const models::DesignInfo& info : models::designs())
+    rows.push_back({std::string(info.name), std::string(info.meaning)});
+  fmt::print("{}\n", format_table(rows));
+  rows = {{"option", "values, the usual one first"},
+          {"repair", "prompt, visit"},
+          {"crews", "each, one"},
+          {"storage", "replicated, shared"},
+          {"switches", "1, 0, 2"},
+          {"move_back", "no, yes (ha)"},
+          {"rebuild", "live, stopped (ft)"},
+          {"hosts, spares", "4, 1 (pool)"}};
+  fmt::print("{}\n", format_table(rows));
+  rows = {{"parameter", "per hour", "meaning"}};
+  for (const models::ParameterDescription& each : models::design_parameters())
+    rows.push_back({each.name, each.value.text(), each.meaning});
+  fmt::print("{}", format_table(rows, {1}));
+  return 0;
+}
+
+void add_diagram(CLI::App& group, Session& session) {
+  const auto choice = std::make_shared<ChainChoice>();
+  const auto path = std::make_shared<std::string>();
+  CLI::App* command =
+      add_command(group, session, "diagram", "Draw the states of a design",
+                  "  martlet plan diagram ha --option switches=0 --svg ha.svg\n"
+                  "  martlet plan diagram chain.toml --svg chain.svg",
+                  [&session, choice, path] { return draw(session, *choice, *path); });
+  add_chain_choice(*command, *choice);
+  command->add_option("--svg", *path, "the file to write")->required();
+}
+
+void add_solve(CLI::App& group, Session& session) {
+  const auto choice = std::make_shared<ChainChoice>();
+  const auto options = std::make_shared<SolveOptions>();
+  CLI::App* command = add_command(
+      group, session, "solve", "Availability, interruptions and sensitivities of a design",
+      "  martlet plan solve ft --option repair=visit --set nu=1/168\n"
+      "  martlet plan solve chain.toml --allowed 30s --mission 720h --json",
+      [&session, choice, options] { return solve(session, *choice, *options); });
+  add_chain_choice(*command, *choice);
+  command->add_option("--at", options->at, "times at which K(t) is shown")->capture_default_str();
+  command->add_option("--mission", options->mission, "time without a long interruption")
+      ->capture_default_str();
+  command->add_option("--allowed", options->allowed, "how long an interruption may last")
+      ->capture_default_str();
+  command
+      ->add_option("--phases", options->phases,
+                   "what is allowed is random, of this many phases; 0: fixed")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+}
+
+void add_templates(CLI::App& group, Session& session) {
+  add_command(group, session, "templates", "List designs, their options and parameters",
+              "  martlet plan templates", [&session] { return list_templates(session); });
+}
+
+}  // namespace
+
+void add_plan_commands(CLI::App& app, Session& session) {
+  CLI::App* group = app.add_subcommand("plan", "Foretell the availability of a cluster");
+  group->fallthrough();
+  group->require_subcommand(0, 1);
+  add_diagram(*group, session);
+  add_solve(*group, session);
+  add_templates(*group, session);
+}
+
+}  // namespace martlet::cli
