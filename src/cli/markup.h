@@ -9,4 +9,7 @@ namespace martlet::cli {
 // Text as it may stand in HTML and SVG, in an attribute too.
 std::string escaped(std::string_view text);
 
+// A page's beginning, with the style of all pages, until and with <body>. The title is escaped.
+std::string page_head(std::string_view title);
+
 }  // namespace martlet::cli

@@ -1,19 +1,24 @@
 // Commands that foretell the availability of a cluster before it is bought. They need no agent.
 #include <fmt/format.h>
 
-#include <charconv>
+#include <filesystem>
 
 #include "base/fd.h"
 #include "base/units.h"
 #include "cli/chain_report.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/plan_output.h"
+#include "cli/plan_page.h"
 #include "cli/state_diagram.h"
 #include "models/design/chain_file.h"
+#include "models/design/selection.h"
 #include "models/design/templates.h"
 
 namespace martlet::cli {
 namespace {
+
+constexpr int kNoneSatisfies = 3;  // the exit code if no design of a plan does
 
 // What chain a command is about, as it was given.
 struct ChainChoice {
@@ -190,11 +195,44 @@ void add_templates(CLI::App& group, Session& session) {
               "  martlet plan templates", [&session] { return list_templates(session); });
 }
 
+// What `martlet plan FILE` was asked.
+struct PlanOptions {
+  std::string file;
+  std::string html;
+  size_t shown = 10;
+};
+
+// A catalogue's name is relative to the plan that names it.
+Result<models::Plan> read_plan(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  const auto read_catalogue = [&](const std::string& name) { return read_file(folder / name); };
+  return in_context(models::parse_plan(TRY(read_file(path)), read_catalogue), path);
+}
+
+Result<int> choose(const Session& session, const PlanOptions& options) {
+  const models::Plan plan = TRY(read_plan(options.file));
+  const models::Selection selection = TRY(models::select(plan));
+  if (!options.html.empty()) TRY(replace_file(options.html, TRY(plan_page(plan, selection)), 0644));
+  if (session.json)
+    print_json(to_json(plan, selection, options.shown));
+  else
+    fmt::print("{}", to_text(plan, selection, options.shown));
+  return selection.satisfying.empty() ? kNoneSatisfies : 0;
+}
+
 }  // namespace
 
 void add_plan_commands(CLI::App& app, Session& session) {
-  CLI::App* group = app.add_subcommand("plan", "Foretell the availability of a cluster");
-  group->fallthrough();
+  const auto options = std::make_shared<PlanOptions>();
+  CLI::App* group = add_command(app, session, "plan",
+                                "Choose a cluster by requirements, prices and failure rates",
+                                "  martlet plan examples/plan/shop.toml\n"
+                                "  martlet plan examples/plan/shop.toml --html shop.html --json\n"
+                                "Ends with 3 if no design satisfies the requirements.",
+                                [&session, options] { return choose(session, *options); });
+  group->add_option("file", options->file, "TOML file of requirements, services and equipment");
+  group->add_option("--html", options->html, "also write a page with charts to this file");
+  group->add_option("--top", options->shown, "designs to show")->capture_default_str();
   group->require_subcommand(0, 1);
   add_diagram(*group, session);
   add_solve(*group, session);

@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "models/markov/poisson.h"
-#include "models/markov/squaring.h"
 #include "models/markov/transient.h"
 
 namespace martlet::models {
 namespace {
 
+constexpr double kCoarse = 1e-3;      // share by which a bound may be wider to save its computation
 constexpr size_t kLimit = 1500;       // states
 constexpr double kForgotten = 1e-13;  // probability of more short interruptions than are counted
 
@@ -32,18 +33,44 @@ Result<Chain> until_up(const Chain& chain) {
   return Chain::make(std::move(states), rates);
 }
 
+// Of each state that is down and entered from one that is up, or the initial one: where the chain
+// is `allowed` later, if it stops once it is up.
+using Endings = std::map<size_t, std::vector<double>>;
+
+Result<Endings> endings(const Chain& chain, double allowed) {
+  Endings result;
+  for (size_t i = 0; i < chain.size(); ++i) {
+    if (!chain.is_up(i)) continue;
+    for (const Arc& arc : chain.from(i))
+      if (!chain.is_up(arc.to)) result[arc.to];
+  }
+  if (!chain.is_up(chain.initial())) result[chain.initial()];
+  const Chain down = TRY(until_up(chain));
+  Evolution evolution(down, down.start(), cheaper_method(down, allowed, result.size()),
+                      CumulatedTime::kNo);
+  for (auto& [state, where] : result) {
+    std::vector<double> start(chain.size(), 0.0);
+    start[state] = 1;
+    evolution.restart(std::move(start));
+    TRY(evolution.advance(allowed));
+    where = evolution.distribution();
+  }
+  return result;
+}
+
 // The states that are up, in which short interruptions take no time, and one more in which it ends
 // when an interruption begins that will be too long.
 struct WithoutShortOnes {
   Chain chain;
   std::vector<double> start;
   double short_rate = 0;  // the largest rate at which short ones begin
+  double long_rate = 0;   // and too long ones
 };
 
 class Shortener {
  public:
-  Shortener(const Chain& chain, const Eigen::MatrixXd& ends)
-      : chain_(chain), ends_(ends), position_(chain.size()) {
+  Shortener(const Chain& chain, const Endings& endings)
+      : chain_(chain), endings_(endings), position_(chain.size()) {
     for (size_t i = 0; i < chain.size(); ++i) {
       if (!chain.is_up(i)) continue;
       position_[i] = up_.size();
@@ -59,15 +86,16 @@ class Shortener {
     double short_rate = 0;
     for (const size_t i : up_) short_rate = std::max(short_rate, add_rates(i, rates));
     WithoutShortOnes result{TRY(Chain::make(std::move(states), rates)), {}, short_rate};
+    for (size_t i = 0; i < up_.size(); ++i)
+      for (const Arc& arc : result.chain.from(i))
+        if (arc.to == up_.size()) result.long_rate = std::max(result.long_rate, arc.rate);
     result.start.assign(up_.size() + 1, 0.0);
     add_start(result.start);
     return result;
   }
 
  private:
-  double ending_in(size_t down, size_t up) const {
-    return ends_(static_cast<Eigen::Index>(down), static_cast<Eigen::Index>(up));
-  }
+  double ending_in(size_t down, size_t up) const { return endings_.at(down)[up]; }
   double too_long(size_t down) const {
     double sum = 0;
     for (size_t i = 0; i < chain_.size(); ++i)
@@ -104,13 +132,13 @@ class Shortener {
   }
 
   const Chain& chain_;
-  const Eigen::MatrixXd& ends_;
+  const Endings& endings_;
   std::vector<size_t> position_;  // of each state that is up
   std::vector<size_t> up_;
 };
 
 Result<double> not_in_last(const Chain& chain, std::vector<double> start, double hours) {
-  Evolution evolution(chain, std::move(start));
+  Evolution evolution(chain, std::move(start), TransientMethod::kCheaper, CumulatedTime::kNo);
   TRY(evolution.advance(hours));
   double sum = 0;
   for (size_t i = 0; i + 1 < chain.size(); ++i) sum += evolution.distribution()[i];
@@ -129,17 +157,18 @@ Result<Bounds> no_interruption(const Chain& chain, double allowed, double missio
                           chain.size(), kLimit))
             .with_remedy("merge states that are alike"));
   if (mission < allowed) return Bounds::exactly(1);
-  const Chain down = TRY(until_up(chain));
-  const TransitionMatrix ends = transition_matrix(down, allowed);
-  const WithoutShortOnes shortened = TRY(Shortener(chain, ends.probability).run());
+  const Endings ends = TRY(endings(chain, allowed));
+  const WithoutShortOnes shortened = TRY(Shortener(chain, ends).run());
   const double time = mission - allowed;
   const double lower = TRY(not_in_last(shortened.chain, shortened.start, time));
   if (allowed == 0) return Bounds::exactly(lower);
   const size_t most = poisson_quantile(shortened.short_rate * time, kForgotten) + 1;
-  const double delayed = time - allowed * static_cast<double>(most);
-  if (delayed <= 0) return Bounds{lower, 1};
-  const double upper = TRY(not_in_last(shortened.chain, shortened.start, delayed)) + kForgotten;
-  return Bounds{lower, std::clamp(upper, lower, 1.0)};
+  const double delay = std::min(time, allowed * static_cast<double>(most));
+  // Who has come to the end of the delayed mission came through the delay at this rate at most.
+  double upper = lower * std::exp(shortened.long_rate * delay);
+  if (shortened.long_rate * delay > kCoarse)
+    upper = TRY(not_in_last(shortened.chain, shortened.start, time - delay));
+  return Bounds{lower, std::clamp(upper + kForgotten, lower, 1.0)};
 }
 
 PhaseType PhaseType::erlang(size_t phases, double mean) {

@@ -58,7 +58,11 @@ int squarings(const Chain& chain, double hours) {
   return events > kShort ? static_cast<int>(std::ceil(std::log2(events / kShort))) : 0;
 }
 
-TransitionMatrix transition_matrix(const Chain& chain, double hours) {
+namespace {
+
+enum class Cumulate { kNo, kYes };
+
+TransitionMatrix squared(const Chain& chain, double hours, Cumulate cumulate) {
   const double q = chain.max_exit_rate();
   const auto n = static_cast<Eigen::Index>(chain.size());
   if (q == 0 || hours == 0)
@@ -66,14 +70,27 @@ TransitionMatrix transition_matrix(const Chain& chain, double hours) {
   const int count = squarings(chain, hours);
   double reached = std::ldexp(hours, -count);
   TransitionMatrix result = over_short_time(chain, q, reached);
+  if (cumulate == Cumulate::kNo) result.cumulated.resize(0, 0);
   for (int i = 0; i < count; ++i) {
     reached *= 2;
-    result.cumulated += result.probability * result.cumulated;
+    if (cumulate == Cumulate::kYes) {
+      result.cumulated += result.probability * result.cumulated;
+      make_rows_sum_to(result.cumulated, reached);
+    }
     result.probability = result.probability * result.probability;
     make_rows_sum_to(result.probability, 1);
-    make_rows_sum_to(result.cumulated, reached);
   }
   return result;
+}
+
+}  // namespace
+
+TransitionMatrix transition_matrix(const Chain& chain, double hours) {
+  return squared(chain, hours, Cumulate::kYes);
+}
+
+TransitionMatrix transition_probability(const Chain& chain, double hours) {
+  return squared(chain, hours, Cumulate::kNo);
 }
 
 }  // namespace martlet::models

@@ -17,6 +17,8 @@ struct TransitionMatrix {
 // its diagonal where that is the larger part, so that errors add up and do not double: the relative
 // error of an entry is about (number of squarings)·n·2^-52. `hours` >= 0.
 TransitionMatrix transition_matrix(const Chain& chain, double hours);
+// The same without `cumulated`, which then is empty, for half of the work.
+TransitionMatrix transition_probability(const Chain& chain, double hours);
 // How many squarings that takes.
 int squarings(const Chain& chain, double hours);
 

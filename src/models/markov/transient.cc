@@ -41,9 +41,11 @@ struct Evolution::Matrix {
   TransitionMatrix step;
 };
 
-Evolution::Evolution(const Chain& chain, std::vector<double> start, TransientMethod method)
+Evolution::Evolution(const Chain& chain, std::vector<double> start, TransientMethod method,
+                     CumulatedTime cumulated_time)
     : chain_(chain),
       method_(method),
+      cumulated_time_(cumulated_time),
       arcs_(incoming_arcs(chain)),
       distribution_(std::move(start)),
       cumulated_(chain.size(), 0.0) {
@@ -51,6 +53,13 @@ Evolution::Evolution(const Chain& chain, std::vector<double> start, TransientMet
 }
 
 Evolution::~Evolution() = default;
+
+void Evolution::restart(std::vector<double> start) {
+  CHECK(start.size() == chain_.size());
+  distribution_ = std::move(start);
+  std::ranges::fill(cumulated_, 0.0);
+  now_ = error_bound_ = 0;
+}
 
 Result<void> Evolution::advance(double hours) {
   if (!(hours >= 0) || !std::isfinite(hours))
@@ -65,14 +74,18 @@ Result<void> Evolution::advance(double hours) {
   return {};
 }
 
+TransientMethod cheaper_method(const Chain& chain, double hours, size_t distributions) {
+  const double series = series_work(chain, hours) * static_cast<double>(distributions);
+  return chain.size() <= kSquaringLimit && squaring_work(chain, hours) < series
+             ? TransientMethod::kSquaring
+             : TransientMethod::kUniformisation;
+}
+
 Result<TransientMethod> Evolution::choose(double hours) const {
-  const double series = series_work(chain_, hours);
-  const double squaring = squaring_work(chain_, hours);
-  const bool fits = chain_.size() <= kSquaringLimit;
-  if (method_ == TransientMethod::kSquaring ||
-      (method_ == TransientMethod::kCheaper && fits && squaring < series))
-    return TransientMethod::kSquaring;
-  if (series <= kWorkLimit) return TransientMethod::kUniformisation;
+  const TransientMethod method =
+      method_ == TransientMethod::kCheaper ? cheaper_method(chain_, hours) : method_;
+  if (method == TransientMethod::kSquaring || series_work(chain_, hours) <= kWorkLimit)
+    return method;
   size_t fastest = 0;
   for (size_t i = 0; i < chain_.size(); ++i)
     if (chain_.exit_rate(i) > chain_.exit_rate(fastest)) fastest = i;
@@ -121,11 +134,15 @@ void Evolution::advance_by_series(double hours) {
 void Evolution::advance_by_matrix(double hours) {
   const double same = 4 * kEpsilon * (now_ + hours);  // grids of times have rounding errors
   if (!matrix_ || std::abs(matrix_->hours - hours) > same)
-    matrix_ = std::make_unique<Matrix>(Matrix{hours, transition_matrix(chain_, hours)});
+    matrix_ = std::make_unique<Matrix>(Matrix{hours, cumulated_time_ == CumulatedTime::kYes
+                                                         ? transition_matrix(chain_, hours)
+                                                         : transition_probability(chain_, hours)});
   const auto n = static_cast<Eigen::Index>(chain_.size());
   const Eigen::Map<const Eigen::RowVectorXd> before(distribution_.data(), n);
-  Eigen::Map<Eigen::RowVectorXd> sum(cumulated_.data(), n);
-  sum += before * matrix_->step.cumulated;
+  if (cumulated_time_ == CumulatedTime::kYes) {
+    Eigen::Map<Eigen::RowVectorXd> sum(cumulated_.data(), n);
+    sum += before * matrix_->step.cumulated;
+  }
   const Eigen::RowVectorXd after = before * matrix_->step.probability;
   std::ranges::copy(after, distribution_.begin());
   scale_to_one(distribution_);

@@ -20,11 +20,15 @@ namespace martlet::models {
 
 enum class TransientMethod { kCheaper, kUniformisation, kSquaring };
 
+// Whether the hours in each state are wanted, too; without them squaring takes half of the work.
+enum class CumulatedTime { kNo, kYes };
+
 class Evolution {
  public:
   // Keeps a reference to the chain. `start` sums to 1 and has a value for each state.
   Evolution(const Chain& chain, std::vector<double> start,
-            TransientMethod method = TransientMethod::kCheaper);
+            TransientMethod method = TransientMethod::kCheaper,
+            CumulatedTime cumulated_time = CumulatedTime::kYes);
   explicit Evolution(const Chain& chain) : Evolution(chain, chain.start()) {}
   ~Evolution();
 
@@ -32,9 +36,12 @@ class Evolution {
   // hours of work, with the rate that makes it so long.
   Result<void> advance(double hours);
 
+  // Back to time 0, with another distribution.
+  void restart(std::vector<double> start);
+
   double now() const { return now_; }  // hours
   const std::vector<double>& distribution() const { return distribution_; }
-  // Hours spent in each state until now.
+  // Hours spent in each state until now, if they were wanted.
   const std::vector<double>& cumulated() const { return cumulated_; }
   // Bound of Σ|error| of the distribution: what the series left out, and rounding.
   double error_bound() const { return error_bound_; }
@@ -47,6 +54,7 @@ class Evolution {
 
   const Chain& chain_;
   TransientMethod method_;
+  CumulatedTime cumulated_time_;
   IncomingArcs arcs_;
   std::vector<double> distribution_;
   std::vector<double> cumulated_;
@@ -54,6 +62,9 @@ class Evolution {
   double error_bound_ = 0;
   std::unique_ptr<Matrix> matrix_;
 };
+
+// The method that is cheaper for a step of this length, made from several distributions.
+TransientMethod cheaper_method(const Chain& chain, double hours, size_t distributions = 1);
 
 // What is shown of a chain at one time.
 struct TransientPoint {
