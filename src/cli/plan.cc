@@ -12,13 +12,14 @@
 #include "cli/plan_page.h"
 #include "cli/state_diagram.h"
 #include "models/design/chain_file.h"
+#include "models/design/evacuation.h"
 #include "models/design/selection.h"
 #include "models/design/templates.h"
 
 namespace martlet::cli {
 namespace {
 
-constexpr int kNoneSatisfies = 3;  // the exit code if no design of a plan does
+constexpr int kNoneSatisfies = 3;  // the exit code if a plan cannot be kept
 
 // What chain a command is about, as it was given.
 struct ChainChoice {
@@ -195,6 +196,61 @@ void add_templates(CLI::App& group, Session& session) {
               "  martlet plan templates", [&session] { return list_templates(session); });
 }
 
+Json move_json(const models::EvacuationMove& move) {
+  return {{"service", move.service},
+          {"priority", move.priority},
+          {"mode", models::mode_name(move.mode)},
+          {"pause_seconds", move.pause_seconds},
+          {"seconds", move.seconds},
+          {"end_seconds", move.end_seconds > 0 ? Json(move.end_seconds) : Json()}};
+}
+
+Json moves_json(const std::vector<models::EvacuationMove>& moves) {
+  Json all = Json::array();
+  for (const models::EvacuationMove& move : moves) all.push_back(move_json(move));
+  return all;
+}
+
+std::string moves_table(const std::vector<models::EvacuationMove>& moves) {
+  std::vector<std::vector<std::string>> rows{{"service", "mode", "pause", "takes", "done after"}};
+  for (const models::EvacuationMove& move : moves)
+    rows.push_back({move.service, std::string(models::mode_name(move.mode)),
+                    human_seconds(move.pause_seconds), human_seconds(move.seconds),
+                    move.end_seconds > 0 ? human_seconds(move.end_seconds) : "-"});
+  return format_table(rows, {2, 3, 4});
+}
+
+Result<int> empty(const Session& session, const std::string& path, const std::string& deadline) {
+  const models::Evacuation host = TRY_IN(models::parse_evacuation(TRY(read_file(path))), path);
+  const double seconds = TRY(hours_of(deadline, "--deadline")) * 3600;
+  const models::EvacuationPlan plan = TRY(models::plan_evacuation(host, seconds));
+  if (session.json) {
+    print_json({{"title", host.title},
+                {"deadline_seconds", seconds},
+                {"seconds_for_all", plan.seconds_for_all},
+                {"moved", moves_json(plan.moved)},
+                {"left", moves_json(plan.left)}});
+  } else {
+    fmt::print("{}: {} of {} services can be moved within {}; all need {}\n\n{}", host.title,
+               plan.moved.size(), plan.moved.size() + plan.left.size(), human_seconds(seconds),
+               human_seconds(plan.seconds_for_all), moves_table(plan.moved));
+    if (!plan.left.empty()) fmt::print("\nstay\n{}", moves_table(plan.left));
+  }
+  return plan.left.empty() ? 0 : kNoneSatisfies;
+}
+
+void add_empty(CLI::App& group, Session& session) {
+  const auto path = std::make_shared<std::string>();
+  const auto deadline = std::make_shared<std::string>();
+  CLI::App* command = add_command(
+      group, session, "empty", "Which services can leave a host before a deadline, in which order",
+      "  martlet plan empty examples/plan/host.toml --deadline 5m\n"
+      "Ends with 3 if some have to stay.",
+      [&session, path, deadline] { return empty(session, *path, *deadline); });
+  command->add_option("file", *path, "TOML file of the host's link and services")->required();
+  command->add_option("--deadline", *deadline, "time until the power is cut")->required();
+}
+
 // What `martlet plan FILE` was asked.
 struct PlanOptions {
   std::string file;
@@ -210,6 +266,9 @@ Result<models::Plan> read_plan(const std::string& path) {
 }
 
 Result<int> choose(const Session& session, const PlanOptions& options) {
+  if (options.file.empty())
+    return std::unexpected(Error(Code::kInvalidArgument, "plan: no file and no command was given")
+                               .with_remedy("see 'martlet plan --help'"));
   const models::Plan plan = TRY(read_plan(options.file));
   const models::Selection selection = TRY(models::select(plan));
   if (!options.html.empty()) TRY(replace_file(options.html, TRY(plan_page(plan, selection)), 0644));
@@ -230,6 +289,10 @@ void add_plan_commands(CLI::App& app, Session& session) {
                                 "  martlet plan examples/plan/shop.toml --html shop.html --json\n"
                                 "Ends with 3 if no design satisfies the requirements.",
                                 [&session, options] { return choose(session, *options); });
+  group->callback([&session, group, options] {  // of its subcommands' callbacks it is the last
+    if (!group->get_subcommands().empty()) return;
+    session.action = [&session, options] { return choose(session, *options); };
+  });
   group->add_option("file", options->file, "TOML file of requirements, services and equipment");
   group->add_option("--html", options->html, "also write a page with charts to this file");
   group->add_option("--top", options->shown, "designs to show")->capture_default_str();
@@ -237,6 +300,7 @@ void add_plan_commands(CLI::App& app, Session& session) {
   add_diagram(*group, session);
   add_solve(*group, session);
   add_templates(*group, session);
+  add_empty(*group, session);
 }
 
 }  // namespace martlet::cli

@@ -126,8 +126,7 @@ std::string meaning_of(const std::string& parameter) {
   const auto& known = models::design_parameters();
   const auto found = std::ranges::find(known, parameter, &models::ParameterDescription::name);
   if (found != known.end()) return found->meaning;
-  if (parameter == "lambda_h") return "a host fails";
-  return parameter == "mu_h" ? "repair of a host" : "restart on a spare";
+  return parameter == "1-c" ? "share of failures that the fail-over does not handle" : "";
 }
 
 std::string to_text(const models::Plan& plan, const models::Selection& selection, size_t shown) {

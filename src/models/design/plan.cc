@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "models/design/evacuation.h"
 #include "models/design/toml_table.h"
 
 namespace martlet::models {
@@ -87,12 +88,14 @@ Result<RepairRegime> read_repair(const TomlTable& table) {
 
 Result<ServiceClass> read_service(const TomlTable& table) {
   TRY(table.only({"name", "count", "memory", "file_bytes", "files", "write_rate", "file_write_rate",
-                  "working_set", "restart"}));
+                  "working_set", "restart", "priority"}));
   TRY(require_all(table, {"name", "memory"}));
   ServiceClass service;
   TRY(table.read("name", service.name));
   TRY(table.read("count", service.count));
   if (service.count < 1) return table.refuse("count", "must be 1 or more");
+  TRY(table.read("priority", service.priority));
+  if (service.priority < 1) return table.refuse("priority", "must be 1 or more");
   TRY(table.read_bytes("memory", service.memory_bytes));
   TRY(table.read_bytes("file_bytes", service.file_bytes));
   TRY(table.read_amount("files", service.files));
@@ -209,6 +212,27 @@ Result<Plan> parse_plan(std::string_view text, const CatalogueReader& read_catal
         std::pair{"repairs", plan.repairs.size()}, std::pair{"services", plan.services.size()}})
     if (size == 0) return file.refuse(key, "at least one is needed, here or in a catalogue");
   return plan;
+}
+
+Result<Evacuation> parse_evacuation(std::string_view text) {
+  const TomlTable file = TRY(TomlTable::parse(text));
+  TRY(file.only({"title", "rate", "storage", "longest_pause", "assumptions", "services"}));
+  Evacuation evacuation;
+  evacuation.title = "host";
+  TRY(file.read("title", evacuation.title));
+  TRY(file.require("rate"));
+  TRY(file.read_bytes("rate", evacuation.bytes_per_second));
+  if (evacuation.bytes_per_second < 1) return file.refuse("rate", "must be more than 0");
+  std::string storage = "replicated";
+  TRY(file.read("storage", storage));
+  DesignOptions options;
+  TRY(set_option(options, "storage", storage));
+  evacuation.storage = options.storage;
+  TRY(file.read_seconds("longest_pause", evacuation.longest_pause_seconds));
+  evacuation.assumptions = TRY(read_assumptions(TRY(file.table("assumptions"))));
+  TRY(append(file, "services", read_service, evacuation.services));
+  if (evacuation.services.empty()) return file.refuse("services", "at least one is needed");
+  return evacuation;
 }
 
 }  // namespace martlet::models

@@ -63,6 +63,7 @@ struct ServiceClass {
   double write_rate = 0;                // bytes of memory per second, different pages
   double file_write_rate = 0;           // bytes of files per second
   std::optional<double> working_set{};  // bytes; the most that is written again and again
+  int priority = 1;                     // when a host is emptied
   double restart_seconds = 60;          // until it serves again after a failure
 };
 

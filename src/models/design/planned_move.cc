@@ -1,12 +1,14 @@
 #include "models/design/planned_move.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace martlet::models {
 namespace {
 
 constexpr double kPage = 4096;
 constexpr double kUsualPause = 0.3;  // seconds: what rounds aim at where no limit is given
+constexpr double kAsQuick = 1.1;     // times the quickest
 constexpr double kThreads = 20;      // of a service
 constexpr double kMappings = 300;
 constexpr double kPagesOfThread = 16;  // that post-copy sends first
@@ -66,18 +68,16 @@ std::vector<Prediction> planned_moves(const MoveInputs& inputs) {
 
 PlannedMove plan_move(const MoveInputs& inputs, double longest_pause_seconds) {
   const std::vector<Prediction> moves = planned_moves(inputs);
-  const auto fits = [&](const Prediction& move) {
-    return longest_pause_seconds <= 0 || move.pause.upper <= longest_pause_seconds;
-  };
-  const Prediction* best = &moves.front();
-  for (const Prediction& move : moves) {
-    if (fits(move) != fits(*best)) {
-      if (fits(move)) best = &move;
-    } else if (fits(move) ? move.total.upper < best->total.upper
-                          : move.pause.upper < best->pause.upper) {
+  double quickest = std::numeric_limits<double>::infinity();
+  for (const Prediction& move : moves)
+    if (longest_pause_seconds <= 0 || move.pause.upper <= longest_pause_seconds)
+      quickest = std::min(quickest, move.total.upper);
+  // If none is within the limit this takes the shortest pause of all.
+  const Prediction* best = nullptr;
+  for (const Prediction& move : moves)
+    if (move.total.upper <= kAsQuick * quickest &&
+        (best == nullptr || move.pause.upper < best->pause.upper))
       best = &move;
-    }
-  }
   const Prediction& precopy = moves[static_cast<size_t>(MoveMode::kPrecopy)];
   return {.mode = best->mode,
           .pause_seconds = best->pause.upper,

@@ -28,8 +28,9 @@ struct PlannedMove {
   bool converges = true;  // pre-copy would come to its end
 };
 
-// The quickest mode whose pause is within the limit (0: no limit); if none is, the one with the
-// shortest pause. Rounds that do not converge end in a forced stop.
+// Of the modes whose pause is within the limit (0: no limit) the quickest, or one that takes a
+// tenth longer for a shorter pause; if none is within it, the one with the shortest pause. Rounds
+// that do not converge end in a forced stop.
 PlannedMove plan_move(const MoveInputs& inputs, double longest_pause_seconds);
 
 }  // namespace martlet::models

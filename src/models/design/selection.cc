@@ -89,8 +89,8 @@ class Enumeration {
     }
     const double memory = plan_.servers[candidate.server].memory_bytes;
     const double hosts = memory > 0 ? std::ceil(total_memory(plan_) / memory) : kInfinite;
-    if (hosts > kMostHosts) return;
-    options.hosts = std::max(1, static_cast<int>(hosts));
+    if (!(hosts >= 2 && hosts <= kMostHosts)) return;  // one host and a spare are HA
+    options.hosts = static_cast<int>(hosts);
     for (int spares = 1; spares <= plan_.assumptions.most_spares; ++spares) {
       options.spares = spares;
       candidate.servers = options.hosts + spares;
@@ -168,13 +168,26 @@ class Evaluation {
   }
 
   Result<std::vector<Sensitivity>> sensitivities_of(const Candidate& candidate) {
-    auto result = TRY(sensitivities(TRY(model_of(candidate.options)), candidate.values));
+    std::vector<std::string> names;  // without those that a pool derives from others
+    for (const auto& [name, value] : candidate.values) names.push_back(name);
+    auto result = TRY(sensitivities(TRY(model_of(candidate.options)), candidate.values, names));
+    for (Sensitivity& each : result)
+      if (each.parameter == "c") each = of_the_rest(each);
     std::ranges::stable_sort(result, std::greater{},
                              [](const Sensitivity& each) { return std::abs(each.elasticity); });
     return result;
   }
 
  private:
+  // By what is not covered: a share of 0.99 cannot grow by a hundredth of itself often.
+  static Sensitivity of_the_rest(const Sensitivity& coverage) {
+    Sensitivity rest{.parameter = "1-c", .value = 1 - coverage.value};
+    rest.unavailability = -coverage.unavailability;
+    rest.reward = -coverage.reward;
+    if (coverage.value > 0) rest.elasticity = -coverage.elasticity * rest.value / coverage.value;
+    return rest;
+  }
+
   static void miss(Candidate& candidate, Requirement requirement, double needed, double found) {
     candidate.misses.push_back({requirement, needed, found});
   }
