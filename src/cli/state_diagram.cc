@@ -205,11 +205,12 @@ class Diagram {
   // On the curve, nearer to where it begins.
   std::string label(const Edge& edge) const {
     const auto p = points(edge);
-    constexpr double kAt = 0.3;
-    const double a = (1 - kAt) * (1 - kAt) * (1 - kAt);
-    const double b = 3 * kAt * (1 - kAt) * (1 - kAt);
-    const double c = 3 * kAt * kAt * (1 - kAt);
-    const double d = kAt * kAt * kAt;
+    const bool far = boxes_[edge.from].column > boxes_[edge.to].column + 1;
+    const double at = far ? 0.13 : 0.3;  // in the gap beside the box that it leaves
+    const double a = (1 - at) * (1 - at) * (1 - at);
+    const double b = 3 * at * (1 - at) * (1 - at);
+    const double c = 3 * at * at * (1 - at);
+    const double d = at * at * at;
     return fmt::format(
         "<text class=\"rate\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
         a * p[0].x + b * p[1].x + c * p[2].x + d * p[3].x,

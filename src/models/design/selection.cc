@@ -16,6 +16,7 @@ namespace {
 
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
 constexpr double kShortestPause = 1e-3;  // seconds: rates stay within what the chains are made for
+constexpr double kFarShorter = 20;       // times
 constexpr int kMostHosts = 24;           // of a pool that is tried
 
 double total_memory(const Plan& plan) {
@@ -163,7 +164,7 @@ class Evaluation {
     const auto& downtime = plan_.requirements.downtime_minutes;
     if (downtime && candidate.downtime_minutes_per_year() > *downtime)
       miss(candidate, Requirement::kDowntime, *downtime, candidate.downtime_minutes_per_year());
-    if (candidate.misses.empty()) return check_interruption(candidate, chain);
+    if (candidate.misses.empty()) return check_interruption(candidate);
     return {};
   }
 
@@ -277,9 +278,24 @@ class Evaluation {
       miss(candidate, Requirement::kPause, *wanted.longest_pause_seconds, pause);
   }
 
-  Result<void> check_interruption(Candidate& candidate, const Chain& chain) {
+  // Without the pauses of moves where they are far shorter than what is allowed: the chance that
+  // one of them is too long is below e^-kFarShorter, and the chain has half of the states.
+  Result<Chain> chain_of_interruptions(const Candidate& candidate) {
+    DesignOptions options = candidate.options;
+    const double pause = candidate.longest_pause.pause_seconds;
+    if (plan_.requirements.allowed_seconds > kFarShorter * pause) options.move_back = MoveBack::kNo;
+    const ChainModel& model = TRY(model_of(options));
+    ParameterValues values;
+    for (const ParameterDescription& each : model.description().parameters)
+      if (const auto known = candidate.values.find(each.name); known != candidate.values.end())
+        values.insert(*known);
+    return model.at(values);
+  }
+
+  Result<void> check_interruption(Candidate& candidate) {
     const auto& wanted = plan_.requirements.no_interruption;
     if (!wanted) return {};
+    const Chain chain = TRY(chain_of_interruptions(candidate));
     candidate.no_interruption = TRY(
         no_interruption(chain, plan_.requirements.allowed_seconds / 3600, wanted->mission_hours));
     if (candidate.no_interruption->lower < wanted->probability)

@@ -116,11 +116,12 @@ void Evolution::advance_by_series(double hours) {
   for (size_t k = 0; k <= last; ++k) {
     const bool matters = k >= poisson.first;
     const double weight = matters ? poisson.weights[k - poisson.first] : 0;
-    const double time = (matters ? later[k - poisson.first] : 1) / q;
-    for (size_t j = 0; j < n; ++j) {
-      cumulated_[j] += time * v[j];
-      result[j] += weight * v[j];
+    if (cumulated_time_ == CumulatedTime::kYes) {
+      const double time = (matters ? later[k - poisson.first] : 1) / q;
+      for (size_t j = 0; j < n; ++j) cumulated_[j] += time * v[j];
     }
+    if (matters)
+      for (size_t j = 0; j < n; ++j) result[j] += weight * v[j];
     if (k == last) break;
     for (size_t j = 0; j < n; ++j) next[j] = v[j] * stays[j] + arcs_.flow_into(j, v) / q;
     v.swap(next);
