@@ -21,6 +21,15 @@ Result<models::Bounds> kept_up(const models::Chain& chain, const ChainQuestions&
   return models::Bounds::exactly(TRY(models::no_interruption(chain, limit, questions.mission)));
 }
 
+// The value, or nothing and a note if the chain is too large for it; other errors stay errors.
+template <typename T>
+Result<std::optional<T>> if_supported(Result<T> result, std::vector<std::string>& left_out) {
+  if (result) return std::optional<T>(std::move(*result));
+  if (result.error().code() != Code::kUnsupported) return std::unexpected(result.error());
+  left_out.push_back(result.error().to_string());
+  return std::nullopt;
+}
+
 std::string measures_text(const ChainReport& report, const ChainQuestions& questions) {
   const models::Availability& found = report.availability;
   std::vector<std::vector<std::string>> rows{
@@ -30,11 +39,13 @@ std::string measures_text(const ChainReport& report, const ChainQuestions& quest
        fmt::format("{:.3g} a year, of {} on average", found.interruptions_per_hour * 8766,
                    human_hours(found.mean_interruption))},
       {"mean time to failure",
-       report.mean_time_to_failure ? human_hours(*report.mean_time_to_failure) : "never down"},
+       report.mean_time_to_failure ? human_hours(*report.mean_time_to_failure) : "-"},
       {fmt::format("none over {} in {}", human_hours(questions.allowed),
                    human_hours(questions.mission)),
-       fmt::format("probability {:.6f} to {:.6f}", report.no_interruption.lower,
-                   report.no_interruption.upper)},
+       report.no_interruption
+           ? fmt::format("probability {:.6f} to {:.6f}", report.no_interruption->lower,
+                         report.no_interruption->upper)
+           : "-"},
       {"reward", fmt::format("{:.9f} an hour", found.reward)}};
   return format_table(rows);
 }
@@ -73,11 +84,15 @@ Result<ChainReport> report_on(const models::ChainModel& model, const ChainQuesti
   for (size_t i = 0; i < chain.size(); ++i) report.states.push_back(chain.state(i).name);
   report.availability = models::availability_of(chain, report.stationary);
   if (report.availability.unavailability > 0)
-    report.mean_time_to_failure = TRY(models::mean_time_to_failure(chain));
-  report.points = TRY(models::transient(chain, questions.hours));
-  report.no_interruption = TRY(kept_up(chain, questions));
+    report.mean_time_to_failure =
+        TRY(if_supported(models::mean_time_to_failure(chain), report.left_out));
+  report.points = TRY(if_supported(models::transient(chain, questions.hours), report.left_out))
+                      .value_or(std::vector<models::TransientPoint>());
+  report.no_interruption = TRY(if_supported(kept_up(chain, questions), report.left_out));
   if (questions.sensitivities) {
-    report.sensitivities = TRY(models::sensitivities(model, questions.values));
+    report.sensitivities =
+        TRY(if_supported(models::sensitivities(model, questions.values), report.left_out))
+            .value_or(std::vector<models::Sensitivity>());
     std::ranges::stable_sort(report.sensitivities, std::greater{},
                              [](const auto& each) { return std::abs(each.elasticity); });
   }
@@ -120,18 +135,21 @@ Json to_json(const ChainReport& report, const ChainQuestions& questions) {
           {"no_interruption",
            {{"allowed_hours", questions.allowed},
             {"mission_hours", questions.mission},
-            {"lower", report.no_interruption.lower},
-            {"upper", report.no_interruption.upper}}},
+            {"lower", report.no_interruption ? Json(report.no_interruption->lower) : Json()},
+            {"upper", report.no_interruption ? Json(report.no_interruption->upper) : Json()}}},
           {"reward_per_hour", found.reward},
           {"points", points},
           {"sensitivities", sensitivities},
+          {"left_out", report.left_out},
           {"stationary", states}};
 }
 
 std::string to_text(const ChainReport& report, const ChainQuestions& questions) {
+  std::string left_out;
+  for (const std::string& each : report.left_out) left_out += fmt::format("\nleft out: {}\n", each);
   return fmt::format("{} ({} states)\n\n{}{}{}", report.title, report.states.size(),
                      measures_text(report, questions), points_text(report),
-                     sensitivities_text(report));
+                     sensitivities_text(report) + left_out);
 }
 
 std::string human_hours(double hours) {

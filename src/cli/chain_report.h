@@ -31,8 +31,9 @@ struct ChainReport {
   models::Availability availability;
   std::optional<double> mean_time_to_failure;  // none if it is never down
   std::vector<models::TransientPoint> points;
-  models::Bounds no_interruption;
+  std::optional<models::Bounds> no_interruption;
   std::vector<models::Sensitivity> sensitivities;  // the strongest first
+  std::vector<std::string> left_out;               // what the chain is too large for, and why
 };
 
 Result<ChainReport> report_on(const models::ChainModel& model, const ChainQuestions& questions);

@@ -239,6 +239,42 @@ Result<int> empty(const Session& session, const std::string& path, const std::st
   return plan.left.empty() ? 0 : kNoneSatisfies;
 }
 
+Result<int> show_moves(const Session& session, const std::string& path) {
+  const models::Evacuation host = TRY_IN(models::parse_evacuation(TRY(read_file(path))), path);
+  std::vector<std::vector<std::string>> rows{{"service", "mode", "pause", "in all", "converges"}};
+  Json json = Json::array();
+  for (const models::ServiceClass& service : host.services) {
+    const models::MoveInputs inputs = models::planned_inputs(
+        service, host.bytes_per_second, host.storage, host.assumptions, host.longest_pause_seconds);
+    for (const models::Prediction& move : models::planned_moves(inputs)) {
+      const std::string mode(models::mode_name(move.mode));
+      const bool converges = move.converges != models::Rounds::Converges::kNo;
+      rows.push_back({service.name, mode, human_seconds(move.pause.upper),
+                      human_seconds(move.total.upper), converges ? "yes" : "no"});
+      json.push_back({{"service", service.name},
+                      {"mode", mode},
+                      {"pause_seconds", {move.pause.lower, move.pause.upper}},
+                      {"total_seconds", {move.total.lower, move.total.upper}},
+                      {"bytes", {move.bytes.lower, move.bytes.upper}},
+                      {"converges", converges}});
+    }
+  }
+  if (session.json)
+    print_json(json);
+  else
+    fmt::print("{}", format_table(rows, {2, 3}));
+  return 0;
+}
+
+void add_moves(CLI::App& group, Session& session) {
+  const auto path = std::make_shared<std::string>();
+  CLI::App* command =
+      add_command(group, session, "moves", "What the moves of services will take in every mode",
+                  "  martlet plan moves examples/plan/host.toml",
+                  [&session, path] { return show_moves(session, *path); });
+  command->add_option("file", *path, "TOML file of the host's link and services")->required();
+}
+
 void add_empty(CLI::App& group, Session& session) {
   const auto path = std::make_shared<std::string>();
   const auto deadline = std::make_shared<std::string>();
@@ -300,6 +336,7 @@ void add_plan_commands(CLI::App& app, Session& session) {
   add_diagram(*group, session);
   add_solve(*group, session);
   add_templates(*group, session);
+  add_moves(*group, session);
   add_empty(*group, session);
 }
 

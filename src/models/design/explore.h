@@ -38,7 +38,7 @@ void explore(const Rules& rules, const State& initial, ChainDescription& chain) 
   while (!todo.empty()) {
     const State state = todo.front();
     todo.pop_front();
-    const std::string from = known.at(state);
+    const std::string& from = known.at(state);
     struct Joined {
       std::string rate;
       std::string label;

@@ -12,13 +12,14 @@
 
 namespace martlet::models {
 
+struct ContinuityRequirement {
+  double probability = 0;  // at least
+  double mission_hours = 8766;
+};
+
 struct Requirements {
-  std::optional<double> downtime_minutes;  // a year, at most
-  struct NoInterruption {
-    double probability = 0;  // at least
-    double mission_hours = 8766;
-  };
-  std::optional<NoInterruption> no_interruption;  // longer than allowed_seconds
+  std::optional<double> downtime_minutes;                // a year, at most
+  std::optional<ContinuityRequirement> no_interruption;  // longer than allowed_seconds
   double allowed_seconds = 0;
   std::optional<double> longest_move_seconds;
   std::optional<double> longest_pause_seconds;  // of a move

@@ -85,12 +85,12 @@ std::vector<ParameterDescription> used_parameters(const DesignOptions& options,
 }  // namespace
 
 const std::vector<DesignInfo>& designs() {
-  static const std::vector<DesignInfo> kDesigns = {
+  static const std::vector<DesignInfo> all_designs = {
       {Design::kSingle, "single", "one server: up, or down until repaired"},
       {Design::kHa, "ha", "two servers: on a failure the service restarts on the other"},
       {Design::kFt, "ft", "two servers: a shadow copy takes over without interruption"},
       {Design::kPool, "pool", "N hosts with k spares: what a failed host ran restarts on a spare"}};
-  return kDesigns;
+  return all_designs;
 }
 
 std::string_view design_name(Design design) {
@@ -104,7 +104,7 @@ std::optional<Design> design_of(std::string_view name) {
 }
 
 const std::vector<ParameterDescription>& design_parameters() {
-  static const std::vector<ParameterDescription> kParameters = {
+  static const std::vector<ParameterDescription> all_parameters = {
       parameter("lambda_s", "1.115e-5", "a server fails"),
       parameter("lambda_d", "3.425e-6", "the disks of a server fail"),
       parameter("lambda_sw", "2.3e-6", "a switch fails"),
@@ -120,7 +120,7 @@ const std::vector<ParameterDescription>& design_parameters() {
       parameter("rho", "2", "recovery by hand where the fail-over failed"),
       parameter("m", "2", "a move back begins its pause; FT: a shadow is built"),
       parameter("theta", "72000", "the pause of a move ends (50 ms)")};
-  return kParameters;
+  return all_parameters;
 }
 
 Result<void> set_option(DesignOptions& options, std::string_view name, std::string_view text) {

@@ -9,12 +9,16 @@
 #include "base/check.h"
 #include "models/markov/poisson.h"
 #include "models/markov/squaring.h"
+#include "models/markov/stationary.h"
 
 namespace martlet::models {
 namespace {
 
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr size_t kSquaringLimit = 1500;  // states: its matrices still fit the caches' reach
+constexpr size_t kSmall = 200;           // states, for which a stationary distribution does not pay
+constexpr double kSettled = 1e-12;       // distance from the stationary distribution
+constexpr size_t kCheckEach = 64;        // events
 constexpr double kWorkLimit = 2e11;      // multiplications in one step
 
 double series_work(const Chain& chain, double hours) {
@@ -96,6 +100,13 @@ Result<TransientMethod> Evolution::choose(double hours) const {
           .with_remedy("ask for a shorter time, or merge the states that are left at once"));
 }
 
+bool Evolution::has_settled(const std::vector<double>& v) const {
+  if (stationary_.empty()) return false;
+  double distance = 0;
+  for (size_t j = 0; j < v.size(); ++j) distance += std::abs(v[j] - stationary_[j]);
+  return distance <= kSettled;
+}
+
 // p ← Σ w_k·v_k and L ← L + Σ P(more than k events)/q·v_k, with v_k = p·U^k.
 void Evolution::advance_by_series(double hours) {
   const double q = chain_.max_exit_rate();
@@ -113,6 +124,20 @@ void Evolution::advance_by_series(double hours) {
   std::vector<double> next(n);
   std::vector<double> result(n, 0.0);
   const size_t last = poisson.first + poisson.weights.size() - 1;
+  // All of the terms from k on, as v does not change any more.
+  const auto finish_settled = [&](size_t k) {
+    double weight = 0;
+    double time = k < poisson.first ? static_cast<double>(poisson.first - k) / q : 0;
+    for (size_t i = std::max(k, poisson.first) - poisson.first; i < later.size(); ++i) {
+      weight += poisson.weights[i];
+      time += later[i] / q;
+    }
+    for (size_t j = 0; j < n; ++j) {
+      cumulated_[j] += time * v[j];
+      result[j] += weight * v[j];
+    }
+    error_bound_ += 2 * kSettled;
+  };
   for (size_t k = 0; k <= last; ++k) {
     const bool matters = k >= poisson.first;
     const double weight = matters ? poisson.weights[k - poisson.first] : 0;
@@ -123,6 +148,10 @@ void Evolution::advance_by_series(double hours) {
     if (matters)
       for (size_t j = 0; j < n; ++j) result[j] += weight * v[j];
     if (k == last) break;
+    if (k % kCheckEach == 0 && has_settled(v)) {
+      finish_settled(k + 1);
+      break;
+    }
     for (size_t j = 0; j < n; ++j) next[j] = v[j] * stays[j] + arcs_.flow_into(j, v) / q;
     v.swap(next);
   }
@@ -156,6 +185,8 @@ Result<std::vector<TransientPoint>> transient(const Chain& chain, const std::vec
   for (double& value : down) value = 1 - value;
   const std::vector<double> rewards = chain.rewards();
   Evolution evolution(chain, chain.start(), method);
+  if (chain.size() > kSmall)
+    if (auto stationary = stationary_distribution(chain)) evolution.ends_in(std::move(*stationary));
   std::vector<TransientPoint> points;
   double before = 0;
   for (const double time : hours) {

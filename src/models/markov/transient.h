@@ -36,6 +36,10 @@ class Evolution {
   // hours of work, with the rate that makes it so long.
   Result<void> advance(double hours);
 
+  // The stationary distribution, if it is known. The distance from it never grows, so once it is
+  // below 1e-12 the rest of a series needs no more products.
+  void ends_in(std::vector<double> stationary) { stationary_ = std::move(stationary); }
+
   // Back to time 0, with another distribution.
   void restart(std::vector<double> start);
 
@@ -49,6 +53,7 @@ class Evolution {
  private:
   struct Matrix;  // a step of squaring, kept for further steps of the same length
   Result<TransientMethod> choose(double hours) const;
+  bool has_settled(const std::vector<double>& v) const;
   void advance_by_series(double hours);
   void advance_by_matrix(double hours);
 
@@ -58,6 +63,7 @@ class Evolution {
   IncomingArcs arcs_;
   std::vector<double> distribution_;
   std::vector<double> cumulated_;
+  std::vector<double> stationary_;  // empty: not known
   double now_ = 0;
   double error_bound_ = 0;
   std::unique_ptr<Matrix> matrix_;

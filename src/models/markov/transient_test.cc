@@ -133,6 +133,22 @@ TEST(Transient, MethodsAgreeOnAStiffChain) {
   }
 }
 
+TEST(Transient, StopsEarlyOnlyWhereNothingChangesAnyMore) {
+  std::mt19937 random(24);
+  const Chain chain = random_chain(random, 40, 0.1, 5);
+  Evolution early(chain, chain.start(), kUniformisation);
+  early.ends_in(must(stationary_distribution(chain)));
+  Evolution full(chain, chain.start(), kUniformisation);
+  for (const double hours : {0.5, 20.0, 2000.0}) {
+    must(early.advance(hours));
+    must(full.advance(hours));
+    for (size_t k = 0; k < chain.size(); ++k) {
+      EXPECT_NEAR(early.distribution()[k], full.distribution()[k], 2e-12);
+      EXPECT_NEAR(early.cumulated()[k], full.cumulated()[k], 2e-12 * full.now());
+    }
+  }
+}
+
 TEST(Transient, RefusesTimesThatFallAndWorkWithoutEnd) {
   const Chain chain = chain_of(2, {{0, 1, 1e12}, {1, 0, 1}}, 1);
   EXPECT_FALSE(transient(chain, {2, 1}));
