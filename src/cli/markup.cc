@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace martlet::cli {
 namespace {
 
@@ -50,6 +52,13 @@ std::string escaped(std::string_view text) {
     }
   }
   return safe;
+}
+
+double round_step(double length) {
+  const double step = std::pow(10, std::floor(std::log10(length / 6)));
+  for (const double factor : {1.0, 2.0, 5.0})
+    if (length / (factor * step) <= 7) return factor * step;
+  return 10 * step;
 }
 
 }  // namespace martlet::cli

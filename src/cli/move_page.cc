@@ -53,17 +53,9 @@ std::vector<Bar> bars_of(const agent::MoveRecord& move) {
   return bars;
 }
 
-// A round number of seconds so that about six of them fill the axis.
-double tick_of(double seconds) {
-  const double step = std::pow(10, std::floor(std::log10(seconds / 6)));
-  for (const double factor : {1.0, 2.0, 5.0})
-    if (seconds / (factor * step) <= 7) return factor * step;
-  return 10 * step;
-}
-
 std::string grid(double seconds, double height) {
   std::string svg;
-  const double tick = tick_of(seconds);
+  const double tick = round_step(seconds);
   for (int i = 0; i * tick <= seconds * 1.0001; ++i) {
     const double x = kLeft + kWidth * (i * tick / seconds);
     svg += fmt::format(

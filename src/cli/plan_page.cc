@@ -45,9 +45,10 @@ class Chart {
           "<text class=faint x={3:.0f} y={4:.1f} text-anchor=end>{5:g}</text>\n",
           kLeft, kLeft + kWidth, at, kLeft - 8, at + 4, std::pow(10, power));
     }
-    for (int i = 0; i <= 5; ++i)
+    const double step = round_step(x_end_);
+    for (int i = 0; i * step <= x_end_; ++i)
       svg += fmt::format("<text class=faint x={:.0f} y={:.0f} text-anchor=middle>{:.0f}</text>\n",
-                         x(x_end_ * i / 5), kHeight + 28, x_end_ * i / 5);
+                         x(i * step), kHeight + 28, i * step);
     return svg + fmt::format("<text class=faint x={:.0f} y={:.0f} text-anchor=middle>{}</text>\n",
                              kLeft + kWidth / 2, kHeight + 48, escaped(x_title));
   }

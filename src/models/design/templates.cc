@@ -119,7 +119,7 @@ const std::vector<ParameterDescription>& design_parameters() {
       parameter("c", "0.99", "coverage: share of failures that the fail-over handles"),
       parameter("rho", "2", "recovery by hand where the fail-over failed"),
       parameter("m", "2", "a move back begins its pause; FT: a shadow is built"),
-      parameter("theta", "72000", "the pause of a move ends (50 ms)")};
+      parameter("theta", "72000", "the pause of a move ends")};
   return all_parameters;
 }
 

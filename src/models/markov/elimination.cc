@@ -22,14 +22,20 @@ std::vector<size_t> positions(const Chain& chain, std::span<const size_t> member
 // Takes state `k` out: what leads to it is led on to where it leads, among states below k. Its
 // column then holds the multipliers. Returns the pivot; `exit` is its rate to the outside.
 double eliminate(RateMatrix& rates, size_t k, double exit) {
-  const std::span<double> row_k = rates.row(k);
-  const double pivot = std::accumulate(row_k.begin(), row_k.begin() + static_cast<long>(k), exit);
+  const std::span<const double> row_k = rates.row(k).first(k);
+  std::vector<size_t> targets;  // few, until elimination has filled the matrix
+  double pivot = exit;
+  for (size_t j = 0; j < k; ++j) {
+    if (row_k[j] == 0) continue;
+    targets.push_back(j);
+    pivot += row_k[j];
+  }
   for (size_t i = 0; i < k; ++i) {
     const std::span<double> row = rates.row(i);
     if (row[k] == 0) continue;
     const double multiplier = row[k] / pivot;
     row[k] = multiplier;
-    for (size_t j = 0; j < k; ++j) row[j] += multiplier * row_k[j];
+    for (const size_t j : targets) row[j] += multiplier * row_k[j];
   }
   return pivot;
 }
