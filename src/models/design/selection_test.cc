@@ -133,6 +133,39 @@ TEST(Plan, NamesWhatIsWrong) {
       HasSubstr("services[1].memory"));
 }
 
+// Plans with bytes changed at random are refused, or read and then chosen from or refused.
+TEST(Plan, SurvivesRandomChanges) {
+  constexpr std::string_view kSmall = R"(
+servers = [ { name = "s", price = 1000, mtbf_hours = 5e4, disk_mtbf_hours = 2e5, memory = "64GB" } ]
+switches = [ { name = "w", price = 100, mtbf_hours = 4e5, rate = "10Gbit/s" } ]
+repairs = [ { name = "r", price_per_year = 500, repair = "visit", visit_hours = 20 } ]
+requirements = { no_interruption_probability = 0.1, allowed_interruption = "9s", budget = 90000 }
+assumptions = { coverage_ha = 0.9, years = 5, recovery_hours = 0.5, link_share = 0.9 }
+services = [ { name = "db", count = 2, memory = "8GB", write_rate = "20MB/s", restart = "45s" } ]
+designs = [ "single", "ha", "ft" ]
+)";
+  std::mt19937 random(52);
+  constexpr std::string_view kBytes = "0123456789.eE-+\"' ,mshkMGB";
+  size_t chosen = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string text(kSmall);
+    for (size_t k = 0; k < 1 + random() % 2; ++k)
+      text[random() % text.size()] = kBytes[random() % kBytes.size()];
+    const auto plan = parse_plan(text, example_catalogue);
+    if (!plan || chosen >= 100) continue;
+    chosen++;
+    if (const auto selection = select(*plan)) expect_consistent(*plan, *selection);
+  }
+  EXPECT_EQ(chosen, 100u);
+}
+
+TEST(PlannedMove, OfAnEmptyServiceTakesLittle) {
+  const ServiceClass service{.name = "empty", .write_rate = 1e6};
+  const PlannedMove move = plan_move(planned_inputs(service, 1e9, Storage::kShared, {}, 0.5), 0.5);
+  EXPECT_GT(move.total_seconds, 0);
+  EXPECT_LT(move.total_seconds, 5);
+}
+
 TEST(PlannedMove, OfAServiceThatWritesFasterThanTheLinkDoesNotConverge) {
   const ServiceClass service{.name = "busy", .memory_bytes = 8e9, .write_rate = 400e6};
   const auto move = [&](double rate) {
