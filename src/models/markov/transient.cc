@@ -32,6 +32,44 @@ double squaring_work(const Chain& chain, double hours) {
   return (2 * squarings(chain, hours) + 15) * (n * n * n / 4 + n * n + 100);
 }
 
+// The terms of uniformisation: the probability of k events in the time, and the mean time between
+// the k-th and the next.
+class Series {
+ public:
+  struct Term {
+    double weight = 0;
+    double hours = 0;
+  };
+
+  Series(double q, double hours) : q_(q), poisson_(poisson_weights(q * hours)) {
+    later_.resize(poisson_.weights.size());  // probability of more than first + i events
+    for (size_t i = later_.size() - 1; i-- > 0;)
+      later_[i] = later_[i + 1] + poisson_.weights[i + 1];
+  }
+
+  size_t last() const { return poisson_.first + poisson_.weights.size() - 1; }
+  double left_out() const { return poisson_.left_out; }
+
+  Term at(size_t k) const {
+    if (k < poisson_.first) return {0, 1 / q_};
+    return {poisson_.weights[k - poisson_.first], later_[k - poisson_.first] / q_};
+  }
+  Term all_from(size_t k) const {
+    Term sum;
+    for (; k <= last(); ++k) {
+      const Term term = at(k);
+      sum.weight += term.weight;
+      sum.hours += term.hours;
+    }
+    return sum;
+  }
+
+ private:
+  double q_;
+  PoissonWeights poisson_;
+  std::vector<double> later_;
+};
+
 void scale_to_one(std::vector<double>& distribution) {
   double sum = 0;
   for (const double value : distribution) sum += value;
@@ -107,7 +145,7 @@ bool Evolution::has_settled(const std::vector<double>& v) const {
   return distance <= kSettled;
 }
 
-// p ← Σ w_k·v_k and L ← L + Σ P(more than k events)/q·v_k, with v_k = p·U^k.
+// p ← Σ w_k·v_k and L ← L + Σ t_k·v_k, with v_k = p·U^k.
 void Evolution::advance_by_series(double hours) {
   const double q = chain_.max_exit_rate();
   const size_t n = chain_.size();
@@ -115,50 +153,28 @@ void Evolution::advance_by_series(double hours) {
     for (size_t i = 0; i < n; ++i) cumulated_[i] += hours * distribution_[i];
     return;
   }
-  const PoissonWeights poisson = poisson_weights(q * hours);
-  std::vector<double> later(poisson.weights.size());  // more than first + i events
-  for (size_t i = later.size() - 1; i-- > 0;) later[i] = later[i + 1] + poisson.weights[i + 1];
-  std::vector<double> stays(n);
-  for (size_t j = 0; j < n; ++j) stays[j] = (q - arcs_.exit[j]) / q;
+  const Series series(q, hours);
   std::vector<double> v = distribution_;
   std::vector<double> next(n);
   std::vector<double> result(n, 0.0);
-  const size_t last = poisson.first + poisson.weights.size() - 1;
-  // All of the terms from k on, as v does not change any more.
-  const auto finish_settled = [&](size_t k) {
-    double weight = 0;
-    double time = k < poisson.first ? static_cast<double>(poisson.first - k) / q : 0;
-    for (size_t i = std::max(k, poisson.first) - poisson.first; i < later.size(); ++i) {
-      weight += poisson.weights[i];
-      time += later[i] / q;
-    }
-    for (size_t j = 0; j < n; ++j) {
-      cumulated_[j] += time * v[j];
-      result[j] += weight * v[j];
-    }
-    error_bound_ += 2 * kSettled;
-  };
-  for (size_t k = 0; k <= last; ++k) {
-    const bool matters = k >= poisson.first;
-    const double weight = matters ? poisson.weights[k - poisson.first] : 0;
-    if (cumulated_time_ == CumulatedTime::kYes) {
-      const double time = (matters ? later[k - poisson.first] : 1) / q;
-      for (size_t j = 0; j < n; ++j) cumulated_[j] += time * v[j];
-    }
-    if (matters)
-      for (size_t j = 0; j < n; ++j) result[j] += weight * v[j];
-    if (k == last) break;
-    if (k % kCheckEach == 0 && has_settled(v)) {
-      finish_settled(k + 1);
-      break;
-    }
-    for (size_t j = 0; j < n; ++j) next[j] = v[j] * stays[j] + arcs_.flow_into(j, v) / q;
+  for (size_t k = 0;; ++k) {
+    const bool settled = k % kCheckEach == 0 && has_settled(v);
+    const Series::Term term = settled ? series.all_from(k) : series.at(k);
+    if (term.weight > 0)
+      for (size_t j = 0; j < n; ++j) result[j] += term.weight * v[j];
+    if (cumulated_time_ == CumulatedTime::kYes)
+      for (size_t j = 0; j < n; ++j) cumulated_[j] += term.hours * v[j];
+    if (settled) error_bound_ += 2 * kSettled;
+    if (settled || k == series.last()) break;
+    for (size_t j = 0; j < n; ++j)
+      next[j] = v[j] * ((q - arcs_.exit[j]) / q) + arcs_.flow_into(j, v) / q;
     v.swap(next);
   }
   scale_to_one(result);
   distribution_ = std::move(result);
   const double longest_sum = static_cast<double>(chain_.arcs()) / static_cast<double>(n) + 4;
-  error_bound_ += 2 * poisson.left_out + static_cast<double>(last) * longest_sum * kEpsilon;
+  error_bound_ +=
+      2 * series.left_out() + static_cast<double>(series.last()) * longest_sum * kEpsilon;
 }
 
 void Evolution::advance_by_matrix(double hours) {
