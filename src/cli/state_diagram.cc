@@ -211,10 +211,13 @@ class Diagram {
     const double b = 3 * at * (1 - at) * (1 - at);
     const double c = 3 * at * at * (1 - at);
     const double d = at * at * at;
+    const size_t from = boxes_[edge.from].column;
+    const size_t to = boxes_[edge.to].column;
+    const char* anchor = from < to ? "start" : from > to ? "end" : "middle";
     return fmt::format(
-        "<text class=\"rate\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+        "<text class=\"rate\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
         a * p[0].x + b * p[1].x + c * p[2].x + d * p[3].x,
-        a * p[0].y + b * p[1].y + c * p[2].y + d * p[3].y + 4, escaped(edge.rate));
+        a * p[0].y + b * p[1].y + c * p[2].y + d * p[3].y + 4, anchor, escaped(edge.rate));
   }
 
   std::string box(size_t index) const {

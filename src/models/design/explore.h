@@ -1,9 +1,11 @@
 // Builds a chain from rules: what can happen in a state, and which state follows.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -13,7 +15,7 @@ namespace martlet::models {
 
 template <typename State>
 struct Step {
-  std::string rate;  // an expression
+  std::string rate;  // an expression, a product
   std::string label;
   State next;
 };
@@ -40,23 +42,39 @@ void explore(const Rules& rules, const State& initial, ChainDescription& chain) 
     todo.pop_front();
     const std::string& from = known.at(state);
     struct Joined {
-      std::string rate;
+      std::vector<std::pair<std::string, int>> rates;  // each once, and how often
       std::string label;
+      void add(const std::string& rate) {
+        const auto same = std::ranges::find(rates, rate, &std::pair<std::string, int>::first);
+        if (same != rates.end())
+          same->second++;
+        else
+          rates.emplace_back(rate, 1);
+      }
+      std::string sum() const {
+        std::string text;
+        for (const auto& [rate, times] : rates) {
+          if (!text.empty()) text += " + ";
+          if (times > 1) text += std::to_string(times) + "*";
+          text += rate;
+        }
+        return text;
+      }
     };
     std::map<std::string, Joined> joined;
     std::vector<std::string> order;
     for (const Step<State>& step : rules.steps(state)) {
       const std::string to = visit(step.next);
       if (to == from) continue;
-      const auto [place, added] = joined.emplace(to, Joined{step.rate, step.label});
+      const auto [place, added] = joined.emplace(to, Joined{{}, step.label});
+      place->second.add(step.rate);
       if (added)
         order.push_back(to);
       else
-        place->second = {place->second.rate + " + " + step.rate,
-                         place->second.label + ", " + step.label};
+        place->second.label += ", " + step.label;
     }
     for (const std::string& to : order) {
-      auto rate = Expression::parse(joined[to].rate);
+      auto rate = Expression::parse(joined[to].sum());
       CHECK(rate);
       chain.transitions.push_back({from, to, std::move(*rate), joined[to].label});
     }
