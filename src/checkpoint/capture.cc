@@ -146,10 +146,11 @@ Result<void> GroupCapture::gather() {
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (processes_[i].zombie) continue;
     image::Process& out = *tree_.mutable_processes(static_cast<int>(i));
-    TRY(context_.judge_in(name_of(processes_[i]), [&] {
-      return engine::capture_process(context_, processes_[i], out, spaces_[i]);
+    TRY(context_.judge_in(name_of(processes_[i]), [&]() -> Result<void> {
+      TRY(engine::capture_process(context_, processes_[i], out, spaces_[i]));
+      seccomp_.describe(processes_[i], out);
+      return {};
     }));
-    seccomp_.describe(processes_[i], out);
   }
   return {};
 }

@@ -35,5 +35,6 @@ void add_migrate_command(CLI::App& app, Session& session);
 void add_migration_commands(CLI::App& app, Session& session);
 void add_prediction_commands(CLI::App& app, Session& session);
 void add_cluster_commands(CLI::App& app, Session& session);
+void add_plan_commands(CLI::App& app, Session& session);
 
 }  // namespace martlet::cli

@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   martlet::cli::add_migration_commands(app, session);
   martlet::cli::add_prediction_commands(app, session);
   martlet::cli::add_cluster_commands(app, session);
+  martlet::cli::add_plan_commands(app, session);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

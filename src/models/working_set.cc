@@ -22,16 +22,22 @@ WorkingSetCurve::WorkingSetCurve(double pages, const std::vector<DirtyObservatio
 }
 
 WorkingSetCurve WorkingSetCurve::linear(double pages, double pages_per_second) {
+  return linear(pages, pages_per_second, pages);
+}
+
+WorkingSetCurve WorkingSetCurve::linear(double pages, double pages_per_second, double working_set) {
   WorkingSetCurve curve(pages);
-  if (pages_per_second <= 0) {
+  if (pages_per_second <= 0 || working_set <= 0) {
     curve.points_.push_back({1, {}});
     return curve;
   }
-  // The corner of min(pages, rate·t), and a point next to the origin that fixes the slope.
+  // The corner of min(W, w·t), a point next to the origin that fixes the slope, and one far behind
+  // the corner that fixes the height.
   constexpr double kNear = 1e-9;
-  const double corner = pages / pages_per_second;
-  curve.points_.push_back({corner, Bounds::exactly(pages)});
-  curve.points_.push_back({corner * kNear, Bounds::exactly(pages * kNear)});
+  const double corner = working_set / pages_per_second;
+  curve.points_.push_back({corner, Bounds::exactly(working_set)});
+  curve.points_.push_back({corner * kNear, Bounds::exactly(working_set * kNear)});
+  if (working_set < pages) curve.points_.push_back({corner / kNear, Bounds::exactly(working_set)});
   return curve;
 }
 

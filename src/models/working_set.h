@@ -37,6 +37,8 @@ class WorkingSetCurve {
   // Exactly `pages_per_second` different pages until all are written: the curve of the closed
   // forms.
   static WorkingSetCurve linear(double pages, double pages_per_second);
+  // The same until `working_set` of the pages are written, and no more: min(W, w·t).
+  static WorkingSetCurve linear(double pages, double pages_per_second, double working_set);
 
   double pages() const { return pages_; }
   // Pages written within `seconds` >= 0.

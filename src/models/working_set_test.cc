@@ -65,5 +65,13 @@ TEST(WorkingSetCurve, NeverFallsAndItsRateNeverRises) {
   }
 }
 
+TEST(WorkingSetCurve, LinearUpToAWorkingSet) {
+  const WorkingSetCurve curve = WorkingSetCurve::linear(1000, 10, 200);
+  EXPECT_NEAR(curve.within(5).lower, 50, 1e-6);
+  EXPECT_NEAR(curve.within(5).upper, 50, 1e-6);
+  EXPECT_NEAR(curve.within(500).lower, 200, 1e-6);
+  EXPECT_NEAR(curve.within(500).upper, 200, 1e-6);
+}
+
 }  // namespace
 }  // namespace martlet::models
