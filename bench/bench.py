@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 import checkpoint_bench  # noqa: E402
 import conditions_bench  # noqa: E402
 import file_sync_bench  # noqa: E402
+import markov_bench  # noqa: E402
 import migration_bench  # noqa: E402
 import modes_bench  # noqa: E402
 import prediction_bench  # noqa: E402
@@ -21,7 +22,8 @@ import transfer_bench  # noqa: E402
 BENCHES = {"checkpoint": checkpoint_bench.run, "migration": migration_bench.run,
            "modes": modes_bench.run, "servers": servers_bench.run,
            "conditions": conditions_bench.run, "prediction": prediction_bench.run,
-           "transfer": transfer_bench.run, "file_sync": file_sync_bench.run}
+           "transfer": transfer_bench.run, "file_sync": file_sync_bench.run,
+           "markov": markov_bench.run}
 
 
 def machine():
