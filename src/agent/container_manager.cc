@@ -267,8 +267,12 @@ Result<Container> ContainerManager::run_reserved(const Operation& operation) {
 }
 
 Result<void> ContainerManager::prepare_environment(const Container& container, FirstProcess first) {
-  const OciEnvironment environment{cgroup_of(container.name()), options_.state_dir, capabilities_};
   TRY_IN(files_.mount_root(container), "root file system");
+  return write_config(container, first);
+}
+
+Result<void> ContainerManager::write_config(const Container& container, FirstProcess first) {
+  const OciEnvironment environment{cgroup_of(container.name()), options_.state_dir, capabilities_};
   const std::string config = TRY(make_oci_config(container, environment, first));
   return in_context(files_.write_bundle(container, config), "bundle");
 }
@@ -307,7 +311,9 @@ Result<Fd> ContainerManager::build_sandbox(const Operation& operation, sys::Cloc
   const auto build = [&]() -> Result<void> {
     TRY(prepare_environment(TRY(find(name)), FirstProcess::kStub));
     TRY(create_init(name, clocks, std::move(theirs)));
-    return start_init(name, STATE_RESTORING);
+    TRY(start_init(name, STATE_RESTORING));
+    // An exec is to get what was declared, not the capabilities that a restore needs.
+    return write_config(TRY(find(name)), FirstProcess::kDeclared);
   };
   TRY_IN(in_context(build(), "sandbox"), "container " + name);
   return ours;

@@ -147,6 +147,8 @@ class ContainerManager {
 
   Result<Container> run_reserved(const Operation& operation);
   Result<void> prepare_environment(const Container& container, FirstProcess first);
+  // What the OCI runtime starts from now on, as the first process or beside it.
+  Result<void> write_config(const Container& container, FirstProcess first);
   // The init process exists and waits; its link is made but not attached.
   Result<void> create_init(const std::string& name, sys::ClockOffsets clocks,
                            std::vector<Fd> extra);

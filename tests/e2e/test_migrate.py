@@ -77,10 +77,13 @@ class MigrationTest(unittest.TestCase):
                        "mkfifo /tmp/go; echo one; read x < /tmp/go; echo two $COLOUR; exec sleep 1000")
         wait_until(lambda: self.a.martlet("logs", "talker").stdout == "one\n", "the first line")
         before = json.loads(self.a.martlet("inspect", "talker", "--json").stdout)
+        of_an_exec = ["exec", "talker", "--", "sh", "-c", "grep -h -E '^(Cap|NoNew)' /proc/self/status; env; pwd"]
+        exec_before = self.a.martlet(*of_an_exec).stdout
         self.migrate(check=True, name="talker")
         after = json.loads(self.b.martlet("inspect", "talker", "--json").stdout)
         for key in ("mac", "addresses", "memory_bytes", "env", "args"):
             self.assertEqual(after[key], before[key], key)
+        self.assertEqual(self.b.martlet(*of_an_exec).stdout, exec_before)
         self.b.martlet("exec", "talker", "--", "sh", "-c", "echo > /tmp/go")
         wait_until(lambda: self.b.martlet("logs", "talker").stdout == "one\ntwo blue\n", "the rest")
         mac = self.b.martlet("exec", "talker", "--", "cat", "/sys/class/net/eth0/address").stdout

@@ -19,12 +19,16 @@ static void expect(int number, uint32_t mask, const char* name) {
 }
 
 int main(void) {
-  CHECK_SYS(mkdir("/dev/shm/directory", 0755));
-  int fd = make_file("/dev/shm/directory/file", "content");
+  char directory[] = "/dev/shm/workload-XXXXXX";
+  CHECK(mkdtemp(directory) != NULL);
+  char path[64], added[64];
+  snprintf(path, sizeof path, "%s/file", directory);
+  snprintf(added, sizeof added, "%s/new", directory);
+  int fd = make_file(path, "content");
   watcher = CHECK_SYS(inotify_init1(IN_CLOEXEC));
   uint32_t mask = IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE;
-  int root = CHECK_SYS(inotify_add_watch(watcher, "/dev/shm", mask));
-  int file = CHECK_SYS(inotify_add_watch(watcher, "/dev/shm/directory/file", mask));
+  int whole = CHECK_SYS(inotify_add_watch(watcher, directory, mask));
+  int file = CHECK_SYS(inotify_add_watch(watcher, path, mask));
 
   workload_ready();
 
@@ -32,11 +36,17 @@ int main(void) {
   CHECK_SYS(ioctl(watcher, FIONREAD, &waiting));
   CHECK_EQ(waiting, 0);
   write_all(fd, "x", 1);
+  expect(whole, IN_MODIFY, "file");
   expect(file, IN_MODIFY, "");
   close(fd);
+  expect(whole, IN_CLOSE_WRITE, "file");
   expect(file, IN_CLOSE_WRITE, "");
-  close(make_file("/dev/shm/new", ""));
-  expect(root, IN_CREATE, "new");
-  expect(root, IN_CLOSE_WRITE, "new");
+  close(make_file(added, ""));
+  expect(whole, IN_CREATE, "new");
+  expect(whole, IN_CLOSE_WRITE, "new");
+
+  CHECK_SYS(unlink(added));
+  CHECK_SYS(unlink(path));
+  CHECK_SYS(rmdir(directory));
   return workload_ok();
 }
