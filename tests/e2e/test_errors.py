@@ -9,10 +9,10 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import unittest
 
 import hosts
+from counter import CounterTest
 from hosts import Hosts, command, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -386,29 +386,14 @@ class ProcessTreeErrors(Checks):
         self.refused_to_restore("--dir", directory, "--name", "x", because="holds a process tree")
 
 
-class ContainerErrors(Checks):
+class ContainerErrors(CounterTest, Checks):
     """The same through an agent."""
 
     def setUp(self):
         self.hosts = self.enterContext(Hosts(["host-a", "host-b"]))
         self.host = self.hosts["host-a"]
         self.scratch = pathlib.Path(self.enterContext(hosts.temporary_directory()))
-        self.host.martlet("run", "--name", "counter", "--overlay", "/", "--ip", "10.77.0.60/24",
-                          "--", "python3", "-u", COUNTER, "7000")
-        self.count = 0
-        wait_until(self.answers, "start of the server")
-
-    def answers(self):
-        probe = ("import socket\n"
-                 "with socket.create_connection(('10.77.0.60', 7000), timeout=5) as peer:\n"
-                 "    print(peer.recv(64).decode())")
-        done = self.hosts.client_run(["python3", "-c", probe], capture_output=True, text=True,
-                                     timeout=20)
-        if done.returncode != 0:
-            return False
-        self.count += 1
-        self.assertEqual(int(done.stdout), self.count)
-        return True
+        self.run_counter(self.host)
 
     def state(self):
         return ([json.loads(host.martlet("ps", "--json").stdout) for host in self.hosts],

@@ -1,47 +1,22 @@
 """What can go wrong in a migration: whatever does, exactly one copy of the container serves."""
 import json
-import pathlib
 import signal
 import subprocess
 import unittest
 
+from counter import ADDRESS, NAME, CounterTest
 from hosts import Hosts, wait_until
-
-ADDRESS = "10.77.0.60"
-NAME = "counter"
-PORT = 7000
-SERVER = pathlib.Path(__file__).resolve().parent / "servers/counter.py"
-
-ASK = f"""
-import socket
-with socket.create_connection(("{ADDRESS}", {PORT}), timeout=5) as peer:
-    print(peer.recv(64).decode())
-"""
 
 SOURCE_STEPS = ["preflight", "first-copy", "sandbox", "frozen", "second-copy", "captured", "restored"]
 DESTINATION_STEPS = ["accepted", "sandbox", "restoring", "restored"]
 
 
-class MigrationTest(unittest.TestCase):
+class MigrationTest(CounterTest, unittest.TestCase):
     def setUp(self):
         self.hosts = self.enterContext(Hosts(["host-a", "host-b"]))
         self.a = self.hosts["host-a"]
         self.b = self.hosts["host-b"]
-        self.count = 0
-        self.a.martlet("run", "--name", NAME, "--overlay", "/", "--ip", f"{ADDRESS}/24", "--",
-                       "python3", "-u", SERVER, str(PORT))
-        wait_until(lambda: self.ask(check=False) is not None, "the first answer")
-
-    def ask(self, check=True):
-        """The container's next number; it must be the one after the last."""
-        done = self.hosts.client_run(["python3", "-c", ASK], capture_output=True, text=True,
-                                     timeout=20)
-        if done.returncode != 0 and not check:
-            return None
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.count += 1
-        self.assertEqual(int(done.stdout), self.count)
-        return self.count
+        self.run_counter(self.a)
 
     def migrate(self, check=False, host="host-b", name=NAME):
         return self.a.martlet("migrate", name, host, "--json", check=check)
@@ -201,7 +176,7 @@ class MigrationTest(unittest.TestCase):
         self.restart(self.a, "--fault", "source.committing:die")
         self.assertNotEqual(self.migrate().returncode, 0)
         self.a.start_agent()
-        wait_until(lambda: self.ask(check=False) is not None, "the container to go on")
+        wait_until(self.answers, "the container to go on")
         self.expect_on_source()
 
     def test_cancel(self):

@@ -1,7 +1,6 @@
 """What an operator asks of a migration, sees of it and changes while it runs."""
 import json
 import os
-import pathlib
 import pty
 import re
 import subprocess
@@ -9,21 +8,12 @@ import unittest
 
 import moved_service
 import test_redis
+from counter import NAME, CounterTest
 from hosts import Hosts, HostsError, temporary_directory, wait_until
 
-ADDRESS = "10.77.0.61"
-NAME = "counter"
-PORT = 7000
-SERVER = pathlib.Path(__file__).resolve().parent / "servers/counter.py"
 DEADLINE = 60
 # With this limit no migration of the container would end within any deadline of these tests.
 CRAWL = "10kB/s"
-
-ASK = f"""
-import socket
-with socket.create_connection(("{ADDRESS}", {PORT}), timeout=5) as peer:
-    print(peer.recv(64).decode())
-"""
 
 # Arguments behind `migrate counter host-b`, and what the one line must say.
 BAD_OPTIONS = [
@@ -46,26 +36,12 @@ BAD_OPTIONS = [
 ]
 
 
-class OptionsTest(unittest.TestCase):
+class OptionsTest(CounterTest, unittest.TestCase):
     def setUp(self):
         self.hosts = self.enterContext(Hosts(["host-a", "host-b"]))
         self.a = self.hosts["host-a"]
         self.b = self.hosts["host-b"]
-        self.count = 0
-        self.a.martlet("run", "--name", NAME, "--overlay", "/", "--ip", f"{ADDRESS}/24", "--",
-                       "python3", "-u", SERVER, str(PORT))
-        wait_until(lambda: self.ask(check=False), "the first answer")
-
-    def ask(self, check=True):
-        """The container's next number; it must be the one after the last."""
-        done = self.hosts.client_run(["python3", "-c", ASK], capture_output=True, text=True,
-                                     timeout=20)
-        if done.returncode != 0 and not check:
-            return None
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.count += 1
-        self.assertEqual(int(done.stdout), self.count)
-        return self.count
+        self.run_counter(self.a)
 
     def start(self, *options, **streams):
         """Begins a migration to host-b that goes on beside the test."""

@@ -4,22 +4,17 @@ import pathlib
 import tempfile
 import unittest
 
+from counter import NAME, CounterTest
 from hosts import Hosts
 
-ADDRESS = "10.77.0.61"
-NAME = "counter"
-PORT = 7000
-SERVER = pathlib.Path(__file__).resolve().parent / "servers/counter.py"
 MODES = ["stop", "precopy", "postcopy", "hybrid"]
 
 
-class PredictionTest(unittest.TestCase):
+class PredictionTest(CounterTest, unittest.TestCase):
     def setUp(self):
         self.hosts = self.enterContext(Hosts(["host-a", "host-b"]))
         self.a = self.hosts["host-a"]
-        self.a.martlet("run", "--name", NAME, "--overlay", "/", "--ip", f"{ADDRESS}/24", "--",
-                       "python3", "-u", SERVER, str(PORT))
-        self.hosts.await_port(ADDRESS, PORT)
+        self.run_counter(self.a)
 
     def history(self, host):
         return json.loads(self.hosts[host].martlet("migration", "history", NAME, "--json").stdout)
