@@ -1,4 +1,5 @@
 // Calls of the local API that capture or restore the state of a container.
+#include "agent/checkpoint_messages.h"
 #include "agent/container_checkpoint.h"
 #include "agent/local_service.h"
 #include "agent/migration_options.h"
@@ -16,13 +17,7 @@ grpc::Status LocalService::Checkpoint(grpc::ServerContext*, const CheckpointRequ
       .rounds = request->rounds()};
   auto report = checkpoint_container(manager_, request->name(), request->directory(), options);
   if (!report) return to_status(report.error());
-  reply->set_processes(report->stats.processes);
-  reply->set_threads(report->stats.threads);
-  reply->set_memory_bytes(report->stats.memory_bytes);
-  reply->set_freeze_seconds(report->stats.freeze_seconds);
-  reply->set_capture_seconds(report->stats.capture_seconds);
-  reply->set_frozen_seconds(report->frozen_seconds);
-  reply->set_image_bytes(report->image_bytes);
+  *reply = to_message(*report);
   return grpc::Status::OK;
 }
 
@@ -30,11 +25,7 @@ grpc::Status LocalService::Check(grpc::ServerContext*, const NameRequest* reques
                                  CheckReply* reply) {
   auto check = check_container(manager_, request->name());
   if (!check) return to_status(check.error());
-  reply->mutable_blockers()->Assign(check->blockers.begin(), check->blockers.end());
-  reply->set_processes(check->stats.processes);
-  reply->set_threads(check->stats.threads);
-  reply->set_files(check->stats.files);
-  reply->set_frozen_seconds(check->frozen_seconds);
+  *reply = to_message(*check);
   return grpc::Status::OK;
 }
 

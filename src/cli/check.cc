@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "agent/checkpoint_messages.h"
 #include "cli/command.h"
 #include "cli/output.h"
 
@@ -20,14 +21,8 @@ Result<agent::CheckReply> check(const Session& session, const CheckOptions& opti
   if (!options.name.empty()) return session.client().check(options.name);
   checkpoint::GroupSpec spec;
   spec.root = HostPid(options.pid);
-  auto found = TRY_IN(checkpoint::check_group(spec), fmt::format("process {}", options.pid));
-  agent::CheckReply reply;
-  reply.mutable_blockers()->Assign(found.blockers.begin(), found.blockers.end());
-  reply.set_processes(found.stats.processes);
-  reply.set_threads(found.stats.threads);
-  reply.set_files(found.stats.files);
-  reply.set_frozen_seconds(found.frozen_seconds);
-  return reply;
+  return agent::to_message(
+      TRY_IN(checkpoint::check_group(spec), fmt::format("process {}", options.pid)));
 }
 
 // 1 if there are blockers, so that scripts can ask.

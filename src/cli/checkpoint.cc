@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "agent/checkpoint_messages.h"
 #include "agent/migration_options.h"
 #include "base/fd.h"
 #include "checkpoint/directory.h"
@@ -29,18 +30,6 @@ struct RestoreOptions {
   std::string pid_file;
 };
 
-agent::CheckpointReply to_reply(const checkpoint::CheckpointReport& report) {
-  agent::CheckpointReply reply;
-  reply.set_processes(report.stats.processes);
-  reply.set_threads(report.stats.threads);
-  reply.set_memory_bytes(report.stats.memory_bytes);
-  reply.set_freeze_seconds(report.stats.freeze_seconds);
-  reply.set_capture_seconds(report.stats.capture_seconds);
-  reply.set_frozen_seconds(report.frozen_seconds);
-  reply.set_image_bytes(report.image_bytes);
-  return reply;
-}
-
 Result<agent::CheckpointReply> take_checkpoint(const Session& session,
                                                const CheckpointOptions& options) {
   std::string directory = std::filesystem::absolute(options.directory);
@@ -52,8 +41,8 @@ Result<agent::CheckpointReply> take_checkpoint(const Session& session,
                                             : checkpoint::Afterwards::kKill,
         .compression = TRY(agent::to_codec(options.compression)),
         .rounds = options.rounds};
-    return to_reply(TRY_IN(checkpoint::checkpoint_to_directory(spec, directory, how),
-                           fmt::format("process {}", options.pid)));
+    return agent::to_message(TRY_IN(checkpoint::checkpoint_to_directory(spec, directory, how),
+                                    fmt::format("process {}", options.pid)));
   }
   agent::CheckpointRequest request;
   request.set_name(options.name);
