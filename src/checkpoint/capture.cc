@@ -17,6 +17,7 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
 #include "engine/terminals/controlling.h"
+#include "sys/mapping_flags.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
 
@@ -129,7 +130,7 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
-    frozen.vmas = TRY_IN(sys::read_smaps(frozen.pid), name_of(frozen));
+    frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
     return {};
   }));
   return descriptors;

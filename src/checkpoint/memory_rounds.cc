@@ -13,6 +13,7 @@
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
+#include "sys/mapping_flags.h"
 #include "sys/pidfd.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
@@ -196,12 +197,12 @@ std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const s
   return place->second;
 }
 
-// Reading VmFlags takes long, so it is done while the process runs. A mapping that is another one
+// Reading VmFlags may take long, so it is done while the process runs. A mapping that is another one
 // by then has none, and whatever turns out to be different at the capture is sent again.
 image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vmas,
                                                 const Member& member) {
   std::map<std::pair<uint64_t, uint64_t>, sys::Vma> with_flags;
-  if (auto detailed = sys::read_smaps(member.pid))
+  if (auto detailed = sys::read_mappings(member.pid))
     for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
   image::AddressSpace space;
   space.set_process(static_cast<uint32_t>(member.relations.pid()));
