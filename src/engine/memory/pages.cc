@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/memory/layout.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -66,15 +65,6 @@ void add_pieces(const image::Mapping& mapping, const Ranges& pages,
       range.start = part.end;
     }
   }
-}
-
-Result<void> collect_pieces(const sys::Pagemap& pagemap, const image::Mapping& mapping,
-                            const std::vector<sys::Range>& inherited,
-                            std::vector<PagePiece>& pieces) {
-  auto populated =
-      TRY(pagemap.anonymous_pages({mapping.start(), mapping.end()}, backing_of(mapping)));
-  add_pieces(mapping, subtract(populated, inherited), pieces);
-  return {};
 }
 
 PageWriter::PageWriter(image::Sink& sink) : sink_(sink), buffer_(kChunk) {}

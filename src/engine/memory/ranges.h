@@ -19,6 +19,8 @@ using Ranges = std::vector<sys::Range>;
 Ranges subtract(const Ranges& ranges, const Ranges& holes);
 Ranges unite(const Ranges& a, const Ranges& b);
 Ranges intersect(const Ranges& a, const Ranges& b);
+// The part of `ranges` inside `within`, for which the rest is not looked at.
+Ranges clip(const Ranges& ranges, sys::Range within);
 uint64_t total_size(const Ranges& ranges);
 
 }  // namespace martlet::engine

@@ -348,8 +348,9 @@ Result<void> SpaceBuilder::discard_uninherited(Task& task, const image::AddressS
   for (int i = 0; i < space.mappings_size(); ++i) {
     const auto& kept = plan.kept[static_cast<size_t>(i)];
     if (!kept) continue;
-    auto brought_along = TRY(pagemap.anonymous_pages(*kept, backing_of(space.mappings(i))));
-    for (const sys::Range& range : subtract(brought_along, plan.inherited))
+    auto brought_along = TRY(
+        pagemap.look(*kept, backing_of(space.mappings(i)), sys::Pagemap::Tracking::kNone));
+    for (const sys::Range& range : subtract(brought_along.pages, clip(plan.inherited, *kept)))
       TRY(batch.room(1))->call("discard", SYS_madvise, {range.start, range.size(), MADV_DONTNEED});
   }
   return batch.finish();
