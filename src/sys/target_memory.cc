@@ -4,6 +4,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 
@@ -11,6 +13,8 @@
 
 namespace martlet::sys {
 namespace {
+
+constexpr size_t kPlacesAtOnce = 128;
 
 std::string place(HostPid pid, uint64_t address) {
   char text[64];
@@ -38,6 +42,32 @@ Result<void> transfer_all(Transfer transfer, const char* verb, HostPid pid, Targ
 
 Result<void> read_memory(HostPid pid, TargetAddr from, std::span<std::byte> into) {
   return transfer_all(::process_vm_readv, "read ", pid, from, into.data(), into.size());
+}
+
+// What a call leaves undone, because of its limits or of a place that cannot be read, is read place
+// by place.
+Result<void> read_memory(HostPid pid, std::span<const Range> from, std::span<std::byte> into) {
+  std::array<iovec, kPlacesAtOnce> there;
+  while (!from.empty()) {
+    const auto some = from.first(std::min(from.size(), there.size()));
+    size_t wanted = 0;
+    for (size_t i = 0; i < some.size(); ++i) {
+      there[i] = {reinterpret_cast<void*>(some[i].start), some[i].size()};
+      wanted += some[i].size();
+    }
+    iovec here{into.data(), wanted};
+    ssize_t got = ::process_vm_readv(pid.value, &here, 1, there.data(), some.size(), 0);
+    if (got != static_cast<ssize_t>(wanted)) {
+      size_t done = 0;
+      for (const Range& range : some) {
+        TRY(read_memory(pid, TargetAddr(range.start), into.subspan(done, range.size())));
+        done += range.size();
+      }
+    }
+    from = from.subspan(some.size());
+    into = into.subspan(wanted);
+  }
+  return {};
 }
 
 Result<void> write_memory(HostPid pid, TargetAddr to, std::span<const std::byte> bytes) {

@@ -42,10 +42,10 @@ enum class Zeros { kLeaveOut, kPut };
 Result<Ranges> inherited_pages(const sys::Pagemap& child, const sys::Pagemap& parent,
                                const Ranges& own_pages);
 
-// A run of pages of one mapping, as much as one thread puts at a time.
+// Pages of one mapping, as much as one thread puts at a time.
 struct PagePiece {
   const image::Mapping* mapping;
-  sys::Range range;
+  Ranges ranges;
 };
 
 // Adds pages of a mapping to `pieces`. No piece shares a huge page with another one.
@@ -62,6 +62,9 @@ class PageWriter {
                               const Ranges& ranges);
 
  private:
+  // As much as the buffer holds.
+  Result<uint64_t> put_some(const PageReader& reader, uint32_t protection, Zeros zeros,
+                            std::span<const sys::Range> ranges);
   Result<uint64_t> put_readable(const PageReader& reader, uint32_t protection, Zeros zeros,
                                 sys::Range range);
   Result<uint64_t> put_chunk(const PageReader& reader, Zeros zeros, uint64_t address,
