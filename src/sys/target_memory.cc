@@ -38,41 +38,50 @@ Result<void> transfer_all(Transfer transfer, const char* verb, HostPid pid, Targ
   return {};
 }
 
+// What one call leaves undone, because a place cannot be reached, is tried place by place.
+Result<void> transfer_places(Transfer transfer, const char* verb, HostPid pid,
+                             std::span<const Range> places, std::byte* local) {
+  std::array<iovec, kPlacesAtOnce> there;
+  while (!places.empty()) {
+    const auto some = places.first(std::min(places.size(), there.size()));
+    size_t wanted = 0;
+    for (size_t i = 0; i < some.size(); ++i) {
+      there[i] = {reinterpret_cast<void*>(some[i].start), some[i].size()};
+      wanted += some[i].size();
+    }
+    iovec here{local, wanted};
+    ssize_t moved = transfer(pid.value, &here, 1, there.data(), some.size(), 0);
+    std::byte* at = local;
+    for (const Range& place : some) {
+      if (moved == static_cast<ssize_t>(wanted)) break;
+      TRY(transfer_all(transfer, verb, pid, TargetAddr(place.start), at, place.size()));
+      at += place.size();
+    }
+    local += wanted;
+    places = places.subspan(some.size());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> read_memory(HostPid pid, TargetAddr from, std::span<std::byte> into) {
   return transfer_all(::process_vm_readv, "read ", pid, from, into.data(), into.size());
 }
 
-// What a call leaves undone, because of its limits or of a place that cannot be read, is read place
-// by place.
-Result<void> read_memory(HostPid pid, std::span<const Range> from, std::span<std::byte> into) {
-  std::array<iovec, kPlacesAtOnce> there;
-  while (!from.empty()) {
-    const auto some = from.first(std::min(from.size(), there.size()));
-    size_t wanted = 0;
-    for (size_t i = 0; i < some.size(); ++i) {
-      there[i] = {reinterpret_cast<void*>(some[i].start), some[i].size()};
-      wanted += some[i].size();
-    }
-    iovec here{into.data(), wanted};
-    ssize_t got = ::process_vm_readv(pid.value, &here, 1, there.data(), some.size(), 0);
-    if (got != static_cast<ssize_t>(wanted)) {
-      size_t done = 0;
-      for (const Range& range : some) {
-        TRY(read_memory(pid, TargetAddr(range.start), into.subspan(done, range.size())));
-        done += range.size();
-      }
-    }
-    from = from.subspan(some.size());
-    into = into.subspan(wanted);
-  }
-  return {};
-}
-
 Result<void> write_memory(HostPid pid, TargetAddr to, std::span<const std::byte> bytes) {
   return transfer_all(::process_vm_writev, "write ", pid, to, const_cast<std::byte*>(bytes.data()),
                       bytes.size());
+}
+
+Result<void> read_memory(HostPid pid, std::span<const Range> from, std::span<std::byte> into) {
+  return transfer_places(::process_vm_readv, "read ", pid, from, into.data());
+}
+
+Result<void> write_memory(HostPid pid, std::span<const Range> to,
+                          std::span<const std::byte> bytes) {
+  return transfer_places(::process_vm_writev, "write ", pid, to,
+                         const_cast<std::byte*>(bytes.data()));
 }
 
 Result<ForcedMemory> ForcedMemory::open(HostPid pid) {

@@ -15,6 +15,10 @@ constexpr uint64_t page_end(uint64_t size) {
 
 using Ranges = std::vector<sys::Range>;
 
+constexpr bool overlap(sys::Range a, sys::Range b) {
+  return a.start < b.end && b.start < a.end;
+}
+
 // `ranges` without `holes`; both sorted and without overlap.
 Ranges subtract(const Ranges& ranges, const Ranges& holes);
 Ranges unite(const Ranges& a, const Ranges& b);
