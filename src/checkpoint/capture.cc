@@ -250,41 +250,53 @@ Result<void> GroupCapture::look_at_pages() {
   return {};
 }
 
+// Where the mapping is over there already, pages that are sent again are not taken away first:
+// they are written over, which is why those of zeros are sent, too.
 Result<void> GroupCapture::write_space(size_t index) {
   const FrozenProcess& frozen = processes_[index];
   image::AddressSpace& space = spaces_[index];
+  choose_late_pages(index);
   for (const MappedPages& pages : pages_of_[index]) {
-    for (const sys::Range& range : pages.inherited) {
+    for (const sys::Range& range :
+         pages.ahead ? engine::subtract(engine::clip(pages.seen.pages, *pages.ahead), pages.late)
+                     : pages.inherited) {
       auto* out = space.add_inherited();
       out->set_start(range.start);
       out->set_end(range.end);
     }
   }
   TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
+  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
+  for (const MappedPages& pages : pages_of_[index])
+    for (const sys::Range& range : pages.late)
+      TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
   auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
   auto memory = TRY(sys::ForcedMemory::open(frozen.pid));
   engine::PageReader reader{frozen.pid, frozen.ns_pid, memory, mode};
-  stats_.memory_bytes += TRY(pages_.put(reader, TRY(choose_pages(index))));
+  stats_.memory_bytes += TRY(pages_.put(reader, choose_pages(index)));
   return pages_.end_space(frozen.ns_pid);
 }
 
-Result<std::vector<engine::PagePiece>> GroupCapture::choose_pages(size_t index) {
-  const FrozenProcess& frozen = processes_[index];
+void GroupCapture::choose_late_pages(size_t index) {
+  if (scope_ != MemoryScope::kUrgent) return;
   const image::AddressSpace& space = spaces_[index];
-  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
-  std::optional<LatePages> late;
-  if (scope_ == MemoryScope::kUrgent)
-    late.emplace(tree_.processes(static_cast<int>(index)), for_children_[frozen.pid]);
+  LatePages late(tree_.processes(static_cast<int>(index)), for_children_[processes_[index].pid]);
+  for (int i = 0; i < space.mappings_size(); ++i) {
+    MappedPages& pages = pages_of_[index][static_cast<size_t>(i)];
+    if (!LatePages::allowed_in(space.mappings(i))) continue;
+    pages.late = late.choose(engine::subtract(pages.seen.pages, pages.inherited));
+    stats_.late_bytes += engine::total_size(pages.late);
+  }
+}
+
+std::vector<engine::PagePiece> GroupCapture::choose_pages(size_t index) const {
+  const image::AddressSpace& space = spaces_[index];
   std::vector<engine::PagePiece> pieces;
   for (int i = 0; i < space.mappings_size(); ++i) {
-    const image::Mapping& mapping = space.mappings(i);
     const MappedPages& pages = pages_of_[index][static_cast<size_t>(i)];
-    Ranges own = engine::subtract(pages.seen.pages, pages.inherited);
-    Ranges later = late && late->allowed_in(mapping) ? late->choose(own) : Ranges{};
-    for (const sys::Range& range : later)
-      TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
-    stats_.late_bytes += engine::total_size(later);
-    engine::add_pieces(mapping, engine::subtract(own, later), pieces);
+    Ranges own = engine::subtract(engine::subtract(pages.seen.pages, pages.inherited), pages.late);
+    auto zeros = pages.ahead ? engine::Zeros::kPut : engine::zeros_of(space.mappings(i));
+    engine::add_pieces(space.mappings(i).protection(), zeros, own, pieces);
   }
   return pieces;
 }
@@ -310,10 +322,12 @@ Result<void> GroupCapture::find_inherited(size_t index) {
   auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
   if (!staged) return {};
   auto parts = engine::inheritable_parts(space, *staged->layout, engine::Lineage::kSelf);
-  for (size_t i = 0; i < mapped.size(); ++i)
-    mapped[i].inherited =
-        parts[i] ? ahead_->unchanged(frozen, mapped[i].seen, *parts[i], mapped[i].inherited)
-                 : Ranges{};
+  for (size_t i = 0; i < mapped.size(); ++i) {
+    MappedPages& pages = mapped[i];
+    pages.ahead = parts[i];
+    pages.inherited =
+        parts[i] ? ahead_->unchanged(frozen, pages.seen, *parts[i], pages.inherited) : Ranges{};
+  }
   return {};
 }
 

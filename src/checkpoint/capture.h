@@ -55,8 +55,9 @@ class GroupCapture {
   Result<void> write_space(size_t index);
   // Which private pages there are.
   Result<void> look_at_pages();
-  // What of its pages goes into the stream; what may come later is named there.
-  Result<std::vector<engine::PagePiece>> choose_pages(size_t index);
+  void choose_late_pages(size_t index);
+  // What of its pages goes into the stream.
+  std::vector<engine::PagePiece> choose_pages(size_t index) const;
   // The pages that need not be sent: they are physically the parent's, or were sent ahead.
   Result<void> find_inherited(size_t index);
 
@@ -73,7 +74,9 @@ class GroupCapture {
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   struct MappedPages {
     sys::Pagemap::Look seen;
-    engine::Ranges inherited;
+    engine::Ranges inherited;         // need not be sent
+    engine::Ranges late;              // may come after the group runs again
+    std::optional<sys::Range> ahead;  // where the rounds have made the mapping over there
   };
   // Parallel to spaces_ and their mappings; empty where those have no private pages.
   std::vector<std::vector<MappedPages>> pages_of_;

@@ -29,11 +29,6 @@ Result<void> read_pages(const PageReader& reader, uint32_t protection,
   return {};
 }
 
-// Whether a page that is not in the image would read as something else than zeros.
-bool zeros_must_travel(const image::Mapping& mapping) {
-  return mapping.kind() != image::MAPPING_ANONYMOUS;
-}
-
 }  // namespace
 
 bool is_zero(std::span<const std::byte> bytes) {
@@ -60,16 +55,21 @@ Result<Ranges> inherited_pages(const sys::Pagemap& child, const sys::Pagemap& pa
   return inherited;
 }
 
-void add_pieces(const image::Mapping& mapping, const Ranges& pages,
+// In a new mapping of anonymous memory a page that is not in the image reads as zeros.
+Zeros zeros_of(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_ANONYMOUS ? Zeros::kLeaveOut : Zeros::kPut;
+}
+
+void add_pieces(uint32_t protection, Zeros zeros, const Ranges& pages,
                 std::vector<PagePiece>& pieces) {
-  PagePiece piece{&mapping, {}};
+  PagePiece piece{protection, zeros, {}};
   uint64_t bytes = 0;
   for (sys::Range range : pages) {
     while (range.start < range.end) {
       bool new_block = piece.ranges.empty() ||
                        (piece.ranges.back().end - 1) / kPieceBytes != range.start / kPieceBytes;
       if (new_block && bytes >= kPieceBytes) {
-        pieces.push_back(std::exchange(piece, {&mapping, {}}));
+        pieces.push_back(std::exchange(piece, {protection, zeros, {}}));
         bytes = 0;
       }
       uint64_t boundary = range.start / kPieceBytes * kPieceBytes + kPieceBytes;
@@ -85,8 +85,7 @@ void add_pieces(const image::Mapping& mapping, const Ranges& pages,
 PageWriter::PageWriter(image::Sink& sink) : sink_(sink), buffer_(kChunk) {}
 
 Result<uint64_t> PageWriter::put(const PageReader& reader, const PagePiece& piece) {
-  auto zeros = zeros_must_travel(*piece.mapping) ? Zeros::kPut : Zeros::kLeaveOut;
-  return put_ranges(reader, piece.mapping->protection(), zeros, piece.ranges);
+  return put_ranges(reader, piece.protection, piece.zeros, piece.ranges);
 }
 
 Result<uint64_t> PageWriter::put_ranges(const PageReader& reader, uint32_t protection, Zeros zeros,

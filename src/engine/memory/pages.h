@@ -35,6 +35,8 @@ bool is_zero(std::span<const std::byte> bytes);
 
 // What becomes of pages that hold zeros: where nothing is under them, they need not travel.
 enum class Zeros { kLeaveOut, kPut };
+// For a mapping that is made anew.
+Zeros zeros_of(const image::Mapping& mapping);
 
 // The pages of `mapping` that are physically the parent's, as the two page tables show (same frame,
 // same address). `own_pages` are the child's pages where inheritance is possible:
@@ -44,12 +46,14 @@ Result<Ranges> inherited_pages(const sys::Pagemap& child, const sys::Pagemap& pa
 
 // Pages of one mapping, as much as one thread puts at a time.
 struct PagePiece {
-  const image::Mapping* mapping;
+  uint32_t protection;
+  Zeros zeros;
   Ranges ranges;
 };
 
 // Adds pages of a mapping to `pieces`. No piece shares a huge page with another one.
-void add_pieces(const image::Mapping& mapping, const Ranges& pages, std::vector<PagePiece>& pieces);
+void add_pieces(uint32_t protection, Zeros zeros, const Ranges& pages,
+                std::vector<PagePiece>& pieces);
 
 // Puts pages into a sink. Pages of zeros travel as kZeroPages where a zero page must overwrite
 // something, else not at all. Returns the bytes put.
