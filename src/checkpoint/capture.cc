@@ -69,6 +69,7 @@ Result<CaptureStats> GroupCapture::run() {
   order_for_restore(processes_);
   TRY(survey());
   TRY(gather());
+  TRY(find_pages());
   TRY(write());
   count_objects();
   return stats_;
@@ -194,19 +195,18 @@ Result<void> GroupCapture::write() {
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));
   for (const image::File& file : files_) TRY(image::put_message(sink, RecordType::kFile, file));
-  TRY(write_spaces());
+  for (size_t i = 0; i < processes_.size(); ++i)
+    if (!processes_[i].zombie) TRY_IN(write_space(i), name_of(processes_[i]));
   TRY(pages_.end());
   TRY(sink.put(RecordType::kEnd, {}, {}));
   return sink.flush();
 }
 
 // What a parent has to keep for its children is known before its pages are chosen.
-Result<void> GroupCapture::write_spaces() {
+Result<void> GroupCapture::find_pages() {
   TRY(look_at_pages());
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie) TRY_IN(find_inherited(i), name_of(processes_[i]));
-  for (size_t i = 0; i < processes_.size(); ++i)
-    if (!processes_[i].zombie) TRY_IN(write_space(i), name_of(processes_[i]));
   return {};
 }
 

@@ -51,14 +51,14 @@ class GroupCapture {
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> survey_process(size_t index);
   Result<uint64_t> choose_work_area() const;
-  Result<void> write_spaces();
-  Result<void> write_space(size_t index);
-  // Which private pages there are.
+  // Which private pages there are, and which of them need not be sent.
+  Result<void> find_pages();
   Result<void> look_at_pages();
+  Result<void> write_space(size_t index);
   void choose_late_pages(size_t index);
   // What of its pages goes into the stream.
   std::vector<engine::PagePiece> choose_pages(size_t index) const;
-  // The pages that need not be sent: they are physically the parent's, or were sent ahead.
+  // Those that are physically the parent's, or were sent ahead.
   Result<void> find_inherited(size_t index);
 
   std::vector<engine::FrozenProcess>& processes_;

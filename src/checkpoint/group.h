@@ -61,7 +61,8 @@ class FrozenGroup {
 
   // Puts the complete state into the sink, from kHeader to kEnd. Refuses what is not supported, by
   // name, before anything is touched. May be called once. `lanes` are streams for pages beside the
-  // sink, each used by a thread of its own; build() needs all of them. `ahead` is what was sent
+  // sink, each used by a thread of its own; build() needs all of them. The first record is put when
+  // all that does not go into the stream was found. `ahead` is what was sent
   // into the same sink, without lanes, while this group still ran; null: nothing.
   Result<CaptureStats> capture(image::Sink& sink, std::span<image::Sink* const> lanes = {},
                                MemoryRounds* ahead = nullptr,

@@ -10,6 +10,24 @@ namespace {
 
 constexpr int kThrottleStepPercent = 20;
 
+// Asks before the first record.
+class GatedSink final : public image::Sink {
+ public:
+  GatedSink(image::Sink& next, std::function<Result<void>()> may_send)
+      : next_(next), may_send_(std::move(may_send)) {}
+
+  Result<void> put(image::RecordType type, std::span<const std::byte> head,
+                   std::span<const std::byte> body) override {
+    if (auto ask = std::exchange(may_send_, nullptr)) TRY(ask());
+    return next_.put(type, head, body);
+  }
+  Result<void> flush() override { return next_.flush(); }
+
+ private:
+  image::Sink& next_;
+  std::function<Result<void>()> may_send_;
+};
+
 }  // namespace
 
 MemorySender::MemorySender(SendingContext context, SourceContainer& container,
@@ -111,12 +129,14 @@ void MemorySender::end_throttle() {
     spdlog::error("container {}: {}", context_.log.container(), done.error().to_string());
 }
 
-Result<uint64_t> MemorySender::capture(FrozenContainer& frozen, checkpoint::MemoryScope scope) {
+Result<uint64_t> MemorySender::capture(FrozenContainer& frozen, checkpoint::MemoryScope scope,
+                                       std::function<Result<void>()> may_send) {
   uint64_t before = sink_.bytes();
   double below = sink_.seconds_below();
   sink_.on_bytes(
       [this, before](uint64_t bytes) { context_.log.progress(Stage::kTransfer, bytes - before); });
-  auto stats = TRY(frozen.capture(compressing_, ahead_.get(), scope));
+  GatedSink gated(compressing_, std::move(may_send));
+  auto stats = TRY(frozen.capture(gated, ahead_.get(), scope));
   TRY(compressing_.flush());
   context_.log.move_seconds(Stage::kCapture, Stage::kTransfer, sink_.seconds_below() - below);
   context_.log.add_bytes(Stage::kTransfer, sink_.bytes() - before);

@@ -39,9 +39,11 @@ class MemorySender {
   Result<NextStep> send_rounds();
   // One more round if what has changed since the last one would make the pause too long.
   Result<void> send_what_grew();
-  // The state of the frozen container, without what the rounds have sent. Returns the bytes of
-  // memory that scope kUrgent has left to come later.
-  Result<uint64_t> capture(FrozenContainer& frozen, checkpoint::MemoryScope scope);
+  // The state of the frozen container, without what the rounds have sent. Nothing is sent before
+  // `may_send` has returned, which is called once. Returns the bytes of memory that scope kUrgent
+  // has left to come later.
+  Result<uint64_t> capture(FrozenContainer& frozen, checkpoint::MemoryScope scope,
+                           std::function<Result<void>()> may_send);
   // The container gets all of its processor time again.
   void end_throttle();
 

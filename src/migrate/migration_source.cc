@@ -1,6 +1,7 @@
 #include "migrate/migration_source.h"
 
 #include <algorithm>
+#include <future>
 #include <optional>
 
 #include "base/check.h"
@@ -77,7 +78,6 @@ class SourceRun {
     if (options_.mode != Mode::kStop && options_.mode != Mode::kPostcopy)
       TRY(stage(Stage::kRounds, &SourceRun::send_rounds));
     TRY(stage(Stage::kFreeze, &SourceRun::freeze));
-    TRY(stage(Stage::kSecondCopy, &SourceRun::second_copy));
     TRY(stage(Stage::kCapture, &SourceRun::capture));
     TRY(stage(Stage::kRestore, &SourceRun::await_restore));
     TRY(fault("restored"));
@@ -179,12 +179,6 @@ class SourceRun {
     return fault("frozen");
   }
 
-  Result<void> second_copy() {
-    log_.add_bytes(Stage::kSecondCopy, TRY(sender_->last_copy(frozen_->processes())));
-    log_.note(Stage::kSecondCopy, sender_->note());
-    return fault("second-copy");
-  }
-
   Result<void> send_rounds() {
     if (TRY(memory_->send_rounds()) == NextStep::kPostcopy)
       scope_ = checkpoint::MemoryScope::kUrgent;
@@ -193,8 +187,19 @@ class SourceRun {
     return fault("rounds");
   }
 
+  // The files are copied once more while the capture looks at the container. The destination opens
+  // them when it reads the stream, so nothing is sent before they are there.
   Result<void> capture() {
-    late_bytes_ = TRY(memory_->capture(*frozen_, scope_));
+    auto copy = std::async(std::launch::async, [this, processes = frozen_->processes()] {
+      return sender_->last_copy(processes);
+    });
+    auto await_copy = [&]() -> Result<void> {
+      log_.add_bytes(Stage::kSecondCopy, TRY(copy.get()));
+      log_.note(Stage::kSecondCopy, sender_->note());
+      return fault("second-copy");
+    };
+    late_bytes_ = TRY(memory_->capture(
+        *frozen_, scope_, [&] { return log_.measure(Stage::kSecondCopy, await_copy); }));
     return fault("captured");
   }
 

@@ -1,5 +1,7 @@
 #include "migrate/stage_log.h"
 
+#include <utility>
+
 namespace martlet::migrate {
 
 StageLog::StageLog(const Clock& clock, Observer& observer, std::string container,
@@ -12,11 +14,14 @@ StageLog::StageLog(const Clock& clock, Observer& observer, std::string container
 }
 
 Result<void> StageLog::measure(Stage stage, const std::function<Result<void>()>& work) {
-  stage_started_ = clock_.now();
-  rate_.restart(stage_started_);
+  const Stopwatch watch(clock_);
+  const double inside_before = std::exchange(seconds_inside_, 0);
+  rate_.restart(clock_.now());
   observer_.on_progress({.stage = stage});
   auto result = work();
-  at(stage).seconds += in_seconds(clock_.now() - stage_started_);
+  const double seconds = watch.seconds();
+  at(stage).seconds += seconds - seconds_inside_;
+  seconds_inside_ = inside_before + seconds;
   if (!result) return in_context(std::move(result), "stage " + std::string(stage_name(stage)));
   observer_.on_stage_done(at(stage));
   if (stage == Stage::kCapture) observer_.on_stage_done(at(Stage::kTransfer));

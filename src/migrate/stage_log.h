@@ -20,7 +20,8 @@ class StageLog {
   void begin(const std::string& migration) { observer_.on_begin(migration); }
   const std::string& container() const { return report_.container; }
 
-  // Runs the stage, charges it with the time, and adds its name to an error.
+  // Runs the stage, charges it with the time, and adds its name to an error. A stage that is run
+  // inside of it is charged with its own time.
   Result<void> measure(Stage stage, const std::function<Result<void>()>& work);
   void add_bytes(Stage stage, uint64_t bytes);
   void note(Stage stage, std::string note) { at(stage).note = std::move(note); }
@@ -42,7 +43,7 @@ class StageLog {
   const Clock& clock_;
   Observer& observer_;
   Nanoseconds started_;
-  Nanoseconds stage_started_{};
+  double seconds_inside_ = 0;  // of stages that the current one has run
   RateMeter rate_;
   std::array<StageReport, kStageCount> stages_;
   MigrationReport report_;

@@ -57,6 +57,22 @@ TEST_F(Log, TransferredCountsEarlierStagesAndTimeLeftFollowsTheRate) {
   EXPECT_EQ(seen_.last.time_left, Nanoseconds(3s));
 }
 
+TEST_F(Log, AStageInsideAnotherHasItsOwnTime) {
+  auto inner = [&]() -> Result<void> {
+    clock_.time += 2s;
+    return {};
+  };
+  ASSERT_TRUE(log_.measure(Stage::kCapture, [&]() -> Result<void> {
+    clock_.time += 1s;
+    EXPECT_TRUE(log_.measure(Stage::kSecondCopy, inner));
+    clock_.time += 4s;
+    return {};
+  }));
+  const auto report = log_.finish();
+  EXPECT_EQ(report.stages[static_cast<size_t>(Stage::kCapture)].seconds, 5);
+  EXPECT_EQ(report.stages[static_cast<size_t>(Stage::kSecondCopy)].seconds, 2);
+}
+
 TEST_F(Log, AnUnknownRestHasNoTimeLeft) {
   clock_.time += 1s;
   log_.progress(Stage::kTransfer, 1'000);

@@ -12,9 +12,10 @@
 
 namespace martlet::migrate {
 
-// Stages 3 and 5 overlap: the capture streams straight into the connection, and each is charged
-// with the time it kept the other waiting. The second copy (4) comes before them in time, because
-// the destination opens the files while the state arrives.
+// Stages 3, 4 and 5 overlap: files are copied once more while the capture looks at the container,
+// and the capture then streams straight into the connection. Each is charged with the time it kept
+// the others waiting. Nothing streams before the second copy is through, because the destination
+// opens the files while the state arrives.
 enum class Stage : uint32_t {
   kPreflight = 0,
   kFirstCopy = 1,
