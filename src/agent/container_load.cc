@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <random>
+#include <sstream>
+#include <string>
 #include <string_view>
 
 #include "base/fd.h"
@@ -38,6 +40,30 @@ double written_bytes(const std::vector<HostPid>& processes) {
   return sum;
 }
 
+double count_descriptors(const std::vector<HostPid>& processes) {
+  size_t count = 0;
+  for (const HostPid pid : processes)
+    if (const auto numbers = sys::list_descriptors(pid)) count += numbers->size();
+  return static_cast<double>(count);
+}
+
+// Lines of /proc/PID/net/tcp have the state as their fourth word.
+double count_connections(HostPid init) {
+  constexpr std::string_view kEstablished = "01";
+  size_t count = 0;
+  for (const char* table : {"net/tcp", "net/tcp6"}) {
+    const auto text = read_file(sys::proc_path(init, table));
+    if (!text) continue;  // it has ended, or the kernel has no IPv6
+    std::istringstream lines(*text);
+    std::string line, number, local, remote, state;
+    while (std::getline(lines, line)) {
+      std::istringstream words(line);
+      if (words >> number >> local >> remote >> state && state == kEstablished) ++count;
+    }
+  }
+  return static_cast<double>(count);
+}
+
 // The scan begins when the watch ends; it finds every file changed since the watch began.
 Result<models::FileLoad> scan_files(const Container& container, Nanoseconds since, double seconds,
                                     double written) {
@@ -64,6 +90,8 @@ Result<SampledLoad> sample_load(const Container& container, Watch watch, Clock& 
   sampled.load = {.processes = static_cast<double>(memory.processes),
                   .threads = static_cast<double>(memory.threads),
                   .mappings = static_cast<double>(memory.mappings),
+                  .descriptors = count_descriptors(processes),
+                  .connections = count_connections(container.init()),
                   .first_pages = kFirstPagesOfTask * static_cast<double>(memory.threads),
                   .shared_pages = static_cast<double>(memory.shared_pages),
                   .file_pages = static_cast<double>(memory.file_pages),

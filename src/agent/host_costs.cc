@@ -1,6 +1,8 @@
 #include "agent/host_costs.h"
 
 #define XXH_STATIC_LINKING_ONLY  // for the size of XXH3_state_t
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -19,8 +21,12 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "sys/mapping_flags.h"
+#include "sys/pagemap.h"
+#include "sys/pidfd.h"
 #include "sys/procfs.h"
 #include "sys/program.h"
+#include "sys/socket_options.h"
 #include "sys/target_memory.h"
 
 namespace martlet::agent {
@@ -82,6 +88,19 @@ class WaitingChild {
   pid_t pid_;
 };
 
+// As after rounds, when nearly all pages are there and were not written.
+double measure_look(const Clock& clock, const Area& area) {
+  constexpr int kLooks = 16;
+  const auto start = reinterpret_cast<uint64_t>(area.bytes().data());
+  const auto pagemap = sys::Pagemap::open(HostPid(::getpid()));
+  if (!pagemap) return 0;
+  return cost_of(clock, kLooks * kPages, [&] {
+    for (int i = 0; i < kLooks; ++i)
+      (void)pagemap->look({start, start + kAreaBytes}, sys::Pagemap::Backing::kNone,
+                          sys::Pagemap::Tracking::kNone);
+  });
+}
+
 void measure_pages(const Clock& clock, models::HostCosts& costs) {
   const Area source;
   std::fill(source.bytes().begin(), source.bytes().end(), std::byte{0x5a});
@@ -95,6 +114,7 @@ void measure_pages(const Clock& clock, models::HostCosts& costs) {
     const auto from = TargetAddr(reinterpret_cast<uint64_t>(source.bytes().data()));
     (void)sys::read_memory(HostPid(::getpid()), from, target.bytes());
   });
+  costs.page_look = measure_look(clock, source);
   uint64_t sum = 0;
   costs.page_hash = cost_of(clock, kPages, [&] {
     for (size_t i = 0; i < kPages; ++i) sum += XXH3_64bits(source.page(i).data(), kPageSize);
@@ -145,6 +165,20 @@ double measure_socket(const Clock& clock) {
   });
 }
 
+double measure_descriptors(const Clock& clock, HostPid pid) {
+  const auto pidfd = sys::open_pidfd(pid);
+  const auto numbers = sys::list_descriptors(pid);
+  if (!pidfd || !numbers || numbers->empty()) return 0;
+  return cost_of(clock, static_cast<double>(numbers->size()), [&] {
+    for (const int number : *numbers) {
+      struct stat status{};
+      const auto duplicate = sys::duplicate_descriptor(*pidfd, number);
+      if (duplicate) ::fstat(duplicate->get(), &status);
+      (void)read_file(sys::proc_path(pid, "fdinfo/" + std::to_string(number)));
+    }
+  });
+}
+
 void measure_tasks(const Clock& clock, models::HostCosts& costs) {
   costs.fork = cost_of(clock, 1, [] {
     const pid_t pid = ::fork();
@@ -168,9 +202,30 @@ void measure_tasks(const Clock& clock, models::HostCosts& costs) {
   });
   size_t mappings = 1;
   const double all = cost_of(clock, 1, [&] {
-    if (const auto vmas = sys::read_smaps(child.pid())) mappings = std::max(mappings, vmas->size());
+    if (const auto vmas = sys::read_mappings(child.pid()))
+      mappings = std::max(mappings, vmas->size());
   });
   costs.mapping_read = all / static_cast<double>(mappings);
+  costs.descriptor_read = measure_descriptors(clock, child.pid());
+}
+
+// Of a connection of this process with itself.
+double measure_connection(const Clock& clock) {
+  constexpr int kReads = 20;
+  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* place = reinterpret_cast<sockaddr*>(&address);
+  if (::bind(listener.get(), place, size) != 0 || ::listen(listener.get(), 1) != 0 ||
+      ::getsockname(listener.get(), place, &size) != 0)
+    return 0;
+  (void)::connect(client.get(), place, size);  // goes on by itself
+  return cost_of(clock, kReads, [&] {
+    for (int i = 0; i < kReads; ++i) (void)sys::read_socket_options(client.get());
+  });
 }
 
 void measure_files(const Clock& clock, const std::string& directory, models::HostCosts& costs) {
@@ -205,6 +260,7 @@ models::HostCosts measure_host_costs(const std::string& directory, const Clock& 
   costs.page_encrypt = measure_encryption(clock);
   costs.page_socket = measure_socket(clock);
   measure_tasks(clock, costs);
+  costs.connection_read = measure_connection(clock);
   measure_files(clock, directory, costs);
   costs.copy_start = measure_program(clock, "rsync");
   costs.sandbox_start = measure_program(clock, "runc");

@@ -66,6 +66,9 @@ HostCosts to_message(const models::HostCosts& costs) {
   message.set_task_stop(costs.task_stop);
   message.set_task_read(costs.task_read);
   message.set_mapping_read(costs.mapping_read);
+  message.set_page_look(costs.page_look);
+  message.set_descriptor_read(costs.descriptor_read);
+  message.set_connection_read(costs.connection_read);
   message.set_fork(costs.fork);
   message.set_sandbox_start(costs.sandbox_start);
   message.set_copy_start(costs.copy_start);
@@ -81,9 +84,12 @@ models::HostCosts from_message(const HostCosts& costs) {
           .page_encrypt = sane(costs.page_encrypt()),
           .page_socket = sane(costs.page_socket()),
           .page_touch = sane(costs.page_touch()),
+          .page_look = sane(costs.page_look()),
           .task_stop = sane(costs.task_stop()),
           .task_read = sane(costs.task_read()),
           .mapping_read = sane(costs.mapping_read()),
+          .descriptor_read = sane(costs.descriptor_read()),
+          .connection_read = sane(costs.connection_read()),
           .fork = sane(costs.fork()),
           .sandbox_start = sane(costs.sandbox_start()),
           .copy_start = sane(costs.copy_start()),
@@ -98,6 +104,8 @@ PredictionInputs to_message(const SampledLoad& sampled, const models::LinkCosts&
   inputs.set_processes(static_cast<uint64_t>(load.processes));
   inputs.set_threads(static_cast<uint64_t>(load.threads));
   inputs.set_mappings(static_cast<uint64_t>(load.mappings));
+  inputs.set_descriptors(static_cast<uint64_t>(load.descriptors));
+  inputs.set_connections(static_cast<uint64_t>(load.connections));
   inputs.set_pages(load.memory.pages());
   for (const double seconds : sampled.looked_at) {
     DirtyRate& rate = *inputs.add_dirty_rates();

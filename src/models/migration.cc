@@ -62,7 +62,11 @@ class Estimator {
   void set_state(const Bounds& pages) {
     Bounds since = result_.at(MoveStage::kFirstCopy).seconds;
     since += result_.at(MoveStage::kRounds).seconds;
-    set(MoveStage::kSecondCopy, second_copy_seconds(inputs_, since),
+    // It goes on while the capture looks at everything that is not pages.
+    const Bounds beside = capture_seconds(inputs_, {});
+    const Bounds copy = second_copy_seconds(inputs_, since);
+    set(MoveStage::kSecondCopy,
+        {std::max(0.0, copy.lower - beside.upper), std::max(0.0, copy.upper - beside.lower)},
         second_copy_bytes(inputs_.container, since));
     set(MoveStage::kCapture,
         capture_seconds(inputs_, pages) + (has_rounds() ? compare_seconds(inputs_) : Bounds{}));

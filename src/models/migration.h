@@ -49,19 +49,22 @@ bool is_pause(MoveStage stage);
 
 // What one host needs for each unit of work, in seconds, one processor, nothing else running.
 struct HostCosts {
-  double page_read = 0;      // t_rmem: copy a page out of another process
-  double page_hash = 0;      // checksum of a page
-  double page_encrypt = 0;   // or decrypt
-  double page_socket = 0;    // through a socket, one direction
-  double page_touch = 0;     // t_wmem: first touch of fresh memory
-  double task_stop = 0;      // stop a thread and take it over
-  double task_read = 0;      // what /proc and the registers of a thread say
-  double mapping_read = 0;   // describe one mapping
-  double fork = 0;           // t_fork: a child that ends at once, with its collection
-  double sandbox_start = 0;  // one call of the OCI runtime
-  double copy_start = 0;     // one start of the program that copies files
-  double file_compare = 0;   // look at one file's attributes
-  double durable_write = 0;  // a small file replaced and synced
+  double page_read = 0;        // t_rmem: copy a page out of another process
+  double page_hash = 0;        // checksum of a page
+  double page_encrypt = 0;     // or decrypt
+  double page_socket = 0;      // through a socket, one direction
+  double page_touch = 0;       // t_wmem: first touch of fresh memory
+  double page_look = 0;        // find out whether a page has changed
+  double task_stop = 0;        // stop a thread and take it over
+  double task_read = 0;        // what /proc and the registers of a thread say
+  double mapping_read = 0;     // describe one mapping
+  double descriptor_read = 0;  // duplicate and describe one descriptor
+  double connection_read = 0;  // read the options of one TCP connection
+  double fork = 0;             // t_fork: a child that ends at once, with its collection
+  double sandbox_start = 0;    // one call of the OCI runtime
+  double copy_start = 0;       // one start of the program that copies files
+  double file_compare = 0;     // look at one file's attributes
+  double durable_write = 0;    // a small file replaced and synced
   uint32_t cores = 1;
 };
 
@@ -82,6 +85,8 @@ struct ContainerLoad {
   double processes = 0;  // n
   double threads = 0;
   double mappings = 0;
+  double descriptors = 0;
+  double connections = 0;     // of TCP, established
   double first_pages = 0;     // l·n: pages that must be there before the first instruction
   double shared_pages = 0;    // of K, that the pause compares with what the rounds have sent
   double file_pages = 0;      // of K, that cannot come after the thaw: those of file mappings

@@ -7,11 +7,14 @@ constexpr double kPage = 4096;
 
 // Numbers of operations, counted in the code of the stages. What they leave out is what the hosts'
 // experience corrects.
-constexpr double kTrees = 2;              // of files: the writable layer and the log
-constexpr double kSandboxCalls = 8;       // of the OCI runtime until a sandbox stands
-constexpr double kCompareThreads = 8;     // at most
-constexpr double kRecordOfTask = 4096;    // bytes, at most
-constexpr double kRecordOfMapping = 256;  // bytes, at most
+constexpr double kTrees = 2;                  // of files: the writable layer and the log
+constexpr double kSandboxCalls = 8;           // of the OCI runtime until a sandbox stands
+constexpr double kCompareThreads = 8;         // at most
+constexpr double kConnectionReads = 2;        // what a connection's state costs, in its options
+constexpr double kRecordOfTask = 4096;        // bytes, at most
+constexpr double kRecordOfMapping = 256;      // bytes, at most
+constexpr double kRecordOfDescriptor = 256;   // bytes, at most
+constexpr double kRecordOfConnection = 1024;  // bytes, at most
 
 // What a TCP socket holds at most that was sent and has not arrived: Linux's default limit.
 constexpr double kSocketBytes = 4 << 20;
@@ -54,6 +57,12 @@ Bounds in_flight_seconds(const MoveInputs& inputs, const Bounds& pages) {
   return on_link(inputs, smaller(bytes, Bounds::exactly(held)));
 }
 
+// Open files, either to describe or to make them.
+double files_seconds(const ContainerLoad& container, const HostCosts& host) {
+  return container.descriptors * host.descriptor_read +
+         kConnectionReads * container.connections * host.connection_read;
+}
+
 }  // namespace
 
 double page_bytes(const MoveOptions& options) {
@@ -70,7 +79,9 @@ double destination_page_cpu(const HostCosts& host) {
 
 Bounds record_bytes(const ContainerLoad& container) {
   return {0, kRecordOfTask * (container.threads + container.processes) +
-                 kRecordOfMapping * container.mappings};
+                 kRecordOfMapping * container.mappings +
+                 kRecordOfDescriptor * container.descriptors +
+                 kRecordOfConnection * container.connections};
 }
 
 PageCosts page_costs(const MoveInputs& inputs) {
@@ -139,7 +150,9 @@ Bounds capture_seconds(const MoveInputs& inputs, const Bounds& pages) {
   const ContainerLoad& container = inputs.container;
   const double cost = page_costs(inputs).capture.middle();
   return spread(container.threads * inputs.source.task_read +
-                container.mappings * inputs.source.mapping_read) +
+                container.mappings * inputs.source.mapping_read +
+                container.memory.pages() * inputs.source.page_look +
+                files_seconds(container, inputs.source)) +
          pages * cost;
 }
 
@@ -165,7 +178,9 @@ Bounds restore_seconds(const MoveInputs& inputs, const Bounds& pages) {
   const ContainerLoad& container = inputs.container;
   return spread(container.processes * inputs.destination.fork +
                 container.threads * (inputs.destination.task_stop + inputs.destination.task_read) +
-                inputs.source.durable_write + inputs.link.round_trip / 2) +
+                container.memory.pages() * inputs.destination.page_look +
+                files_seconds(container, inputs.destination) + inputs.source.durable_write +
+                inputs.link.round_trip / 2) +
          in_flight_seconds(inputs, pages);
 }
 

@@ -18,6 +18,8 @@ inline HostCosts example_host() {
           .task_stop = 50e-6,
           .task_read = 100e-6,
           .mapping_read = 5e-6,
+          .descriptor_read = 5e-6,
+          .connection_read = 2e-5,
           .fork = 500e-6,
           .sandbox_start = 30e-3,
           .copy_start = 20e-3,
