@@ -15,12 +15,15 @@
 #include <xxh_x86dispatch.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "base/fd.h"
+#include "checkpoint/group.h"
 #include "sys/mapping_flags.h"
 #include "sys/pagemap.h"
 #include "sys/pidfd.h"
@@ -49,6 +52,10 @@ double cost_of(const Clock& clock, double count, const std::function<void()>& wo
   return std::chrono::duration<double>(best).count() / count;
 }
 
+double finite(double seconds) {
+  return std::isfinite(seconds) ? seconds : 0;
+}
+
 class Area {
  public:
   Area()
@@ -64,12 +71,15 @@ class Area {
   std::byte* data_;
 };
 
+enum class Descriptors { kAsHere, kNone };
+
 // A child that only waits; between fork and its end it makes system calls alone. It does not
 // outlive the thread that made it: it holds copies of the agent's descriptors.
 class WaitingChild {
  public:
-  WaitingChild() : agent_(::getpid()), pid_(::fork()) {
+  explicit WaitingChild(Descriptors descriptors) : agent_(::getpid()), pid_(::fork()) {
     if (pid_ != 0) return;
+    if (descriptors == Descriptors::kNone) ::close_range(0, ~0u, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     while (::getppid() == agent_) ::pause();
     ::_exit(0);
@@ -179,13 +189,34 @@ double measure_descriptors(const Clock& clock, HostPid pid) {
   });
 }
 
+// Of a process that has next to nothing.
+void measure_group(const Clock& clock, models::HostCosts& costs) {
+  const WaitingChild child(Descriptors::kNone);
+  if (child.pid().value <= 0) return;
+  checkpoint::GroupSpec group;
+  group.root = child.pid();
+  costs.group_freeze = costs.group_capture = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < kAttempts; ++i) {
+    const Stopwatch watch(clock);
+    auto frozen = checkpoint::FrozenGroup::freeze(group);
+    const double freeze = watch.seconds();
+    if (!frozen || !frozen->check()) break;
+    costs.group_freeze = std::min(costs.group_freeze, freeze);
+    costs.group_capture = std::min(costs.group_capture, watch.seconds() - freeze);
+  }
+  const auto vmas = sys::read_maps(child.pid());
+  const double counted = vmas ? static_cast<double>(vmas->size()) * costs.mapping_read : 0;
+  costs.group_freeze = finite(std::max(0.0, costs.group_freeze - costs.task_stop));
+  costs.group_capture = finite(std::max(0.0, costs.group_capture - counted - costs.task_read));
+}
+
 void measure_tasks(const Clock& clock, models::HostCosts& costs) {
   costs.fork = cost_of(clock, 1, [] {
     const pid_t pid = ::fork();
     if (pid == 0) ::_exit(0);
     if (pid > 0) ::waitpid(pid, nullptr, 0);
   });
-  const WaitingChild child;
+  const WaitingChild child(Descriptors::kAsHere);
   if (child.pid().value <= 0) return;
   costs.task_stop = cost_of(clock, 1, [&] {
     int status = 0;
@@ -207,6 +238,7 @@ void measure_tasks(const Clock& clock, models::HostCosts& costs) {
   });
   costs.mapping_read = all / static_cast<double>(mappings);
   costs.descriptor_read = measure_descriptors(clock, child.pid());
+  measure_group(clock, costs);
 }
 
 // Of a connection of this process with itself.

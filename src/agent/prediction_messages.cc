@@ -69,6 +69,8 @@ HostCosts to_message(const models::HostCosts& costs) {
   message.set_page_look(costs.page_look);
   message.set_descriptor_read(costs.descriptor_read);
   message.set_connection_read(costs.connection_read);
+  message.set_group_freeze(costs.group_freeze);
+  message.set_group_capture(costs.group_capture);
   message.set_fork(costs.fork);
   message.set_sandbox_start(costs.sandbox_start);
   message.set_copy_start(costs.copy_start);
@@ -90,6 +92,8 @@ models::HostCosts from_message(const HostCosts& costs) {
           .mapping_read = sane(costs.mapping_read()),
           .descriptor_read = sane(costs.descriptor_read()),
           .connection_read = sane(costs.connection_read()),
+          .group_freeze = sane(costs.group_freeze()),
+          .group_capture = sane(costs.group_capture()),
           .fork = sane(costs.fork()),
           .sandbox_start = sane(costs.sandbox_start()),
           .copy_start = sane(costs.copy_start()),

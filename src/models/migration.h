@@ -60,6 +60,8 @@ struct HostCosts {
   double mapping_read = 0;     // describe one mapping
   double descriptor_read = 0;  // duplicate and describe one descriptor
   double connection_read = 0;  // read the options of one TCP connection
+  double group_freeze = 0;     // stop a group, however small it is
+  double group_capture = 0;    // read its state, apart from what is above
   double fork = 0;             // t_fork: a child that ends at once, with its collection
   double sandbox_start = 0;    // one call of the OCI runtime
   double copy_start = 0;       // one start of the program that copies files

@@ -7,9 +7,10 @@ constexpr double kPage = 4096;
 
 // Numbers of operations, counted in the code of the stages. What they leave out is what the hosts'
 // experience corrects.
-constexpr double kTrees = 2;                  // of files: the writable layer and the log
-constexpr double kSandboxCalls = 8;           // of the OCI runtime until a sandbox stands
-constexpr double kCompareThreads = 8;         // at most
+constexpr double kTrees = 2;           // of files: the writable layer and the log
+constexpr double kSandboxCalls = 8;    // of the OCI runtime until a sandbox stands
+constexpr double kCompareThreads = 8;  // at most
+constexpr double kGroupCaptures = 2;   // that building a group is like: calls go inside, one by one
 constexpr double kConnectionReads = 2;        // what a connection's state costs, in its options
 constexpr double kRecordOfTask = 4096;        // bytes, at most
 constexpr double kRecordOfMapping = 256;      // bytes, at most
@@ -122,7 +123,7 @@ Bounds first_copy_seconds(const MoveInputs& inputs) {
 
 // The freezer interrupts a running task, so the rest of its time slice does not count.
 Bounds freeze_seconds(const MoveInputs& inputs) {
-  return spread(inputs.container.threads * inputs.source.task_stop +
+  return spread(inputs.source.group_freeze + inputs.container.threads * inputs.source.task_stop +
                 inputs.container.processes * inputs.source.task_read);
 }
 
@@ -149,7 +150,7 @@ Bounds second_copy_bytes(const ContainerLoad& container, const Bounds& since) {
 Bounds capture_seconds(const MoveInputs& inputs, const Bounds& pages) {
   const ContainerLoad& container = inputs.container;
   const double cost = page_costs(inputs).capture.middle();
-  return spread(container.threads * inputs.source.task_read +
+  return spread(inputs.source.group_capture + container.threads * inputs.source.task_read +
                 container.mappings * inputs.source.mapping_read +
                 container.memory.pages() * inputs.source.page_look +
                 files_seconds(container, inputs.source)) +
@@ -176,7 +177,8 @@ Bounds transfer_seconds(const MoveInputs& inputs, const Bounds& pages) {
 // arrive.
 Bounds restore_seconds(const MoveInputs& inputs, const Bounds& pages) {
   const ContainerLoad& container = inputs.container;
-  return spread(container.processes * inputs.destination.fork +
+  return spread(kGroupCaptures * inputs.destination.group_capture +
+                container.processes * inputs.destination.fork +
                 container.threads * (inputs.destination.task_stop + inputs.destination.task_read) +
                 container.memory.pages() * inputs.destination.page_look +
                 files_seconds(container, inputs.destination) + inputs.source.durable_write +
