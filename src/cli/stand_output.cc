@@ -87,6 +87,11 @@ Json to_json(const MovedCell& moved) {
                       {"longest_wait_seconds", moved.client->longest}};
   json["declared"] = to_json(moved.declared);
   json["calibrated"] = moved.calibrated ? to_json(*moved.calibrated) : Json();
+  json["stages"] = Json::array();
+  for (const models::StageTime& stage : moved.stages)
+    json["stages"].push_back({{"name", stage.name},
+                              {"seconds", stage.seconds},
+                              {"calibrated", stage.foretold ? to_json(*stage.foretold) : Json()}});
   return json;
 }
 

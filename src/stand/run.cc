@@ -37,6 +37,16 @@ models::Bounds to_model(const agent::Bounds& bounds) {
   return {bounds.lower(), bounds.upper()};
 }
 
+std::vector<models::StageTime> stages_of(const agent::MigrationSummary& measured) {
+  std::vector<models::StageTime> stages;
+  for (const agent::MigrationStage& stage : measured.stages())
+    stages.push_back({stage.name(), stage.seconds(), {}});
+  for (const agent::StageEstimate& foretold : measured.predicted().stages())
+    for (models::StageTime& stage : stages)
+      if (stage.name == foretold.name()) stage.foretold = to_model(foretold.seconds());
+  return stages;
+}
+
 class Runner {
  public:
   Runner(const StandGrid& grid, const Place& place, Observer& observer, Hosts& hosts)
@@ -164,6 +174,7 @@ MovedCell moved_cell(const StandGrid& grid, const StandCell& cell,
                   .wanted_pages = measured.wanted_pages(),
                   .client = {},
                   .declared = {declared.pause, declared.total},
+                  .stages = stages_of(measured),
                   .calibrated = {}};
   if (measured.has_predicted())
     moved.calibrated = models::Foretold{to_model(measured.predicted().pause()),

@@ -113,9 +113,14 @@ TEST(Run, TakesWhatTheAgentRemembers) {
   record.mutable_measured()->set_total_seconds(2);
   record.mutable_measured()->set_bytes(77);
   record.add_rounds();
+  record.mutable_measured()->add_stages()->set_name("freeze");
   EXPECT_FALSE(moved_cell(grid, cell, record).calibrated);
   record.mutable_measured()->mutable_predicted()->mutable_pause()->set_upper(3);
+  agent::StageEstimate& freeze = *record.mutable_measured()->mutable_predicted()->add_stages();
+  freeze.set_name("freeze");
+  freeze.mutable_seconds()->set_upper(7);
   const models::MovedCell moved = moved_cell(grid, cell, record);
+  EXPECT_EQ(moved.stages.at(0).foretold->upper, 7);
   EXPECT_EQ(moved.pause, 0.5);
   EXPECT_EQ(moved.sent, 77);
   EXPECT_EQ(moved.rounds, 1u);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "models/design/stand_grid.h"
@@ -23,15 +24,23 @@ struct ClientView {
   double longest = 0;  // the longest wait from its begin on: the interruption that a user sees
 };
 
+// One stage of a move, beside what the agents foretold of it.
+struct StageTime {
+  std::string name;
+  double seconds = 0;
+  std::optional<Bounds> foretold;
+};
+
 struct MovedCell {
   StandCell cell;
   double pause = 0;  // seconds, measured
   double total = 0;
   double sent = 0;  // bytes
   uint32_t rounds = 0;
-  uint64_t wanted_pages = 0;           // that the service had to wait for after the thaw
-  std::optional<ClientView> client;    // nobody asked if `reads` is 0
-  Foretold declared;                   // by declared_prediction()
+  uint64_t wanted_pages = 0;         // that the service had to wait for after the thaw
+  std::optional<ClientView> client;  // nobody asked if `reads` is 0
+  Foretold declared;                 // by declared_prediction()
+  std::vector<StageTime> stages{};
   std::optional<Foretold> calibrated;  // by the agents, if they could
 };
 
