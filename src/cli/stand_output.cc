@@ -128,6 +128,18 @@ Json all_to_json(const std::vector<T>& values) {
   return json;
 }
 
+std::string tables(const std::vector<MovedCell>& moves) {
+  const auto effects = models::write_effects(moves);
+  std::string text = "a measured value above what was foretold is marked <, one below it >\n\n" +
+                     format_table(move_rows(moves), {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}) +
+                     "\nhow far the models are off\n" +
+                     format_table(error_rows(models::model_errors(moves)), {2, 3, 4, 5, 6, 7}) +
+                     "\nwhat writing does (medians; M memory, V with files, R link)\n" +
+                     format_table(effect_rows(effects), {2, 3, 4, 5, 6, 7});
+  for (const std::string& sentence : findings(effects)) text += sentence + "\n";
+  return text;
+}
+
 }  // namespace
 
 std::string describe(const StandCell& cell) {
@@ -209,16 +221,8 @@ std::vector<std::string> findings(const std::vector<WriteEffect>& effects) {
 }
 
 std::string to_text(const models::StandGrid& grid, const stand::Outcome& outcome) {
-  const auto effects = models::write_effects(outcome.moved);
-  std::string text = fmt::format(
-      "{}: {} moves; a measured value above what was foretold is marked <, one below it >\n\n{}",
-      grid.title, outcome.moved.size(),
-      format_table(move_rows(outcome.moved), {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}));
-  text += "\nhow far the models are off\n" +
-          format_table(error_rows(models::model_errors(outcome.moved)), {2, 3, 4, 5, 6, 7});
-  text += "\nwhat writing does (medians; M memory, V with files, R link)\n" +
-          format_table(effect_rows(effects), {2, 3, 4, 5, 6, 7});
-  for (const std::string& sentence : findings(effects)) text += sentence + "\n";
+  std::string text = fmt::format("{}: {} moves\n", grid.title, outcome.moved.size());
+  if (!outcome.moved.empty()) text += tables(outcome.moved);
   for (const stand::FailedCell& cell : outcome.failed)
     text += fmt::format("failed: {}: {}\n", describe(cell.cell), cell.error.to_string());
   return text;

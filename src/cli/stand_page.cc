@@ -57,9 +57,10 @@ std::string chart_of(const std::vector<MovedCell>& moves, const std::string& lab
     const double x = chart.x(move.cell.write_share()) + 5 * static_cast<double>(move.cell.mode);
     if (move.calibrated) {
       const models::Bounds& bounds = (*move.calibrated).*foretold;
-      svg += fmt::format("<line class=grid x1={0:.1f} x2={0:.1f} y1={1:.1f} y2={2:.1f} />\n", x,
-                         chart.y(std::clamp(bounds.lower, low, high)),
-                         chart.y(std::clamp(bounds.upper, low, high)));
+      svg += fmt::format(
+          "<line class=range stroke-opacity=.5 x1={0:.1f} x2={0:.1f} y1={1:.1f} y2={2:.1f} />\n", x,
+          chart.y(std::clamp(bounds.lower, low, high)),
+          chart.y(std::clamp(bounds.upper, low, high)));
     }
     svg +=
         fmt::format("<circle class={} cx={:.1f} cy={:.1f} r=4><title>{}</title></circle>\n",

@@ -15,6 +15,7 @@ constexpr double kMostCells = 10'000;
 constexpr double kLeastMemory = 1 << 20;
 constexpr double kLeastFile = 1;
 constexpr double kLeastLink = 125'000;  // 1 Mbit/s
+constexpr double kMostLink = 2e9;       // what a token bucket can be told
 constexpr double kMostReads = 10'000;
 constexpr int kMostRepeats = 100;
 constexpr int kMostRounds = 1000;
@@ -54,6 +55,7 @@ Result<void> check(const TomlTable& table, const StandGrid& grid) {
   TRY(check_range(table, "memory", grid.memory, kLeastMemory, "1MiB"));
   TRY(check_range(table, "link", grid.link, kLeastLink, "1Mbit/s"));
   TRY(check_range(table, "file_size", {grid.file_size}, kLeastFile, "1B"));
+  if (std::ranges::max(grid.link) > kMostLink) return table.refuse("link", "the most is 16Gbit/s");
   if (std::ranges::max(grid.reads) > kMostReads)
     return table.refuse("reads", fmt::format("the most is {}", kMostReads));
   TRY(check_count(table, "most_rounds", grid.most_rounds, kMostRounds));

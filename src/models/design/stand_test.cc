@@ -63,6 +63,7 @@ TEST(StandGrid, AnErrorIsOneLineThatNamesTheKey) {
       {smallest + "speed = 1", "speed: unknown key"},
       {"memory = ['1kB']\nlink = ['1Gbit/s']", "memory: the least is 1MiB"},
       {"memory = ['64MB']\nlink = ['0']", "link: the least is 1Mbit/s"},
+      {"memory = ['64MB']\nlink = ['17Gbit/s']", "link: the most is 16Gbit/s"},
       {smallest + "repeats = 100\nreads = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,"
                   "21,22,23,24,25,26]",
        "a grid of 10400 cells"}};
