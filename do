@@ -12,7 +12,7 @@ build_packages=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libssl-dev libzstd-dev
   liblz4-dev libnl-3-dev libnl-route-3-dev libsqlite3-dev libcli11-dev libfmt-dev libspdlog-dev
   nlohmann-json3-dev libtomlplusplus-dev libsystemd-dev libgtest-dev libgmock-dev libbenchmark-dev
-  libxxhash-dev libcap-dev libeigen3-dev
+  libxxhash-dev libcap-dev libbpf-dev libeigen3-dev
 )
 lint_packages=(clang-format-19 clang-tidy-19)
 run_packages=(runc rsync nftables iproute2 iputils-ping procps openssl redis-server nginx-light)

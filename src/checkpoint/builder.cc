@@ -57,6 +57,10 @@ Error impossible(const image::Process& process) {
 // sent; if it opens more until it is captured, the socket moves.
 constexpr int kSpareDescriptors = 16;
 
+bool is_of_pages(const image::Record& record) {
+  return record.type == RecordType::kPages || record.type == RecordType::kZeroPages;
+}
+
 }  // namespace
 
 GroupBuilder::~GroupBuilder() {
@@ -83,14 +87,17 @@ Result<void> GroupBuilder::read_records(image::Source& source,
   for (;;) {
     image::Record record = TRY(source.next());
     if (record.type == RecordType::kTree) {
+      TRY(filler_.flush());
       TRY(begin(TRY(image::parse_as<image::Tree>(record))));
       break;
     }
+    if (!is_of_pages(record)) TRY(filler_.flush());
     TRY(read_ahead(record));
   }
   lanes_ = std::make_unique<engine::LaneReader>(std::move(lanes), header.image_id());
   for (;;) {
     image::Record record = TRY(source.next());
+    if (!is_of_pages(record)) TRY(filler_.flush());
     if (record.type == RecordType::kEnd) break;
     TRY(read_record(record));
   }
@@ -410,7 +417,7 @@ Result<void> GroupBuilder::fill(const image::Record& record) {
   Member* owner = TRY(member(static_cast<int32_t>(run.owner)));
   if (!owner->space && !owner->staged)
     return fail(Code::kBadImage, "pages come before their address space");
-  return engine::fill(target_of(*owner), run, record);
+  return filler_.add(target_of(*owner), run, record);
 }
 
 Result<void> GroupBuilder::note_missing(const image::Record& record) {

@@ -12,6 +12,7 @@
 #include "engine/files/descriptor_channel.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/lane_reader.h"
+#include "engine/memory/page_filler.h"
 #include "engine/memory/rebuild.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
@@ -128,6 +129,7 @@ class GroupBuilder {
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
   std::unique_ptr<engine::LaneReader> lanes_;
+  engine::PageFiller filler_;          // of the main stream
   std::vector<int32_t> order_;         // of their address spaces in the stream
   std::vector<int32_t> staged_order_;  // of staged processes, as they were made
   bool staging_ = false;

@@ -17,6 +17,7 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/process_state.h"
 #include "engine/terminals/controlling.h"
+#include "sys/mapping_flags.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
 
@@ -39,6 +40,23 @@ Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) 
                               leader.pid.value));
   }
   return {};
+}
+
+// A mapping is looked at in parts of this size, or in so many.
+constexpr uint64_t kLookBytes = 256u << 20;
+constexpr uint64_t kMostLooks = 64;
+
+sys::Range range_of(const image::Mapping& mapping) {
+  return {mapping.start(), mapping.end()};
+}
+
+Ranges parts_to_look_at(sys::Range range) {
+  Ranges parts;
+  uint64_t largest = std::max(kLookBytes, engine::page_end(range.size() / kMostLooks));
+  for (; range.size() > largest; range.start += largest)
+    parts.push_back({range.start, range.start + largest});
+  parts.push_back(range);
+  return parts;
 }
 
 std::string name_of(const FrozenProcess& frozen) {
@@ -129,7 +147,7 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
-    frozen.vmas = TRY_IN(sys::read_smaps(frozen.pid), name_of(frozen));
+    frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
     return {};
   }));
   return descriptors;
@@ -184,95 +202,133 @@ Result<void> GroupCapture::write() {
 
 // What a parent has to keep for its children is known before its pages are chosen.
 Result<void> GroupCapture::write_spaces() {
-  inherited_.resize(processes_.size());
+  TRY(look_at_pages());
   for (size_t i = 0; i < processes_.size(); ++i)
-    if (!processes_[i].zombie)
-      inherited_[i] = TRY_IN(find_inherited(processes_[i], spaces_[i]), name_of(processes_[i]));
+    if (!processes_[i].zombie) TRY_IN(find_inherited(i), name_of(processes_[i]));
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie) TRY_IN(write_space(i), name_of(processes_[i]));
   return {};
 }
 
+// The page tables of one process are read by several threads at once, too.
+Result<void> GroupCapture::look_at_pages() {
+  struct Part {
+    size_t process;
+    int mapping;
+    sys::Range range;
+    sys::Pagemap::Look seen;
+  };
+  std::vector<Part> parts;
+  std::vector<std::optional<sys::Pagemap>> pagemaps(processes_.size());
+  pages_of_.resize(processes_.size());
+  for (size_t i = 0; i < processes_.size(); ++i) {
+    const image::AddressSpace& space = spaces_[i];
+    if (processes_[i].zombie) continue;
+    pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].pid), name_of(processes_[i]));
+    pages_of_[i].resize(static_cast<size_t>(space.mappings_size()));
+    for (int m = 0; m < space.mappings_size(); ++m)
+      if (engine::has_private_pages(space.mappings(m)))
+        for (const sys::Range& range : parts_to_look_at(range_of(space.mappings(m))))
+          parts.push_back({i, m, range, {}});
+  }
+  TRY(for_each_in_parallel(parts.size(), [&](size_t n) -> Result<void> {
+    Part& part = parts[n];
+    const FrozenProcess& frozen = processes_[part.process];
+    bool staged = ahead_ != nullptr && ahead_->staged(frozen);
+    part.seen =
+        TRY_IN(pagemaps[part.process]->look(
+                   part.range, engine::backing_of(spaces_[part.process].mappings(part.mapping)),
+                   staged ? sys::Pagemap::Tracking::kByWrites : sys::Pagemap::Tracking::kNone),
+               name_of(frozen));
+    return {};
+  }));
+  for (const Part& part : parts) {
+    sys::Pagemap::Look& seen = pages_of_[part.process][static_cast<size_t>(part.mapping)].seen;
+    for (const sys::Range& range : part.seen.pages) append(seen.pages, range);
+    for (const sys::Range& range : part.seen.changed) append(seen.changed, range);
+  }
+  return {};
+}
+
+// Where the mapping is over there already, pages that are sent again are not taken away first:
+// they are written over, which is why those of zeros are sent, too.
 Result<void> GroupCapture::write_space(size_t index) {
   const FrozenProcess& frozen = processes_[index];
   image::AddressSpace& space = spaces_[index];
-  for (const auto& of_mapping : inherited_[index]) {
-    for (const sys::Range& range : of_mapping) {
+  choose_late_pages(index);
+  for (const MappedPages& pages : pages_of_[index]) {
+    for (const sys::Range& range :
+         pages.ahead ? engine::subtract(engine::clip(pages.seen.pages, *pages.ahead), pages.late)
+                     : pages.inherited) {
       auto* out = space.add_inherited();
       out->set_start(range.start);
       out->set_end(range.end);
     }
   }
   TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
+  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
+  for (const MappedPages& pages : pages_of_[index])
+    for (const sys::Range& range : pages.late)
+      TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
   auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
   auto memory = TRY(sys::ForcedMemory::open(frozen.pid));
   engine::PageReader reader{frozen.pid, frozen.ns_pid, memory, mode};
-  auto pieces = TRY(choose_pages(index, TRY(sys::Pagemap::open(frozen.pid))));
-  stats_.memory_bytes += TRY(pages_.put(reader, pieces));
+  stats_.memory_bytes += TRY(pages_.put(reader, choose_pages(index)));
   return pages_.end_space(frozen.ns_pid);
 }
 
-Result<std::vector<engine::PagePiece>> GroupCapture::choose_pages(size_t index,
-                                                                  const sys::Pagemap& pagemap) {
-  const FrozenProcess& frozen = processes_[index];
+void GroupCapture::choose_late_pages(size_t index) {
+  if (scope_ != MemoryScope::kUrgent) return;
   const image::AddressSpace& space = spaces_[index];
-  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
-  std::optional<LatePages> late;
-  if (scope_ == MemoryScope::kUrgent)
-    late.emplace(tree_.processes(static_cast<int>(index)), for_children_[frozen.pid]);
+  LatePages late(tree_.processes(static_cast<int>(index)), for_children_[processes_[index].pid]);
+  for (int i = 0; i < space.mappings_size(); ++i) {
+    MappedPages& pages = pages_of_[index][static_cast<size_t>(i)];
+    if (!LatePages::allowed_in(space.mappings(i))) continue;
+    pages.late = late.choose(engine::subtract(pages.seen.pages, pages.inherited));
+    stats_.late_bytes += engine::total_size(pages.late);
+  }
+}
+
+std::vector<engine::PagePiece> GroupCapture::choose_pages(size_t index) const {
+  const image::AddressSpace& space = spaces_[index];
   std::vector<engine::PagePiece> pieces;
   for (int i = 0; i < space.mappings_size(); ++i) {
-    const image::Mapping& mapping = space.mappings(i);
-    if (!engine::has_private_pages(mapping)) continue;
-    const Ranges& inherited = inherited_[index][static_cast<size_t>(i)];
-    if (!late || !late->allowed_in(mapping)) {
-      TRY(engine::collect_pieces(pagemap, mapping, inherited, pieces));
-      continue;
-    }
-    auto populated = TRY(
-        pagemap.anonymous_pages({mapping.start(), mapping.end()}, sys::Pagemap::Backing::kNone));
-    Ranges own = engine::subtract(populated, inherited);
-    Ranges later = late->choose(own);
-    for (const sys::Range& range : later)
-      TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
-    stats_.late_bytes += engine::total_size(later);
-    engine::add_pieces(mapping, engine::subtract(own, later), pieces);
+    const MappedPages& pages = pages_of_[index][static_cast<size_t>(i)];
+    Ranges own = engine::subtract(engine::subtract(pages.seen.pages, pages.inherited), pages.late);
+    auto zeros = pages.ahead ? engine::Zeros::kPut : engine::zeros_of(space.mappings(i));
+    engine::add_pieces(space.mappings(i).protection(), zeros, own, pieces);
   }
   return pieces;
 }
 
-Result<std::vector<Ranges>> GroupCapture::find_inherited(const FrozenProcess& frozen,
-                                                         const image::AddressSpace& space) {
-  auto own = TRY(sys::Pagemap::open(frozen.pid));
-  std::vector<Ranges> inherited(static_cast<size_t>(space.mappings_size()));
+Result<void> GroupCapture::find_inherited(size_t index) {
+  const FrozenProcess& frozen = processes_[index];
+  const image::AddressSpace& space = spaces_[index];
+  std::vector<MappedPages>& mapped = pages_of_[index];
   auto parent = std::ranges::find(processes_, frozen.status.parent, &FrozenProcess::pid);
-  std::vector<std::optional<sys::Range>> from_parent(inherited.size());
-  std::vector<std::optional<sys::Range>> from_before(inherited.size());
-  std::optional<sys::Pagemap> other;
   if (parent != processes_.end() && !parent->zombie) {
-    other = TRY(sys::Pagemap::open(parent->pid));
-    from_parent = engine::inheritable_parts(
-        space, spaces_[static_cast<size_t>(parent - processes_.begin())], engine::Lineage::kFork);
+    const auto& of_parent = spaces_[static_cast<size_t>(parent - processes_.begin())];
+    auto parts = engine::inheritable_parts(space, of_parent, engine::Lineage::kFork);
+    auto own = TRY(sys::Pagemap::open(frozen.pid));
+    auto other = TRY(sys::Pagemap::open(parent->pid));
+    Ranges& kept = for_children_[parent->pid];
+    for (size_t i = 0; i < mapped.size(); ++i) {
+      if (!parts[i]) continue;
+      mapped[i].inherited =
+          TRY(engine::inherited_pages(own, other, engine::clip(mapped[i].seen.pages, *parts[i])));
+      kept = engine::unite(kept, mapped[i].inherited);
+    }
   }
   auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
-  if (staged)
-    from_before = engine::inheritable_parts(space, *staged->layout, engine::Lineage::kSelf);
-  for (size_t i = 0; i < inherited.size(); ++i) {
-    const image::Mapping& mapping = space.mappings(static_cast<int>(i));
-    if (from_parent[i]) {
-      auto pages = TRY(own.anonymous_pages(*from_parent[i], engine::backing_of(mapping)));
-      inherited[i] = TRY(engine::inherited_pages(own, *other, pages));
-      Ranges& kept = for_children_[parent->pid];
-      kept = engine::unite(kept, inherited[i]);
-    }
-    if (!staged) continue;
-    inherited[i] =
-        from_before[i]
-            ? TRY(ahead_->unchanged(frozen, own, {*from_before[i], engine::backing_of(mapping)},
-                                    inherited[i]))
-            : Ranges{};
+  if (!staged) return {};
+  auto parts = engine::inheritable_parts(space, *staged->layout, engine::Lineage::kSelf);
+  for (size_t i = 0; i < mapped.size(); ++i) {
+    MappedPages& pages = mapped[i];
+    pages.ahead = parts[i];
+    pages.inherited =
+        parts[i] ? ahead_->unchanged(frozen, pages.seen, *parts[i], pages.inherited) : Ranges{};
   }
-  return inherited;
+  return {};
 }
 
 }  // namespace martlet::checkpoint

@@ -53,12 +53,13 @@ class GroupCapture {
   Result<uint64_t> choose_work_area() const;
   Result<void> write_spaces();
   Result<void> write_space(size_t index);
-  // What of its pages goes into the stream; what may come later is named there.
-  Result<std::vector<engine::PagePiece>> choose_pages(size_t index, const sys::Pagemap& pagemap);
-  // For each mapping the pages that need not be sent: they are physically the parent's, or were
-  // sent ahead.
-  Result<std::vector<engine::Ranges>> find_inherited(const engine::FrozenProcess& frozen,
-                                                     const image::AddressSpace& space);
+  // Which private pages there are.
+  Result<void> look_at_pages();
+  void choose_late_pages(size_t index);
+  // What of its pages goes into the stream.
+  std::vector<engine::PagePiece> choose_pages(size_t index) const;
+  // The pages that need not be sent: they are physically the parent's, or were sent ahead.
+  Result<void> find_inherited(size_t index);
 
   std::vector<engine::FrozenProcess>& processes_;
   engine::CaptureContext& context_;
@@ -71,8 +72,15 @@ class GroupCapture {
   CaptureStats stats_;
   image::Tree tree_;
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
-  std::vector<std::vector<engine::Ranges>> inherited_;  // parallel to spaces_
-  std::map<HostPid, engine::Ranges> for_children_;      // pages that a child gets by its fork
+  struct MappedPages {
+    sys::Pagemap::Look seen;
+    engine::Ranges inherited;         // need not be sent
+    engine::Ranges late;              // may come after the group runs again
+    std::optional<sys::Range> ahead;  // where the rounds have made the mapping over there
+  };
+  // Parallel to spaces_ and their mappings; empty where those have no private pages.
+  std::vector<std::vector<MappedPages>> pages_of_;
+  std::map<HostPid, engine::Ranges> for_children_;  // pages that a child gets by its fork
   std::vector<const engine::FileKind*> kinds_;
   std::vector<image::File> files_;
   image::Ipc ipc_;

@@ -13,6 +13,7 @@
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
+#include "sys/mapping_flags.h"
 #include "sys/pidfd.h"
 #include "sys/target_memory.h"
 #include "sys/time_namespace.h"
@@ -196,12 +197,12 @@ std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const s
   return place->second;
 }
 
-// Reading VmFlags takes long, so it is done while the process runs. A mapping that is another one
-// by then has none, and whatever turns out to be different at the capture is sent again.
+// Reading VmFlags may take long, so it is done while the process runs. A mapping that is another
+// one by then has none, and whatever turns out to be different at the capture is sent again.
 image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vmas,
                                                 const Member& member) {
   std::map<std::pair<uint64_t, uint64_t>, sys::Vma> with_flags;
-  if (auto detailed = sys::read_smaps(member.pid))
+  if (auto detailed = sys::read_mappings(member.pid))
     for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
   image::AddressSpace space;
   space.set_process(static_cast<uint32_t>(member.relations.pid()));
@@ -457,13 +458,12 @@ std::optional<MemoryRounds::Staged> MemoryRounds::staged(const FrozenProcess& pr
   return Staged{member->number, &member->layout};
 }
 
-Result<Ranges> MemoryRounds::unchanged(const FrozenProcess& process, const sys::Pagemap& pagemap,
-                                       engine::TrackedMapping part,
-                                       const Ranges& shared_with_parent) const {
+Ranges MemoryRounds::unchanged(const FrozenProcess& process, const sys::Pagemap::Look& now,
+                               sys::Range part, const Ranges& shared_with_parent) const {
   const Member* member = find(process.pid);
   CHECK(member != nullptr && member->holds);
-  Ranges there = engine::unite(member->sent, engine::intersect(member->forked, shared_with_parent));
-  sys::Pagemap::Look now = TRY(pagemap.look(part.range, part.backing));
+  Ranges there = engine::unite(engine::clip(member->sent, part),
+                               engine::intersect(member->forked, shared_with_parent));
   return engine::subtract(engine::intersect(now.pages, there), now.changed);
 }
 

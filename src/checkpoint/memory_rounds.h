@@ -61,10 +61,10 @@ class MemoryRounds {
   // Null if nothing was sent of the process, or it does not hold any more.
   std::optional<Staged> staged(const engine::FrozenProcess& process) const;
   // Pages of `part`, which lies in what inheritable_parts() says of a staged mapping, that need
-  // not be sent again; `shared_with_parent`: as inherited_pages() says.
-  Result<engine::Ranges> unchanged(const engine::FrozenProcess& process,
-                                   const sys::Pagemap& pagemap, engine::TrackedMapping part,
-                                   const engine::Ranges& shared_with_parent) const;
+  // not be sent again. `now`: of that mapping, by writes; `shared_with_parent`: as
+  // inherited_pages() says.
+  engine::Ranges unchanged(const engine::FrozenProcess& process, const sys::Pagemap::Look& now,
+                           sys::Range part, const engine::Ranges& shared_with_parent) const;
   // The same for shared memory.
   void build_on(engine::SharedObjectTable& table) { shared_.build_on(table); }
   uint64_t work_area() const { return work_area_; }

@@ -268,8 +268,7 @@ Result<LateMemoryProgress> serve_late_memory(const Environment& environment, Hos
   for (bool told = false;;) {
     auto memory = FrozenMemory::open(init);
     if (!memory) {
-      TRY(report_memory_lost(environment, options.destination, options.migration,
-                             "its processes on the source were ended"));
+      TRY(report_memory_lost(environment, options.destination, options.migration));
       return progress;
     }
     auto served = Session(environment, *memory, options, push_at, progress).run();
@@ -283,14 +282,14 @@ Result<LateMemoryProgress> serve_late_memory(const Environment& environment, Hos
 }
 
 Result<void> report_memory_lost(const Environment& environment, const std::string& destination,
-                                const std::string& migration, const std::string& reason) {
+                                const std::string& migration) {
   for (;;) {
     auto told = [&]() -> Result<void> {
       Peer peer(environment.tls, environment.host, destination, migration);
       const WaitLimits limits{.timeout = kConnectTimeout, .cancellation = &environment.stopping};
       MessageChannel messages(TRY(peer.open_channel(protocol::Channel::MEMORY, limits)));
       protocol::Message lost;
-      lost.mutable_memory_lost()->set_reason(reason);
+      lost.mutable_memory_lost()->set_reason("its processes on the source have ended");
       TRY(messages.send(lost));
       for (;;)
         if (TRY(messages.receive()).has_memory_complete()) return {};

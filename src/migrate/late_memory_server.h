@@ -38,6 +38,6 @@ Result<LateMemoryProgress> serve_late_memory(const Environment& environment, Hos
 
 // The processes are gone: tells the destination, however long that takes. kCancelled as above.
 Result<void> report_memory_lost(const Environment& environment, const std::string& destination,
-                                const std::string& migration, const std::string& reason);
+                                const std::string& migration);
 
 }  // namespace martlet::migrate

@@ -58,9 +58,9 @@ Result<NextStep> MemorySender::send_rounds() {
 
 Result<void> MemorySender::send_what_grew() {
   const RoundReport& last = rounds_.back();
-  double expected =
-      expected_pause_seconds(ahead_->outlook().changed_bytes, last.link_rate, last.stopped_seconds);
-  if (expected <= in_seconds(context_.tuning.max_pause)) return {};
+  uint64_t left = ahead_->outlook().changed_bytes;
+  double expected = expected_pause_seconds(left, last.link_rate, last.stopped_seconds);
+  if (expected <= in_seconds(context_.tuning.max_pause) && !is_worth_a_round(last, left)) return {};
   uint64_t before = sink_.bytes();
   TRY(add_round());
   context_.log.add_bytes(Stage::kRounds, sink_.bytes() - before);

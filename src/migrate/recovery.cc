@@ -173,8 +173,7 @@ class Finisher {
   Result<Attempt> serve() {
     bool gone = entry_.booted || !container_ || container_->init().value == 0;
     if (gone)
-      TRY(report_memory_lost(environment_, entry_.peer, entry_.migration,
-                             "its processes on the source have ended"));
+      TRY(report_memory_lost(environment_, entry_.peer, entry_.migration));
     else
       TRY(serve_late_memory(environment_, container_->init(),
                             {.destination = entry_.peer, .migration = entry_.migration}));

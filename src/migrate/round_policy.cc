@@ -7,6 +7,8 @@ namespace {
 
 // What a pause takes besides memory: the capture of everything else, the restore, the commit.
 constexpr double kFixedPauseSeconds = 0.008;
+// A round has to take so many times off the pause what it stops the container for.
+constexpr double kWorthStops = 2;
 // A round that leaves more than this share of what the round before left does not help.
 constexpr double kHelpfulShare = 0.9;
 
@@ -45,6 +47,13 @@ Decision decide_by_criterion_1(const std::vector<RoundReport>& rounds,
 
 }  // namespace
 
+bool is_worth_a_round(const RoundReport& last, uint64_t left_bytes) {
+  if (last.link_rate <= 0 || left_bytes >= last.changed_bytes) return false;
+  double left = static_cast<double>(left_bytes);
+  double shorter = left / last.link_rate * (1 - left / static_cast<double>(last.changed_bytes));
+  return shorter > kWorthStops * last.stopped_seconds;
+}
+
 double expected_pause_seconds(uint64_t bytes_left, double link_rate, double stopped_seconds) {
   double transfer = link_rate > 0 ? static_cast<double>(bytes_left) / link_rate : 0;
   return kFixedPauseSeconds + stopped_seconds + transfer;
@@ -55,8 +64,11 @@ Decision decide(const std::vector<RoundReport>& rounds, const Options& options,
   if (options.stop_rule == StopRule::kCriterion1) return decide_by_criterion_1(rounds, context);
   const RoundReport& last = rounds.back();
   // No further round makes the comparison shorter.
-  if (last.expected_pause_seconds - last.compare_seconds <= in_seconds(context.max_pause))
+  if (last.expected_pause_seconds - last.compare_seconds <= in_seconds(context.max_pause)) {
+    if (last.number < options.max_rounds && is_worth_a_round(last, last.left_bytes))
+      return {NextStep::kAnotherRound, "a further round makes the pause shorter"};
     return {NextStep::kFreeze, "the expected pause is within its limit"};
+  }
   if (options.mode == Mode::kHybrid && last.number >= options.max_rounds)
     return {NextStep::kPostcopy, "the rounds are done"};
   if (last.number >= options.max_rounds)

@@ -30,6 +30,10 @@ inline constexpr int kLowestThrottlePercent = 10;
 Decision decide(const std::vector<RoundReport>& rounds, const Options& options,
                 const RoundContext& context);
 
+// Whether a further round makes the pause shorter by more than it stops the container for: less so
+// the less the last one did. `left_bytes`: what there is to send now.
+bool is_worth_a_round(const RoundReport& last, uint64_t left_bytes);
+
 // What the pause would be if the container were frozen now.
 double expected_pause_seconds(uint64_t bytes_left, double link_rate, double stopped_seconds);
 

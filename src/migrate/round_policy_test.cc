@@ -8,40 +8,60 @@ namespace {
 constexpr uint64_t kMiB = 1u << 20;
 constexpr double kLink = 100.0 * kMiB;  // bytes per second
 
+const RoundContext kContext{.memory_bytes = 1024 * kMiB,
+                            .max_pause = std::chrono::milliseconds(50)};
+
 RoundReport round(uint32_t number, uint64_t left) {
   RoundReport report;
   report.number = number;
   report.left_bytes = left;
   report.link_rate = kLink;
+  report.stopped_seconds = 0.001;
   report.expected_pause_seconds = expected_pause_seconds(left, kLink, 0.001);
   return report;
 }
 
 std::vector<RoundReport> rounds(std::initializer_list<uint64_t> left) {
   std::vector<RoundReport> all;
-  for (uint64_t bytes : left) all.push_back(round(static_cast<uint32_t>(all.size() + 1), bytes));
+  for (uint64_t bytes : left) {
+    auto next = round(static_cast<uint32_t>(all.size() + 1), bytes);
+    next.changed_bytes = all.empty() ? kContext.memory_bytes : all.back().left_bytes;
+    all.push_back(next);
+  }
   return all;
 }
 
-const RoundContext kContext{.memory_bytes = 1024 * kMiB,
-                            .max_pause = std::chrono::milliseconds(50)};
-
-TEST(RoundPolicy, FreezesAsSoonAsThePauseIsWithinItsLimit) {
-  EXPECT_EQ(decide(rounds({1 * kMiB}), {}, kContext).step, NextStep::kFreeze);
+TEST(RoundPolicy, FreezesWhenThePauseIsWithinItsLimit) {
+  EXPECT_EQ(decide(rounds({kMiB / 8}), {}, kContext).step, NextStep::kFreeze);
   EXPECT_EQ(decide(rounds({500 * kMiB}), {}, kContext).step, NextStep::kAnotherRound);
   EXPECT_EQ(decide(rounds({500 * kMiB, 50 * kMiB}), {}, kContext).step, NextStep::kAnotherRound);
-  EXPECT_EQ(decide(rounds({500 * kMiB, 50 * kMiB, 2 * kMiB}), {}, kContext).step,
+  EXPECT_EQ(decide(rounds({500 * kMiB, 50 * kMiB, kMiB / 8}), {}, kContext).step,
             NextStep::kFreeze);
+}
+
+// 2 MiB take 20 ms of the 50 that are allowed, and a round takes most of them away.
+TEST(RoundPolicy, GoesOnWithinTheLimitAsLongAsThatIsWorthIt) {
+  auto within = rounds({20 * kMiB, 2 * kMiB});
+  EXPECT_EQ(decide(within, {}, kContext).step, NextStep::kAnotherRound);
+  within.back().stopped_seconds = 0.01;
+  EXPECT_EQ(decide(within, {}, kContext).step, NextStep::kFreeze) << "it stops for as long";
+  EXPECT_EQ(decide(rounds({20 * kMiB, 2 * kMiB, 2 * kMiB}), {}, kContext).step, NextStep::kFreeze)
+      << "the last one brought nothing";
+  Options options;
+  options.max_rounds = 2;
+  EXPECT_EQ(decide(rounds({20 * kMiB, 2 * kMiB}), options, kContext).step, NextStep::kFreeze);
 }
 
 TEST(RoundPolicy, ALimitThatIsChangedUnderWayCounts) {
   RoundContext patient = kContext;
   patient.max_pause = std::chrono::seconds(10);
-  EXPECT_EQ(decide(rounds({500 * kMiB}), {}, patient).step, NextStep::kFreeze);
+  auto last = rounds({500 * kMiB, 500 * kMiB});
+  EXPECT_EQ(decide(last, {}, kContext).step, NextStep::kAnotherRound);
+  EXPECT_EQ(decide(last, {}, patient).step, NextStep::kFreeze);
 }
 
 TEST(RoundPolicy, WhatNoRoundMakesShorterIsNotWaitedFor) {
-  auto last = rounds({1 * kMiB});
+  auto last = rounds({kMiB / 8});
   last.back().compare_seconds = 1;
   last.back().expected_pause_seconds += 1;
   EXPECT_EQ(decide(last, {}, kContext).step, NextStep::kFreeze);

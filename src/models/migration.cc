@@ -84,7 +84,8 @@ class Estimator {
     const RoundCosts costs{
         .seconds_per_page = corrected(MoveStage::kRounds, page_costs(inputs_).all()),
         .fixed_seconds =
-            inputs_.link.round_trip + inputs_.container.mappings * inputs_.source.mapping_read};
+            inputs_.link.round_trip + inputs_.container.mappings * inputs_.source.mapping_read,
+        .stop_seconds = corrected(MoveStage::kFreeze, freeze_seconds(inputs_)).middle()};
     RoundLimits limits{.rule = inputs_.options.stop_rule,
                        .max_rounds = inputs_.options.max_rounds,
                        .enough_pages = enough_pages(),

@@ -39,6 +39,16 @@ bool ends_by_rule(const Course& course, const RoundLimits& limits) {
          before > kHelpfulShare * course.left[round - 2];
 }
 
+// A further round has to take so many times off the pause what it stops the container for.
+constexpr double kWorthStops = 2;
+
+bool is_worth_a_round(const Course& course, double seconds_per_page, double stop_seconds) {
+  const double left = course.left.back();
+  const double before = course.left[course.left.size() - 2];
+  return left < before &&
+         left * seconds_per_page * (1 - left / before) > kWorthStops * stop_seconds;
+}
+
 enum class Side { kBetter, kWorse };
 
 Course run_course(const WorkingSetCurve& curve, const RoundCosts& costs, const RoundLimits& limits,
@@ -55,8 +65,9 @@ Course run_course(const WorkingSetCurve& curve, const RoundCosts& costs, const R
   };
   while (course.rounds() < limits.max_rounds) {
     add_round();
-    if (limits.rule == StopRule::kMaxPause && course.enough) break;
-    if (ends_by_rule(course, limits)) break;
+    const bool may_end = limits.rule == StopRule::kMaxPause && course.enough;
+    if (may_end && !is_worth_a_round(course, per_page, costs.stop_seconds)) break;
+    if (!may_end && ends_by_rule(course, limits)) break;
   }
   for (uint32_t i = 0; i < limits.rounds_after && !course.enough; ++i) add_round();
   return course;

@@ -13,14 +13,14 @@
 namespace martlet::models {
 
 enum class StopRule {
-  kMaxPause,    // as soon as what is left can be sent within the limit
+  kMaxPause,    // what is left can be sent within the limit, and a round more is not worth its stop
   kCriterion1,  // nothing left; or more than the round before; or more than N/2^i after round i
 };
 
 struct RoundLimits {
   StopRule rule = StopRule::kMaxPause;
   uint32_t max_rounds = 30;
-  double enough_pages = 0;  // kMaxPause: no further round once no more than these are left
+  double enough_pages = 0;  // kMaxPause: no more than these are left at the limit
   // Made when the rounds have ended with more than enough_pages left: in a move, of what was
   // written while files caught up.
   uint32_t rounds_after = 0;
@@ -29,6 +29,7 @@ struct RoundLimits {
 struct RoundCosts {
   Bounds seconds_per_page;   // to send one, link and processors together; lower > 0
   double fixed_seconds = 0;  // of a round, however little it sends
+  double stop_seconds = 0;   // for which the container stands still at its beginning
 };
 
 struct Rounds {

@@ -12,9 +12,13 @@ using Converges = Rounds::Converges;
 constexpr double kPages = 1e6;
 constexpr double kRate = 1e5;  // pages per second of the link
 
-Rounds rounds_of(double written_per_second, const RoundLimits& limits) {
+constexpr double kNoRoundIsWorthIt = 1e9;  // seconds of a stop
+
+Rounds rounds_of(double written_per_second, const RoundLimits& limits,
+                 double stop_seconds = kNoRoundIsWorthIt) {
   return run_rounds(WorkingSetCurve::linear(kPages, written_per_second),
-                    {.seconds_per_page = Bounds::exactly(1 / kRate)}, limits);
+                    {.seconds_per_page = Bounds::exactly(1 / kRate), .stop_seconds = stop_seconds},
+                    limits);
 }
 
 // T = (V/R)·(1 - ρ^n)/(1 - ρ) for n rounds, left V·ρ^n.
@@ -38,6 +42,17 @@ TEST(Rounds, EndAsSoonAsLittleEnoughIsLeft) {
   EXPECT_EQ(rounds.count.upper, rounds.count.lower);
   EXPECT_LE(rounds.pages_left.upper, 1000);
   EXPECT_EQ(rounds.converges, Converges::kYes);
+}
+
+// Of ρ = 1/2: V·ρ^n/R·(1 - ρ) <= 2·T_stop ends them.
+TEST(Rounds, GoOnWithinTheLimitAsLongAsThatIsWorthTheStop) {
+  constexpr double kStop = 0.001;
+  const RoundLimits limits{.max_rounds = 100, .enough_pages = kPages / 2};
+  const Rounds rounds = rounds_of(kRate / 2, limits, kStop);
+  EXPECT_EQ(rounds.count.lower, std::ceil(std::log(4 * kStop * kRate / kPages) / std::log(0.5)));
+  EXPECT_LE(rounds.pages_left.upper, 4 * kStop * kRate);
+  EXPECT_EQ(rounds.converges, Converges::kYes);
+  EXPECT_EQ(rounds_of(kRate / 2, limits).count.upper, 1);
 }
 
 TEST(Rounds, DoNotConvergeWhenWritesOutrunTheLink) {
@@ -107,8 +122,9 @@ TEST(Rounds, BoundsHoldTheTrueCourse) {
     const double rate = random.between(1e2, 1e7);
     const double page = random.between(1e-7, 1e-4);
     const RoundLimits limits{.max_rounds = 30, .enough_pages = random.between(1, pages)};
-    const Rounds rounds = run_rounds(random.curve(pages, rate, 100'000'000),
-                                     {.seconds_per_page = {page, 2 * page}}, limits);
+    const Rounds rounds = run_rounds(
+        random.curve(pages, rate, 100'000'000),
+        {.seconds_per_page = {page, 2 * page}, .stop_seconds = kNoRoundIsWorthIt}, limits);
     if (rounds.converges != Converges::kYes) continue;
     const Course course =
         true_course(pages, rate, random.between(page, 2 * page), limits.enough_pages);

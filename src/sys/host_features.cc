@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "sys/cgroup.h"
+#include "sys/mapping_flags.h"
 
 namespace martlet::sys {
 namespace {
@@ -68,6 +69,7 @@ std::vector<std::string> kernel_features() {
   add("pagemap_scan", has_pagemap_scan());
   add("userfaultfd_wp_async", has_userfaultfd_wp_async());
   add("soft_dirty", has_soft_dirty());
+  add("mapping_iterator", MappingFlags::shared().has_value());
   add("time_namespace", exists("/proc/self/ns/time"));
   add("cgroup_v2_freezer", cgroups && cgroups->unified);
   add("overlay_file_handles", exists("/sys/module/overlay/parameters/nfs_export"));

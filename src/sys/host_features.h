@@ -10,8 +10,8 @@
 
 namespace martlet::sys {
 
-// "pagemap_scan", "userfaultfd_wp_async", "soft_dirty", "time_namespace", "cgroup_v2_freezer",
-// "overlay_file_handles": each only if it is there.
+// "pagemap_scan", "userfaultfd_wp_async", "soft_dirty", "mapping_iterator" (MappingFlags),
+// "time_namespace", "cgroup_v2_freezer", "overlay_file_handles": each only if it is there.
 std::vector<std::string> kernel_features();
 
 // The flags of the first CPU, as /proc/cpuinfo names them.

@@ -45,14 +45,20 @@ class Pagemap {
   // that no write is missed. The process must stand still if it does direct I/O into its memory:
   // the device's writes are seen only if they start and end between two calls.
   Result<std::vector<Range>> take_written(Range within, Backing backing) const;
-  // Without taking anything: the pages, and which of them may have been written since.
+  // Without taking anything: those that may have been written since.
+  Result<std::vector<Range>> peek_written(Range within, Backing backing) const;
+  // The pages of mappings that are not tracked; each of them may have been written.
+  Result<std::vector<Range>> untracked_pages(Range within, Backing backing) const;
+
+  // All pages of `within`, which lies in one mapping of a process that stands still, and those of
+  // them that may have been written since they were last taken. Many times faster than the
+  // functions above if most of `within` is pages, and most of those were not written.
   struct Look {
     std::vector<Range> pages;
     std::vector<Range> changed;
   };
-  Result<Look> look(Range within, Backing backing) const;
-  // The pages of mappings that are not tracked; each of them may have been written.
-  Result<std::vector<Range>> untracked_pages(Range within, Backing backing) const;
+  enum class Tracking { kNone, kByWrites };  // kNone: `changed` stays empty
+  Result<Look> look(Range within, Backing backing, Tracking tracking) const;
 
   // The physical page behind each page of `within`; 0 where there is none or it is in swap.
   Result<std::vector<uint64_t>> frame_numbers(Range within) const;
@@ -63,6 +69,7 @@ class Pagemap {
   using OnRange = std::function<void(Range, uint64_t categories)>;
   Result<void> scan(Range within, const Filter& filter, const OnRange& on_range) const;
   Result<std::vector<Range>> find(Range within, const Filter& filter) const;
+  Result<Look> look_by_exceptions(Range within, Backing backing, Tracking tracking) const;
   Result<std::vector<Range>> read_entries(Range within) const;
   Result<void> entries(Range within, std::span<uint64_t> out) const;
   Fd fd_;

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <random>
+
 #include "sys/target_memory.h"
+#include "sys/userfaultfd.h"
 
 namespace martlet::sys {
 namespace {
@@ -78,6 +82,40 @@ TEST_P(PagemapTest, PagesOfAFileAreNotTheProcesss) {
   EXPECT_EQ(*pagemap->anonymous_pages({start, start + kSize}, Pagemap::Backing::kFile),
             (std::vector<Range>{{start + kPageSize, start + 2 * kPageSize}}));
   ::munmap(mapped, kSize);
+}
+
+// In a tracked mapping, whatever happens to it: what is told by exceptions is what is told page by
+// page.
+TEST_P(PagemapTest, ALookAgreesWithTheSlowerWays) {
+  auto seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  auto tracker = Userfaultfd::for_write_tracking(Fd(static_cast<int>(
+      ::syscall(SYS_userfaultfd, userfaultfd_flags(UserfaultScope::kUserFaults)))));
+  auto pagemap = Pagemap::open(HostPid(::getpid()), GetParam());
+  ASSERT_TRUE(tracker && pagemap);
+  ASSERT_TRUE(tracker->track_writes(within_));
+  for (int round = 0; round < 30; ++round) {
+    for (int step = 0; step < 20; ++step) {
+      size_t first = random() % kPages;
+      size_t count = 1 + random() % std::min<size_t>(kPages - first, random() % 4 == 0 ? 3000 : 20);
+      char* start = const_cast<char*>(memory_) + first * kPageSize;
+      switch (random() % 3) {
+        case 0: write(first, count); break;
+        case 1: ::madvise(start, count * kPageSize, MADV_DONTNEED); break;
+        case 2: ::madvise(start, count * kPageSize, MADV_POPULATE_READ); break;
+      }
+    }
+    auto look = pagemap->look(within_, Pagemap::Backing::kNone, Pagemap::Tracking::kByWrites);
+    ASSERT_TRUE(look) << look.error().to_string();
+    EXPECT_EQ(look->pages, *found());
+    if (GetParam() == Pagemap::Method::kEntries) continue;
+    EXPECT_EQ(look->changed, *pagemap->peek_written(within_, Pagemap::Backing::kNone));
+    auto untracked = pagemap->look(within_, Pagemap::Backing::kNone, Pagemap::Tracking::kNone);
+    EXPECT_EQ(untracked->pages, look->pages);
+    EXPECT_TRUE(untracked->changed.empty());
+    ASSERT_TRUE(pagemap->take_written(within_, Pagemap::Backing::kNone));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, PagemapTest,

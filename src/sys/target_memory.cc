@@ -4,6 +4,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 
@@ -11,6 +13,8 @@
 
 namespace martlet::sys {
 namespace {
+
+constexpr size_t kPlacesAtOnce = 128;
 
 std::string place(HostPid pid, uint64_t address) {
   char text[64];
@@ -34,6 +38,31 @@ Result<void> transfer_all(Transfer transfer, const char* verb, HostPid pid, Targ
   return {};
 }
 
+// What one call leaves undone, because a place cannot be reached, is tried place by place.
+Result<void> transfer_places(Transfer transfer, const char* verb, HostPid pid,
+                             std::span<const Range> places, std::byte* local) {
+  std::array<iovec, kPlacesAtOnce> there;
+  while (!places.empty()) {
+    const auto some = places.first(std::min(places.size(), there.size()));
+    size_t wanted = 0;
+    for (size_t i = 0; i < some.size(); ++i) {
+      there[i] = {reinterpret_cast<void*>(some[i].start), some[i].size()};
+      wanted += some[i].size();
+    }
+    iovec here{local, wanted};
+    ssize_t moved = transfer(pid.value, &here, 1, there.data(), some.size(), 0);
+    std::byte* at = local;
+    for (const Range& place : some) {
+      if (moved == static_cast<ssize_t>(wanted)) break;
+      TRY(transfer_all(transfer, verb, pid, TargetAddr(place.start), at, place.size()));
+      at += place.size();
+    }
+    local += wanted;
+    places = places.subspan(some.size());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> read_memory(HostPid pid, TargetAddr from, std::span<std::byte> into) {
@@ -43,6 +72,16 @@ Result<void> read_memory(HostPid pid, TargetAddr from, std::span<std::byte> into
 Result<void> write_memory(HostPid pid, TargetAddr to, std::span<const std::byte> bytes) {
   return transfer_all(::process_vm_writev, "write ", pid, to, const_cast<std::byte*>(bytes.data()),
                       bytes.size());
+}
+
+Result<void> read_memory(HostPid pid, std::span<const Range> from, std::span<std::byte> into) {
+  return transfer_places(::process_vm_readv, "read ", pid, from, into.data());
+}
+
+Result<void> write_memory(HostPid pid, std::span<const Range> to,
+                          std::span<const std::byte> bytes) {
+  return transfer_places(::process_vm_writev, "write ", pid, to,
+                         const_cast<std::byte*>(bytes.data()));
 }
 
 Result<ForcedMemory> ForcedMemory::open(HostPid pid) {

@@ -22,7 +22,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
-#include "engine/memory/rebuild.h"
+#include "engine/memory/page_filler.h"
 #include "image/stream.h"
 
 namespace martlet::engine {

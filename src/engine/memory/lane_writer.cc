@@ -51,7 +51,7 @@ class SharedWork {
 
 uint64_t bytes_of(std::span<const PagePiece> pieces) {
   uint64_t total = 0;
-  for (const PagePiece& piece : pieces) total += piece.range.size();
+  for (const PagePiece& piece : pieces) total += total_size(piece.ranges);
   return total;
 }
 

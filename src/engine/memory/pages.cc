@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
-#include "engine/memory/layout.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -18,16 +18,15 @@ constexpr size_t kChunk = 256u << 10;
 // A multiple of the huge page's size.
 constexpr uint64_t kPieceBytes = 2u << 20;
 
-Result<void> read_pages(const PageReader& reader, uint32_t protection, uint64_t address,
-                        std::span<std::byte> into) {
+Result<void> read_pages(const PageReader& reader, uint32_t protection,
+                        std::span<const sys::Range> ranges, std::span<std::byte> into) {
   if (reader.mode == ReadMode::kPinned && (protection & PROT_READ) != 0)
-    return sys::read_memory(reader.pid, TargetAddr(address), into);
-  return reader.memory.read(TargetAddr(address), into);
-}
-
-// Whether a page that is not in the image would read as something else than zeros.
-bool zeros_must_travel(const image::Mapping& mapping) {
-  return mapping.kind() != image::MAPPING_ANONYMOUS;
+    return sys::read_memory(reader.pid, ranges, into);
+  for (const sys::Range& range : ranges) {
+    TRY(reader.memory.read(TargetAddr(range.start), into.first(range.size())));
+    into = into.subspan(range.size());
+  }
+  return {};
 }
 
 }  // namespace
@@ -56,41 +55,74 @@ Result<Ranges> inherited_pages(const sys::Pagemap& child, const sys::Pagemap& pa
   return inherited;
 }
 
-void add_pieces(const image::Mapping& mapping, const Ranges& pages,
+// In a new mapping of anonymous memory a page that is not in the image reads as zeros.
+Zeros zeros_of(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_ANONYMOUS ? Zeros::kLeaveOut : Zeros::kPut;
+}
+
+void add_pieces(uint32_t protection, Zeros zeros, const Ranges& pages,
                 std::vector<PagePiece>& pieces) {
+  PagePiece piece{protection, zeros, {}};
+  uint64_t bytes = 0;
   for (sys::Range range : pages) {
     while (range.start < range.end) {
+      bool new_block = piece.ranges.empty() ||
+                       (piece.ranges.back().end - 1) / kPieceBytes != range.start / kPieceBytes;
+      if (new_block && bytes >= kPieceBytes) {
+        pieces.push_back(std::exchange(piece, {protection, zeros, {}}));
+        bytes = 0;
+      }
       uint64_t boundary = range.start / kPieceBytes * kPieceBytes + kPieceBytes;
       sys::Range part{range.start, std::min(range.end, boundary)};
-      pieces.push_back({&mapping, part});
+      piece.ranges.push_back(part);
+      bytes += part.size();
       range.start = part.end;
     }
   }
-}
-
-Result<void> collect_pieces(const sys::Pagemap& pagemap, const image::Mapping& mapping,
-                            const std::vector<sys::Range>& inherited,
-                            std::vector<PagePiece>& pieces) {
-  auto populated =
-      TRY(pagemap.anonymous_pages({mapping.start(), mapping.end()}, backing_of(mapping)));
-  add_pieces(mapping, subtract(populated, inherited), pieces);
-  return {};
+  if (!piece.ranges.empty()) pieces.push_back(std::move(piece));
 }
 
 PageWriter::PageWriter(image::Sink& sink) : sink_(sink), buffer_(kChunk) {}
 
 Result<uint64_t> PageWriter::put(const PageReader& reader, const PagePiece& piece) {
-  auto zeros = zeros_must_travel(*piece.mapping) ? Zeros::kPut : Zeros::kLeaveOut;
-  return put_ranges(reader, piece.mapping->protection(), zeros, {piece.range});
+  return put_ranges(reader, piece.protection, piece.zeros, piece.ranges);
 }
 
 Result<uint64_t> PageWriter::put_ranges(const PageReader& reader, uint32_t protection, Zeros zeros,
                                         const Ranges& ranges) {
   uint64_t total = 0;
-  for (const sys::Range& range : ranges)
-    for (uint64_t start = range.start; start < range.end; start += buffer_.size())
-      total += TRY(put_readable(reader, protection, zeros,
-                                {start, std::min<uint64_t>(range.end, start + buffer_.size())}));
+  uint64_t gathered = 0;
+  Ranges some;
+  for (sys::Range range : ranges) {
+    while (range.start < range.end) {
+      sys::Range part{range.start,
+                      std::min<uint64_t>(range.end, range.start + buffer_.size() - gathered)};
+      some.push_back(part);
+      gathered += part.size();
+      range.start = part.end;
+      if (gathered < buffer_.size()) continue;
+      total += TRY(put_some(reader, protection, zeros, some));
+      some.clear();
+      gathered = 0;
+    }
+  }
+  return total + TRY(put_some(reader, protection, zeros, some));
+}
+
+Result<uint64_t> PageWriter::put_some(const PageReader& reader, uint32_t protection, Zeros zeros,
+                                      std::span<const sys::Range> ranges) {
+  uint64_t total = 0;
+  const std::span<std::byte> buffer(buffer_);
+  size_t done = 0;
+  if (read_pages(reader, protection, ranges, buffer)) {
+    for (const sys::Range& range : ranges) {
+      total += TRY(put_chunk(reader, zeros, range.start, buffer.subspan(done, range.size())));
+      done += range.size();
+    }
+  } else {
+    for (const sys::Range& range : ranges)
+      total += TRY(put_readable(reader, protection, zeros, range));
+  }
   return total;
 }
 
@@ -98,7 +130,7 @@ Result<uint64_t> PageWriter::put_ranges(const PageReader& reader, uint32_t prote
 Result<uint64_t> PageWriter::put_readable(const PageReader& reader, uint32_t protection,
                                           Zeros zeros, sys::Range range) {
   auto part = std::span(buffer_).first(range.size());
-  auto read = read_pages(reader, protection, range.start, part);
+  auto read = read_pages(reader, protection, std::span(&range, 1), part);
   if (read) return put_chunk(reader, zeros, range.start, part);
   if (reader.unreadable == nullptr) return std::unexpected(read.error());
   if (range.size() == kPageSize) {

@@ -35,6 +35,8 @@ bool is_zero(std::span<const std::byte> bytes);
 
 // What becomes of pages that hold zeros: where nothing is under them, they need not travel.
 enum class Zeros { kLeaveOut, kPut };
+// For a mapping that is made anew.
+Zeros zeros_of(const image::Mapping& mapping);
 
 // The pages of `mapping` that are physically the parent's, as the two page tables show (same frame,
 // same address). `own_pages` are the child's pages where inheritance is possible:
@@ -42,19 +44,16 @@ enum class Zeros { kLeaveOut, kPut };
 Result<Ranges> inherited_pages(const sys::Pagemap& child, const sys::Pagemap& parent,
                                const Ranges& own_pages);
 
-// A run of pages of one mapping, as much as one thread puts at a time.
+// Pages of one mapping, as much as one thread puts at a time.
 struct PagePiece {
-  const image::Mapping* mapping;
-  sys::Range range;
+  uint32_t protection;
+  Zeros zeros;
+  Ranges ranges;
 };
 
-// Adds the process's own pages of a mapping to `pieces`, those in `inherited` left out. No piece
-// shares a huge page with another one.
-Result<void> collect_pieces(const sys::Pagemap& pagemap, const image::Mapping& mapping,
-                            const std::vector<sys::Range>& inherited,
-                            std::vector<PagePiece>& pieces);
-// The same for pages that are known.
-void add_pieces(const image::Mapping& mapping, const Ranges& pages, std::vector<PagePiece>& pieces);
+// Adds pages of a mapping to `pieces`. No piece shares a huge page with another one.
+void add_pieces(uint32_t protection, Zeros zeros, const Ranges& pages,
+                std::vector<PagePiece>& pieces);
 
 // Puts pages into a sink. Pages of zeros travel as kZeroPages where a zero page must overwrite
 // something, else not at all. Returns the bytes put.
@@ -67,6 +66,9 @@ class PageWriter {
                               const Ranges& ranges);
 
  private:
+  // As much as the buffer holds.
+  Result<uint64_t> put_some(const PageReader& reader, uint32_t protection, Zeros zeros,
+                            std::span<const sys::Range> ranges);
   Result<uint64_t> put_readable(const PageReader& reader, uint32_t protection, Zeros zeros,
                                 sys::Range range);
   Result<uint64_t> put_chunk(const PageReader& reader, Zeros zeros, uint64_t address,

@@ -45,6 +45,14 @@ Ranges intersect(const Ranges& a, const Ranges& b) {
   return common;
 }
 
+Ranges clip(const Ranges& ranges, sys::Range within) {
+  Ranges inside;
+  auto ends_later = std::ranges::upper_bound(ranges, within.start, {}, &sys::Range::end);
+  for (auto range = ends_later; range != ranges.end() && range->start < within.end; ++range)
+    inside.push_back({std::max(range->start, within.start), std::min(range->end, within.end)});
+  return inside;
+}
+
 uint64_t total_size(const Ranges& ranges) {
   uint64_t size = 0;
   for (const sys::Range& range : ranges) size += range.size();

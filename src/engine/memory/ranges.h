@@ -15,10 +15,16 @@ constexpr uint64_t page_end(uint64_t size) {
 
 using Ranges = std::vector<sys::Range>;
 
+constexpr bool overlap(sys::Range a, sys::Range b) {
+  return a.start < b.end && b.start < a.end;
+}
+
 // `ranges` without `holes`; both sorted and without overlap.
 Ranges subtract(const Ranges& ranges, const Ranges& holes);
 Ranges unite(const Ranges& a, const Ranges& b);
 Ranges intersect(const Ranges& a, const Ranges& b);
+// The part of `ranges` inside `within`, for which the rest is not looked at.
+Ranges clip(const Ranges& ranges, sys::Range within);
 uint64_t total_size(const Ranges& ranges);
 
 }  // namespace martlet::engine

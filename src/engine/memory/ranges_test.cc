@@ -49,6 +49,8 @@ TEST(Ranges, AgreeWithSets) {
     EXPECT_EQ(pages_of(intersect(a, b)), both);
     EXPECT_EQ(pages_of(subtract(a, b)), only_a);
     EXPECT_EQ(total_size(a), in_a.size());
+    uint64_t start = random() % kPages, end = start + 1 + random() % kPages;
+    EXPECT_EQ(clip(a, {start, end}), intersect(a, {{start, end}}));
   }
 }
 

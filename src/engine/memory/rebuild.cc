@@ -36,10 +36,6 @@ bool is_vdso_part(const sys::Vma& vma) {
   return vma.path == "[vdso]" || vma.path.starts_with("[vvar");
 }
 
-bool overlap(sys::Range a, sys::Range b) {
-  return a.start < b.end && b.start < a.end;
-}
-
 Result<void> check_layout(const image::AddressSpace& space, sys::Range reserved) {
   uint64_t previous_end = 0;
   for (const image::Mapping& mapping : space.mappings()) {
@@ -83,22 +79,6 @@ prctl_mm_map kernel_map(const image::MemoryMap& map) {
   kernel.env_start = map.env_start();
   kernel.env_end = map.env_end();
   return kernel;
-}
-
-Result<void> fill_pages(HostPid pid, uint64_t address, std::span<const std::byte> pages) {
-  auto written = sys::write_memory(pid, TargetAddr(address), pages);
-  if (written || written.error().error_number() != EFAULT) return written;
-  auto memory = TRY(sys::ForcedMemory::open(pid));
-  return memory.write(TargetAddr(address), pages);
-}
-
-Result<void> fill_zero_pages(HostPid pid, const image::PageRun& run) {
-  static constexpr std::array<std::byte, 64 * kPageSize> kZeros{};
-  for (uint64_t done = 0; done < run.length; done += kZeros.size()) {
-    auto part = std::span(kZeros).first(std::min<uint64_t>(kZeros.size(), run.length - done));
-    TRY(fill_pages(pid, run.address + done, part));
-  }
-  return {};
 }
 
 }  // namespace
@@ -348,8 +328,9 @@ Result<void> SpaceBuilder::discard_uninherited(Task& task, const image::AddressS
   for (int i = 0; i < space.mappings_size(); ++i) {
     const auto& kept = plan.kept[static_cast<size_t>(i)];
     if (!kept) continue;
-    auto brought_along = TRY(pagemap.anonymous_pages(*kept, backing_of(space.mappings(i))));
-    for (const sys::Range& range : subtract(brought_along, plan.inherited))
+    auto brought_along =
+        TRY(pagemap.look(*kept, backing_of(space.mappings(i)), sys::Pagemap::Tracking::kNone));
+    for (const sys::Range& range : subtract(brought_along.pages, clip(plan.inherited, *kept)))
       TRY(batch.room(1))->call("discard", SYS_madvise, {range.start, range.size(), MADV_DONTNEED});
   }
   return batch.finish();
@@ -389,14 +370,6 @@ Result<void> SpaceBuilder::set_fields(Task& task, const image::AddressSpace& spa
     program.call("disable huge pages", SYS_prctl, {PR_SET_THP_DISABLE, 1, 0, 0, 0});
   program.call("close", SYS_close, {numbers[0]});
   return task.run(program);
-}
-
-Result<void> fill(const FillTarget& target, const image::PageRun& run,
-                  const image::Record& record) {
-  if (overlap({run.address, run.address + run.length}, target.reserved))
-    return fail(Code::kBadImage, "pages lie outside of the address space");
-  if (record.type == image::RecordType::kZeroPages) return fill_zero_pages(target.pid, run);
-  return fill_pages(target.pid, run.address, record.body);
 }
 
 }  // namespace martlet::engine

@@ -67,14 +67,4 @@ class SpaceBuilder {
   std::map<std::pair<std::string, uint32_t>, Fd> opened_;  // mapped files by path and flags
 };
 
-// A rebuilt process whose pages may be filled in.
-struct FillTarget {
-  HostPid pid;
-  sys::Range reserved;  // where Martlet works in it: no page of the image may lie there
-};
-
-// Writes the pages of a kPages or kZeroPages record, whose run is `run`, into the process's memory,
-// also where the process itself may not write. Any thread may call it.
-Result<void> fill(const FillTarget& target, const image::PageRun& run, const image::Record& record);
-
 }  // namespace martlet::engine

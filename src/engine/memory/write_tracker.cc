@@ -49,7 +49,7 @@ Result<Ranges> WriteTracker::peek(const sys::Pagemap& pagemap,
                                   const std::vector<TrackedMapping>& mappings) {
   Ranges changed;
   for (auto [mapping, backing] : mappings)
-    for (const sys::Range& range : TRY(pagemap.look(mapping, backing)).changed)
+    for (const sys::Range& range : TRY(pagemap.peek_written(mapping, backing)))
       append(changed, range);
   return changed;
 }

@@ -18,6 +18,7 @@ constexpr std::array<uint8_t, 3> kCallAndReturn = {0x0f, 0x05, 0xc3};
 constexpr std::array<uint8_t, 9> kReturnFromSignal = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
 // The library has both near its beginning.
 constexpr uint64_t kSearchedBytes = 2u << 20;
+constexpr uint64_t kSearchedAtATime = 64u << 10;
 constexpr uint64_t kRedZone = 128;
 constexpr uint64_t kFrameAlignment = 64;
 
@@ -27,21 +28,29 @@ bool is_c_library(const sys::Vma& vma) {
          (name.starts_with("libc.so") || name.starts_with("libc-2") || name.starts_with("ld-musl"));
 }
 
+// Notes where `wanted` is, unless that is known. `code` is at `offset` in the library.
 template <size_t size>
-std::optional<uint64_t> find(std::span<const std::byte> code,
-                             const std::array<uint8_t, size>& wanted) {
-  const void* found = ::memmem(code.data(), code.size(), wanted.data(), size);
-  if (found == nullptr) return std::nullopt;
-  return static_cast<uint64_t>(static_cast<const std::byte*>(found) - code.data());
+void find(std::span<const std::byte> code, uint64_t offset, const std::array<uint8_t, size>& wanted,
+          std::optional<uint64_t>& found) {
+  if (found) return;
+  const void* at = ::memmem(code.data(), code.size(), wanted.data(), size);
+  if (at != nullptr)
+    found = offset + static_cast<uint64_t>(static_cast<const std::byte*>(at) - code.data());
 }
 
 std::optional<ReturnCode> search(HostPid pid, const sys::Vma& vma) {
-  std::vector<std::byte> code(std::min(vma.size(), kSearchedBytes));
-  if (!sys::read_memory(pid, TargetAddr(vma.start), code)) return std::nullopt;
-  auto call = find(code, kCallAndReturn);
-  auto signal = find(code, kReturnFromSignal);
-  if (!call || !signal) return std::nullopt;
-  return ReturnCode{.call_and_return = *call, .return_from_signal = *signal};
+  std::array<std::byte, kSearchedAtATime> code;
+  std::optional<uint64_t> call, signal;
+  const uint64_t end = std::min(vma.size(), kSearchedBytes);
+  // Each part begins with the end of the last one, where a sequence may have begun.
+  for (uint64_t offset = 0; offset < end; offset += code.size() - kReturnFromSignal.size()) {
+    auto part = std::span(code).first(std::min(end - offset, code.size()));
+    if (!sys::read_memory(pid, TargetAddr(vma.start + offset), part)) return std::nullopt;
+    find(part, offset, kCallAndReturn, call);
+    find(part, offset, kReturnFromSignal, signal);
+    if (call && signal) return ReturnCode{.call_and_return = *call, .return_from_signal = *signal};
+  }
+  return std::nullopt;
 }
 
 // A library differs in nothing between the processes of a group, unless one changed its own copy.
