@@ -17,7 +17,8 @@ LEVELS = {
     "migrate": 4,
     "protect": 5, "cluster": 5,
     "agent": 6,
-    "cli": 7,
+    "stand": 7,
+    "cli": 8,
 }
 ALLOWED_BESIDE = set()
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

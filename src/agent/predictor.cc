@@ -32,7 +32,8 @@ models::MoveOptions to_model(const migrate::Options& options) {
                            ? models::StopRule::kCriterion1
                            : models::StopRule::kMaxPause,
           .bandwidth = static_cast<double>(options.bandwidth),
-          .streams = options.streams};
+          .streams = options.streams,
+          .hybrid_rounds = options.max_rounds};
 }
 
 migrate::Mode to_mode(MoveMode mode) {

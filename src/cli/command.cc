@@ -1,5 +1,9 @@
 #include "cli/command.h"
 
+#include <fmt/format.h>
+
+#include "cli/output.h"
+
 namespace martlet::cli {
 
 CLI::App* add_command(CLI::App& app, Session& session, const std::string& name,
@@ -11,6 +15,12 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name,
   command->add_flag("--json", session.json, "print JSON");
   command->callback([&session, action = std::move(action)] { session.action = action; });
   return command;
+}
+
+int report_error(const Session& session, const Error& error) {
+  if (session.json) print_json(to_json(error));
+  fmt::print(stderr, "martlet: {}\n", error.to_string());
+  return 1;
 }
 
 }  // namespace martlet::cli

@@ -6,8 +6,8 @@
 #include <functional>
 #include <string>
 
+#include "agent/client.h"
 #include "base/result.h"
-#include "cli/client.h"
 
 namespace martlet::cli {
 
@@ -17,7 +17,7 @@ struct Session {
   bool json = false;
   std::function<Result<int>()> action;  // returns the exit code
 
-  Client client() const { return Client(socket); }
+  agent::Client client() const { return agent::Client(socket); }
 };
 
 // A subcommand with --json (and --socket) behind it; `examples` is shown by --help. When it was
@@ -26,6 +26,9 @@ struct Session {
 CLI::App* add_command(CLI::App& app, Session& session, const std::string& name,
                       const std::string& description, const std::string& examples,
                       std::function<Result<int>()> action);
+
+// Tells what failed, as JSON too if it was asked for; returns the exit code.
+int report_error(const Session& session, const Error& error);
 
 void add_container_commands(CLI::App& app, Session& session);
 void add_check_command(CLI::App& app, Session& session);
@@ -36,5 +39,6 @@ void add_migration_commands(CLI::App& app, Session& session);
 void add_prediction_commands(CLI::App& app, Session& session);
 void add_cluster_commands(CLI::App& app, Session& session);
 void add_plan_commands(CLI::App& app, Session& session);
+void add_stand_command(CLI::App& app, Session& session);
 
 }  // namespace martlet::cli

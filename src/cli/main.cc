@@ -4,18 +4,10 @@
 #include "agent/host_info.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/output.h"
 
 namespace {
 
-constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
-
-int report_error(const martlet::cli::Session& session, const martlet::Error& error) {
-  if (session.json) martlet::cli::print_json(martlet::cli::to_json(error));
-  fmt::print(stderr, "martlet: {}\n", error.to_string());
-  return kFailed;
-}
 
 }  // namespace
 
@@ -38,6 +30,7 @@ int main(int argc, char** argv) {
   martlet::cli::add_prediction_commands(app, session);
   martlet::cli::add_cluster_commands(app, session);
   martlet::cli::add_plan_commands(app, session);
+  martlet::cli::add_stand_command(app, session);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -51,5 +44,5 @@ int main(int argc, char** argv) {
     return kBadUsage;
   }
   const auto exit_code = session.action();
-  return exit_code ? *exit_code : report_error(session, exit_code.error());
+  return exit_code ? *exit_code : martlet::cli::report_error(session, exit_code.error());
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cli/chain_report.h"
+#include "cli/chart.h"
 #include "cli/markup.h"
 #include "cli/plan_output.h"
 #include "cli/state_diagram.h"
@@ -16,48 +17,8 @@ namespace {
 
 using models::Candidate;
 
-constexpr double kLeft = 90;  // of a chart's axes
-constexpr double kWidth = 700;
-constexpr double kHeight = 300;
 constexpr size_t kShown = 20;           // rows of the ranking
 constexpr double kLeastMinutes = 1e-4;  // a year: the lower end of the axis of down time
-
-// A chart with a linear x axis and a logarithmic y axis.
-class Chart {
- public:
-  Chart(double x_end, double y_low, double y_high)
-      : x_end_(x_end), low_(std::floor(std::log10(y_low))), high_(std::ceil(std::log10(y_high))) {
-    high_ = std::max(high_, low_ + 1);
-  }
-  double x(double value) const { return kLeft + kWidth * value / x_end_; }
-  double y(double value) const {
-    return 10 + kHeight * (high_ - std::log10(value)) / (high_ - low_);
-  }
-
-  std::string open(const std::string& label, const std::string& x_title) const {
-    std::string svg =
-        fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=img aria-label=\"{}\">\n",
-                    kLeft + kWidth + 60, kHeight + 60, escaped(label));
-    for (double power = low_; power <= high_; ++power) {
-      const double at = y(std::pow(10, power));
-      svg += fmt::format(
-          "<line class=grid x1={0:.0f} x2={1:.0f} y1={2:.1f} y2={2:.1f} />"
-          "<text class=faint x={3:.0f} y={4:.1f} text-anchor=end>{5:g}</text>\n",
-          kLeft, kLeft + kWidth, at, kLeft - 8, at + 4, std::pow(10, power));
-    }
-    const double step = round_step(x_end_);
-    for (int i = 0; i * step <= x_end_; ++i)
-      svg += fmt::format("<text class=faint x={:.0f} y={:.0f} text-anchor=middle>{:.0f}</text>\n",
-                         x(i * step), kHeight + 28, i * step);
-    return svg + fmt::format("<text class=faint x={:.0f} y={:.0f} text-anchor=middle>{}</text>\n",
-                             kLeft + kWidth / 2, kHeight + 48, escaped(x_title));
-  }
-
- private:
-  double x_end_;
-  double low_;
-  double high_;
-};
 
 double shown_minutes(const Candidate& candidate) {
   return std::max(candidate.downtime_minutes_per_year(), kLeastMinutes);

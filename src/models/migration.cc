@@ -92,7 +92,8 @@ class Estimator {
         .stop_seconds = corrected(MoveStage::kFreeze, freeze_seconds(inputs_)).middle()};
     RoundLimits limits{.rule = inputs_.options.stop_rule,
                        .max_rounds = inputs_.options.max_rounds,
-                       .enough_pages = enough_pages()};
+                       .enough_pages = enough_pages(),
+                       .rounds_after = 1};
     if (result_.mode == MoveMode::kHybrid) limits.max_rounds = inputs_.options.hybrid_rounds;
     const Rounds rounds = run_rounds(inputs_.container.memory, costs, limits);
     result_.rounds = rounds.count;

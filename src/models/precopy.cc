@@ -24,14 +24,19 @@ struct Course {
   }
 };
 
+constexpr double kHelpfulShare = 0.9;
+
 bool ends_by_rule(const Course& course, const RoundLimits& limits) {
   const double left = course.left.back();
   const double before = course.left[course.left.size() - 2];
   if (limits.rule == StopRule::kCriterion1)
     return left < 1 || left > before ||
            left > course.left.front() / std::exp2(static_cast<double>(course.rounds()));
-  // What does not shrink by a tenth any more will not come to the limit in reasonable time.
-  return course.rounds() > 1 && left > 0.9 * before;
+  // Two rounds in a row that leave more than nine tenths of what was left before: one may be a
+  // burst.
+  const size_t round = course.rounds();
+  return round > 2 && left > kHelpfulShare * before &&
+         before > kHelpfulShare * course.left[round - 2];
 }
 
 // A further round has to take so many times off the pause what it stops the container for.
@@ -52,15 +57,19 @@ Course run_course(const WorkingSetCurve& curve, const RoundCosts& costs, const R
   const double per_page = better ? costs.seconds_per_page.lower : costs.seconds_per_page.upper;
   Course course;
   course.left.push_back(curve.pages());
-  while (course.rounds() < limits.max_rounds) {
+  const auto add_round = [&] {
     course.seconds.push_back(costs.fixed_seconds + course.left.back() * per_page);
     const Bounds written = curve.within(course.seconds.back());
     course.left.push_back(better ? written.lower : written.upper);
     course.enough = course.left.back() <= limits.enough_pages;
+  };
+  while (course.rounds() < limits.max_rounds) {
+    add_round();
     const bool may_end = limits.rule == StopRule::kMaxPause && course.enough;
     if (may_end && !is_worth_a_round(course, per_page, costs.stop_seconds)) break;
     if (!may_end && ends_by_rule(course, limits)) break;
   }
+  for (uint32_t i = 0; i < limits.rounds_after && !course.enough; ++i) add_round();
   return course;
 }
 

@@ -21,6 +21,9 @@ struct RoundLimits {
   StopRule rule = StopRule::kMaxPause;
   uint32_t max_rounds = 30;
   double enough_pages = 0;  // kMaxPause: no more than these are left at the limit
+  // Made when the rounds have ended with more than enough_pages left: in a move, of what was
+  // written while files caught up.
+  uint32_t rounds_after = 0;
 };
 
 struct RoundCosts {

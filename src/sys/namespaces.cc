@@ -38,6 +38,17 @@ Result<Fd> open_namespace(HostPid process, NamespaceKind kind) {
   return open_file(fmt::format("/proc/{}/ns/{}", process.value, facts_of(kind).name), O_RDONLY);
 }
 
+Result<Fd> new_namespace(NamespaceKind kind) {
+  Result<Fd> made;
+  std::thread thread([&]() {
+    made = unshare(facts_of(kind).flag) == 0
+               ? open_file(fmt::format("/proc/thread-self/ns/{}", facts_of(kind).name), O_RDONLY)
+               : fail_errno(fmt::format("a new {} namespace", facts_of(kind).name));
+  });
+  thread.join();
+  return made;
+}
+
 Result<void> run_inside(const Fd& name_space, NamespaceKind kind,
                         const std::function<Result<void>()>& work) {
   Result<void> result;

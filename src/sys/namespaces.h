@@ -14,6 +14,9 @@ enum class NamespaceKind { kNetwork, kMount, kIpc, kUts };
 // The namespace of a process, kept alive by the descriptor.
 Result<Fd> open_namespace(HostPid process, NamespaceKind kind);
 
+// An empty one that nobody is in, kept alive by the descriptor. Not for kMount.
+Result<Fd> new_namespace(NamespaceKind kind);
+
 // Runs `work` on a fresh thread that has entered the namespace, and waits for it. The calling
 // thread stays where it is.
 Result<void> run_inside(const Fd& name_space, NamespaceKind kind,

@@ -10,6 +10,8 @@
 #include <netlink/route/link/inet6.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/nexthop.h>
+#include <netlink/route/qdisc.h>
+#include <netlink/route/qdisc/tbf.h>
 #include <netlink/route/route.h>
 
 #include <optional>
@@ -29,6 +31,7 @@ struct Releaser {
 using Link = std::unique_ptr<rtnl_link, Releaser<rtnl_link_put>>;
 using Address = std::unique_ptr<rtnl_addr, Releaser<rtnl_addr_put>>;
 using Route = std::unique_ptr<rtnl_route, Releaser<rtnl_route_put>>;
+using Qdisc = std::unique_ptr<rtnl_qdisc, Releaser<rtnl_qdisc_put>>;
 using NlAddress = std::unique_ptr<nl_addr, Releaser<nl_addr_put>>;
 
 Code code_of(int nl_error) {
@@ -183,6 +186,24 @@ Result<void> Netlink::add_address(const std::string& link, const IpPrefix& prefi
   if (prefix.address.family == AF_INET6) rtnl_addr_set_flags(address.get(), IFA_F_NODAD);
   return checked(rtnl_addr_add(socket_.get(), address.get(), NLM_F_EXCL),
                  fmt::format("address {} of network link {}", to_string(prefix), link));
+}
+
+Result<void> Netlink::limit_rate(const std::string& link, uint64_t bytes_per_second) {
+  constexpr uint64_t kBucket = 256 << 10;
+  constexpr uint64_t kMostRate = INT32_MAX;  // that libnl can tell
+  if (bytes_per_second == 0 || bytes_per_second > kMostRate)
+    return fail(Code::kInvalidArgument,
+                fmt::format("a link of {} bytes per second; up to {} are possible",
+                            bytes_per_second, kMostRate));
+  const Qdisc qdisc(rtnl_qdisc_alloc());
+  if (!qdisc) return fail(Code::kNoSpace, "no memory for a queue of packets");
+  rtnl_tc_set_ifindex(TC_CAST(qdisc.get()), TRY(index_of(link)));
+  rtnl_tc_set_parent(TC_CAST(qdisc.get()), TC_H_ROOT);
+  TRY(checked(rtnl_tc_set_kind(TC_CAST(qdisc.get()), "tbf"), "kind of a queue"));
+  rtnl_qdisc_tbf_set_rate(qdisc.get(), static_cast<int>(bytes_per_second), kBucket, 0);
+  rtnl_qdisc_tbf_set_limit(qdisc.get(), static_cast<int>(kBucket + bytes_per_second / 20));
+  return checked(rtnl_qdisc_add(socket_.get(), qdisc.get(), NLM_F_CREATE | NLM_F_REPLACE),
+                 "rate of network link " + link);
 }
 
 Result<void> Netlink::add_default_route(const std::string& link, const IpAddress& gateway) {

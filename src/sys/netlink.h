@@ -56,6 +56,9 @@ class Netlink {
 
   // IPv6 addresses are usable at once: duplicate address detection is off for them.
   Result<void> add_address(const std::string& link, const IpPrefix& address);
+  // What leaves through the link passes a token bucket; what does not fit into 50 ms of its rate is
+  // dropped. Again with another rate: it changes.
+  Result<void> limit_rate(const std::string& link, uint64_t bytes_per_second);
   Result<void> add_default_route(const std::string& link, const IpAddress& gateway);
 
  private:

@@ -142,5 +142,45 @@ TEST_F(NetlinkTest, AnnouncesAddresses) {
   EXPECT_TRUE(ipv6.hears(std::string_view("\x88\0", 2)));
 }
 
+// What the link has received so far, by /proc/thread-self/net/dev.
+uint64_t bytes_received(const std::string& link) {
+  const std::string table = *read_file("/proc/thread-self/net/dev");
+  const size_t at = table.find(link + ":");
+  EXPECT_NE(at, std::string::npos);
+  return std::stoull(table.substr(at + link.size() + 1));
+}
+
+// Of what is sent at once, a full bucket and little more arrives at once.
+TEST_F(NetlinkTest, LimitsTheRateOfALink) {
+  ASSERT_OK(netlink_->add_veth("veth0", "eth0", HostPid(gettid())));
+  ASSERT_OK(netlink_->set_up("veth0"));
+  ASSERT_OK(netlink_->set_up("eth0"));
+  for (const uint64_t rate : {1'000'000'000, 125'000})
+    ASSERT_OK(netlink_->limit_rate("veth0", rate));
+  const Fd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP)));
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_protocol = htons(ETH_P_IP);
+  to.sll_ifindex = *netlink_->index_of("veth0");
+  to.sll_halen = ETH_ALEN;
+  const std::string frame(1000, 'x');
+  for (int i = 0; i < 2000; ++i)
+    (void)::sendto(socket.get(), frame.data(), frame.size(), MSG_DONTWAIT,
+                   reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  EXPECT_GT(bytes_received("eth0"), 200'000u);
+  EXPECT_LT(bytes_received("eth0"), 600'000u);
+  EXPECT_EQ(netlink_->limit_rate("veth0", 0).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(netlink_->limit_rate("veth7", 1000).error().code(), Code::kNotFound);
+}
+
+TEST_F(NetlinkTest, JoinsAnEmptyNamespace) {
+  const Fd other = *new_namespace(NamespaceKind::kNetwork);
+  ASSERT_OK(run_inside(other, NamespaceKind::kNetwork, [&]() -> Result<void> {
+    return TRY(Netlink::open()).add_veth("eth0", "veth0", HostPid(getpid()));
+  }));
+  EXPECT_TRUE(netlink_->index_of("veth0"));
+  EXPECT_EQ(netlink_->index_of("eth0").error().code(), Code::kNotFound);
+}
+
 }  // namespace
 }  // namespace martlet::sys

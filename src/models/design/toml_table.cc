@@ -152,6 +152,32 @@ Result<void> TomlTable::read_bytes(std::string_view key, double& target) const {
   return {};
 }
 
+Result<void> TomlTable::read_amounts(std::string_view key, std::vector<double>& target) const {
+  const toml::node* node = node_->table.get(key);
+  if (node == nullptr) return {};
+  const toml::array* array = node->as_array();
+  if (array == nullptr || array->empty()) return refuse(key, "a list of numbers is expected");
+  target.clear();
+  for (const toml::node& element : *array) {
+    const auto value = element.is_number() ? element.value<double>() : std::nullopt;
+    if (!value || !std::isfinite(*value) || *value < 0)
+      return refuse(key, "a list of numbers of 0 or more is expected");
+    target.push_back(*value);
+  }
+  return {};
+}
+
+Result<void> TomlTable::read_bytes(std::string_view key, std::vector<double>& target) const {
+  if (!has(key)) return {};
+  std::vector<std::string> texts;
+  TRY(read(key, texts));
+  if (texts.empty()) return refuse(key, "the list is empty");
+  target.clear();
+  for (const std::string& text : texts)
+    target.push_back(static_cast<double>(TRY_IN(parse_rate(text), path_of(key))));
+  return {};
+}
+
 Result<TomlTable> TomlTable::table(std::string_view key) const {
   const toml::node* node = node_->table.get(key);
   if (node == nullptr) return TomlTable(path_of(key), std::make_shared<Node>());

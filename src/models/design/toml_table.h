@@ -37,6 +37,9 @@ class TomlTable {
   Result<void> read_seconds(std::string_view key, double& target) const;
   Result<void> read_hours(std::string_view key, double& target) const;
   Result<void> read_bytes(std::string_view key, double& target) const;
+  // Lists of them, not empty.
+  Result<void> read_amounts(std::string_view key, std::vector<double>& target) const;
+  Result<void> read_bytes(std::string_view key, std::vector<double>& target) const;
 
   // An absent table is empty. An array of tables, absent: no tables.
   Result<TomlTable> table(std::string_view key) const;
