@@ -1,4 +1,5 @@
-"""A checkpoint that is killed with SIGKILL, at twenty points each, leaves no trace in its target.
+"""A checkpoint that is killed with SIGKILL, at twenty points each, leaves no trace in its target; and a restore leaves
+nothing.
 
 The points are calls by which a capture acts on its target (kill_at_call.c): a first, whole checkpoint counts them.
 One program lives through all of them, and checks itself in the end. MARTLET_KILL_POINTS=N takes other points than
@@ -27,6 +28,7 @@ from workload_run import Failure, Output, children, descendants, finish
 
 POINTS = int(os.environ.get("MARTLET_KILL_POINTS", "20"))
 DEADLINE = 60.0
+CALLS_AFTER_RESUME = 60  # at most: from the step of a restore on that nothing can take back
 GUARD = "martlet-guard"
 CLONE_NEWNET, CLONE_NEWIPC, PR_SET_CHILD_SUBREAPER = 0x40000000, 0x08000000, 36
 libc = ctypes.CDLL(None, use_errno=True)
@@ -184,10 +186,13 @@ class OfAProcessTree(KilledCheckpoint):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def checkpoint(self, name, launcher, options):
-        return subprocess.run([*launcher, hosts.find_build_dir() / "bin/martlet", "checkpoint", "--pid", str(self.pid),
-                               "--dir", self.scratch / name, "--leave-running", *options],
+    def martlet(self, launcher, *args):
+        return subprocess.run([*launcher, hosts.find_build_dir() / "bin/martlet", *args],
                               capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+    def checkpoint(self, name, launcher, options):
+        return self.martlet(launcher, "checkpoint", "--pid", str(self.pid), "--dir", self.scratch / name,
+                            "--leave-running", *options)
 
     def go_through(self, *options):
         whole = self.checkpoint("whole", self.calls.counting(), options)
@@ -205,6 +210,36 @@ class OfAProcessTree(KilledCheckpoint):
 
     def test_in_rounds(self):
         self.go_through("--rounds", "2")
+
+    def is_gone(self):
+        """Whether no process is left below this one; those that have ended are reaped."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        return not children(os.getpid())
+
+    def restore(self, launcher=()):
+        return self.martlet(launcher, "restore", "--dir", self.scratch / "image")
+
+    def test_restore(self):
+        taken = self.martlet((), "checkpoint", "--pid", str(self.pid), "--dir", self.scratch / "image")
+        self.assertEqual(taken.returncode, 0, taken.stderr)
+        wait_until(self.is_gone, "end of the original")
+        whole = self.restore(self.calls.counting())
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        self.kill_all()
+        wait_until(self.is_gone, "end of the first copy")
+        files = sorted(self.scratch.rglob("*"))
+        for number in points(self.calls.counted() - CALLS_AFTER_RESUME):
+            where = f"restore killed at call {number} of {self.calls.counted()}"
+            self.assertEqual(self.restore(self.calls.killing(number)).returncode, -signal.SIGKILL, where)
+            wait_until(self.is_gone, f"{where}: end of what it built")
+            self.assertEqual(sorted(self.scratch.rglob("*")), files)
+        last = self.restore()
+        self.assertEqual(last.returncode, 0, last.stderr)
+        self.pidfd = os.pidfd_open(self.pid)
+        self.addCleanup(os.close, self.pidfd)
+        self.check_itself()
 
 
 class OfAContainer(KilledCheckpoint):
@@ -264,6 +299,45 @@ class OfAContainer(KilledCheckpoint):
 
     def test_in_rounds(self):
         self.go_through("--rounds", "2")
+
+    def what_is_there(self):
+        """Of containers, on the host."""
+        links = self.host.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+        files = [path for part in ("containers", "runc") for path in (self.host.state_dir / part).rglob("*")]
+        return {"files": files, "mounts": hosts.mounts_below(self.hosts.directory),
+                "cgroups": [path for path in hosts.cgroups_of(self.hosts.run_id) if path.name != self.host.cgroup],
+                "processes": sorted(hosts.processes_of(self.hosts.run_id) - {self.host.agent_pid}),
+                "links": [line.split()[1] for line in links.splitlines()],
+                "rules": self.host.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout,
+                "listed": json.loads(self.host.martlet("ps", "--json").stdout)}
+
+    def restore(self):
+        return self.host.martlet("restore", "--dir", self.scratch / "image", check=False)
+
+    def test_restore(self):
+        self.host.martlet("checkpoint", "mixture", "--dir", self.scratch / "image")
+        self.host.martlet("rm", "--force", "mixture")
+        nothing = self.what_is_there()
+        self.restart_agent(self.calls.counting())
+        whole = self.restore()
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        self.host.martlet("rm", "--force", "mixture")
+        for number in points(self.calls.counted() - CALLS_AFTER_RESUME):
+            self.restart_agent(self.calls.killing(number))
+            self.restore()
+            where = f"restore killed at call {number} of {self.calls.counted()}"
+            self.assertEqual(self.host.agent.wait(30), -signal.SIGKILL, where)
+            self.restart_agent()
+            with contextlib.suppress(hosts.HostsError):
+                wait_until(lambda: self.what_is_there() == nothing, "nothing", 5)
+            self.assertEqual(list(differences(nothing, self.what_is_there())), [], where)
+        last = self.restore()
+        self.assertEqual(last.returncode, 0, last.stderr)
+        container = self.inspect()
+        self.pid = container["pid"]
+        self.pidfd = os.pidfd_open(self.pid)
+        self.addCleanup(os.close, self.pidfd)
+        self.check_itself()
 
 
 if __name__ == "__main__":
