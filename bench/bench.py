@@ -16,6 +16,7 @@ import markov_bench  # noqa: E402
 import migration_bench  # noqa: E402
 import modes_bench  # noqa: E402
 import prediction_bench  # noqa: E402
+import scale_bench  # noqa: E402
 import servers_bench  # noqa: E402
 import transfer_bench  # noqa: E402
 
@@ -23,7 +24,7 @@ BENCHES = {"checkpoint": checkpoint_bench.run, "migration": migration_bench.run,
            "modes": modes_bench.run, "servers": servers_bench.run,
            "conditions": conditions_bench.run, "prediction": prediction_bench.run,
            "transfer": transfer_bench.run, "file_sync": file_sync_bench.run,
-           "markov": markov_bench.run}
+           "markov": markov_bench.run, "scale": scale_bench.run}
 
 
 def machine():

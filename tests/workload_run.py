@@ -54,6 +54,9 @@ class Output:
         if libc.inotify_add_watch(self._inotify.fileno(), os.fsencode(path), modified) < 0:
             raise OSError(ctypes.get_errno(), "inotify_add_watch", str(path))
 
+    def close(self):
+        self._inotify.close()
+
     def lines(self):
         return self.path.read_text(errors="replace").splitlines()
 

@@ -1,5 +1,8 @@
 #include "agent/migration_service.h"
 
+#include <set>
+
+#include "agent/interrupted_checkpoint.h"
 #include "agent/migration_messages.h"
 #include "agent/migration_options.h"
 #include "agent/predictor.h"
@@ -24,7 +27,7 @@ Result<std::unique_ptr<MigrationService>> MigrationService::open(const AgentConf
   auto stopping = TRY(migrate::Cancellation::create());
   std::unique_ptr<MigrationService> service(new MigrationService(
       config, manager, membership, std::move(journal), std::move(faults), std::move(stopping)));
-  TRY(service->settle());
+  TRY(service->settle(manager));
   service->predictor_ = TRY(Predictor::open(
       config, manager, membership,
       [self = service.get()](const std::string& host) { return self->probe_link(host); }));
@@ -59,8 +62,15 @@ void MigrationService::stop() {
   for (std::thread& finisher : finishers) finisher.join();
 }
 
-Result<void> MigrationService::settle() {
+// What is of no migration's concern may have been left by a checkpoint.
+Result<void> MigrationService::settle(ContainerManager& manager) {
+  std::set<std::string> migrating;
+  for (const migrate::JournalEntry& entry : TRY(journal_.list())) migrating.insert(entry.container);
   unfinished_ = TRY(migrate::recover_migrations(host_, journal_, &memory_));
+  for (const Container& container : manager.list())
+    if (container.record.state() == STATE_RUNNING && !migrating.contains(container.name()))
+      if (auto goes_on = go_on_after_checkpoint(manager, container.name()); !goes_on)
+        spdlog::error("container {}: {}", container.name(), goes_on.error().to_string());
   return {};
 }
 

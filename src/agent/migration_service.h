@@ -73,7 +73,7 @@ class MigrationService {
                                                       const std::string& host);
   // The mutex must be held.
   Result<Running*> find_running(const std::string& container);
-  Result<void> settle();
+  Result<void> settle(ContainerManager& manager);
   void finish_in_background(std::vector<migrate::Unfinished> unfinished);
   Result<migrate::LinkMeasurement> probe_link(const std::string& host);
 

@@ -12,6 +12,9 @@
 
 #include "base/clock.h"
 #include "checkpoint/memory_rounds.h"
+#include "checkpoint/mending.h"
+#include "sys/cgroup.h"
+#include "sys/outliving.h"
 
 namespace martlet::checkpoint {
 namespace {
@@ -21,6 +24,8 @@ namespace fs = std::filesystem;
 // A lane has a thread, and pays from about this much memory on.
 constexpr uint64_t kBytesPerLane = 16u << 20;
 constexpr uint64_t kMaxStreams = 4;
+
+constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 
 std::string image_path(const std::string& directory) {
   return directory + "/image";
@@ -159,6 +164,15 @@ Result<std::vector<OpenStream>> open_lanes(const std::string& directory, uint32_
   return lanes;
 }
 
+// Lets the group be what it was if this process is killed on the way.
+Result<sys::Guard> guard(const GroupSpec& spec) {
+  return sys::Guard::post([spec] {
+    if (!spec.freezer_cgroup.empty())
+      std::ignore = sys::thaw_cgroup(spec.freezer_cgroup, kFreezerDeadline);
+    std::ignore = mend_group(spec, Died::kJustNow);
+  });
+}
+
 }  // namespace
 
 Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
@@ -166,6 +180,7 @@ Result<CheckpointReport> checkpoint_to_directory(const GroupSpec& spec,
                                                  const CheckpointOptions& options,
                                                  const WhileFrozen& while_frozen) {
   Draft draft = TRY(Draft::create(directory, options.compression));
+  sys::Guard guarded = TRY(guard(spec));
   MemoryRounds ahead(spec);
   for (uint32_t i = 0; i < options.rounds; ++i) TRY(ahead.next(draft.main_sink()));
   SystemClock clock;

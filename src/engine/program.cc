@@ -45,6 +45,11 @@ Program::Call Program::call(const char* what, long number,
   return {operations_.size() - 1};
 }
 
+void Program::pause() {
+  CHECK(!pause_);
+  pause_ = call("pause", SYS_tgkill, {}, OnError::kGoOn).index;
+}
+
 TargetAddr Program::put(std::span<const std::byte> bytes) {
   TargetAddr address = reserve(bytes.size());
   std::copy(bytes.begin(), bytes.end(),
@@ -94,8 +99,8 @@ Result<void> Program::download() {
   return arena_.read(data_address(), data_);
 }
 
-Result<void> Program::first_error() const {
-  for (size_t i = 0; i < operations_.size(); ++i) {
+Result<void> Program::first_error(size_t count) const {
+  for (size_t i = 0; i < count; ++i) {
     int64_t result = operations_[i].result;
     if (result < 0 && result >= -4095 && (operations_[i].flags & 1) == 0)
       return std::unexpected(Error::from_errno(static_cast<int>(-result), names_[i]));

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,10 @@ class Program {
   // Appends a call; `what` names it in errors. At most one argument may be an earlier result.
   Call call(const char* what, long number, std::initializer_list<Argument> arguments,
             OnError on_error = OnError::kStop);
+
+  // Where the program waits for the tracer, who then looks at what came before and lets it go on.
+  // If the tracer has died it goes on by itself. At most one.
+  void pause();
 
   // Copies input for a call into the arena / sets space aside for its output (8-byte aligned).
   TargetAddr put(std::span<const std::byte> bytes);
@@ -91,11 +96,12 @@ class Program {
   TargetAddr data_address() const;
   Result<void> upload(const Operation& closing) const;
   Result<void> download();
-  Result<void> first_error() const;
+  Result<void> first_error(size_t count) const;  // of so many calls
 
   const Arena& arena_;
   std::vector<Operation> operations_;
   std::vector<const char*> names_;
+  std::optional<size_t> pause_;  // its place among the operations
   std::vector<std::byte> data_;
 };
 

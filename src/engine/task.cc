@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace martlet::engine {
 namespace {
 
@@ -17,18 +19,33 @@ Error ended(NsPid process) {
 
 }  // namespace
 
-Result<void> Task::run(Program& program) {
+Result<void> Task::run(Program& program, const std::function<Result<void>()>& meanwhile) {
   if (program.operations_.empty()) return {};
+  CHECK(program.pause_.has_value() == static_cast<bool>(meanwhile));
   Program::Operation closing{};
   closing.number = SYS_tgkill;
   closing.arguments[0] = static_cast<uint64_t>(process_.value);
   closing.arguments[1] = static_cast<uint64_t>(tid_.value);
   closing.arguments[2] = static_cast<uint64_t>(done_signal_);
+  if (program.pause_)
+    std::ranges::copy(closing.arguments, program.operations_[*program.pause_].arguments);
   TRY(program.upload(closing));
   TRY(start(program));
   TRY(wait_until_done());
   TRY(program.download());
-  return in_context(program.first_error(), "process " + to_string(process_));
+  Result<void> looked = meanwhile ? take_pause(program, meanwhile) : Result<void>();
+  TRY_IN(program.first_error(program.operations_.size()), "process " + to_string(process_));
+  return looked;
+}
+
+// A call that failed before the pause has ended the program instead.
+Result<void> Task::take_pause(Program& program, const std::function<Result<void>()>& meanwhile) {
+  if (!program.first_error(*program.pause_)) return {};
+  auto looked = meanwhile();
+  TRY(tracee_.resume());
+  TRY(wait_until_done());
+  TRY(program.download());
+  return looked;
 }
 
 Result<void> Task::run_to_end(const Program& program) {

@@ -4,6 +4,7 @@
 // restoring (the task is a stub that becomes the process). Bound to the tracing thread.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "base/ids.h"
@@ -34,7 +35,10 @@ class Task {
 
   // Performs the program. On the first call that fails (and is not marked kGoOn) the rest is left
   // out and its error returned; results of the calls before are valid.
-  Result<void> run(Program& program);
+  Result<void> run(Program& program) { return run(program, {}); }
+  // `meanwhile` is called while the program, which has a pause, is at it; after an error of its own
+  // the program is performed to its end all the same.
+  Result<void> run(Program& program, const std::function<Result<void>()>& meanwhile);
 
   // Performs a program that ends the task, and waits until it has ended.
   Result<void> run_to_end(const Program& program);
@@ -53,6 +57,7 @@ class Task {
  private:
   Result<void> start(const Program& program);
   Result<void> wait_until_done();
+  Result<void> take_pause(Program& program, const std::function<Result<void>()>& meanwhile);
 
   sys::Tracee tracee_;
   NsPid process_;

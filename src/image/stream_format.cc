@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "image/format_version.h"
 #include "image/group.pb.h"
 
 namespace martlet::image {
@@ -29,10 +30,11 @@ Result<void> check_version(const Record& record, const StreamPosition& position)
   Header message;
   if (!message.ParseFromArray(record.head.data(), static_cast<int>(record.head.size())))
     return position.bad("the header is not readable");
-  if (message.version() == kFormatVersion) return {};
+  if (is_readable_version(message.version())) return {};
   return std::unexpected(position
                              .bad("written in format version " + std::to_string(message.version()) +
-                                  "; this version of Martlet reads version " +
+                                  "; this version of Martlet reads versions " +
+                                  std::to_string(kOldestFormatVersion) + " to " +
                                   std::to_string(kFormatVersion))
                              .error()
                              .with_remedy("use the version of Martlet that wrote it"));

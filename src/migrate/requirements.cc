@@ -18,7 +18,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "image/stream.h"
+#include "image/format_version.h"
 #include "migrate/file_scan.h"
 #include "sys/cgroup.h"
 #include "sys/pidfd.h"
@@ -209,10 +209,10 @@ Result<protocol::Requirements> gather_requirements(const SourceContainer& contai
 std::vector<std::string> find_missing(const protocol::Requirements& requirements,
                                       const HostCapabilities& host, const std::string& base_layer) {
   std::vector<std::string> problems;
-  if (requirements.image_version() != image::kFormatVersion)
-    problems.push_back(
-        fmt::format("it reads image format {}, and this container comes in format {}",
-                    image::kFormatVersion, requirements.image_version()));
+  if (!image::is_readable_version(requirements.image_version()))
+    problems.push_back(fmt::format(
+        "it reads image formats {} to {}, and this container comes in format {}",
+        image::kOldestFormatVersion, image::kFormatVersion, requirements.image_version()));
   check_processor(requirements, host, problems);
   for (auto& feature : missing_from(requirements.kernel_features(), host.kernel_features))
     problems.push_back("its kernel lacks " + feature);

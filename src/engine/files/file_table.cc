@@ -109,14 +109,19 @@ Result<void> FileTable::add(HostPid pid, std::vector<OpenFile> descriptors, imag
 }
 
 Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
-  auto key = std::pair<uint64_t, uint64_t>(candidate.status.st_dev, candidate.status.st_ino);
-  auto [first, last] = by_inode_.equal_range(key);
-  for (auto known = first; known != last; ++known) {
-    const OpenFile& other = context_.files()[known->second - 1];
-    if (other.flags != candidate.flags) continue;
-    if (TRY(sys::compare_files(candidate.holder, candidate.number, other.holder, other.number)) ==
-        0)
-      return other.id;
+  std::vector<uint32_t>& similar =
+      similar_[{candidate.status.st_dev, candidate.status.st_ino, candidate.flags}];
+  auto place = similar.begin();
+  for (auto end = similar.end(); place != end;) {
+    auto middle = place + (end - place) / 2;
+    const OpenFile& other = context_.files()[*middle - 1];
+    int order =
+        TRY(sys::compare_files(candidate.holder, candidate.number, other.holder, other.number));
+    if (order == 0) return other.id;
+    if (order < 0)
+      end = middle;
+    else
+      place = middle + 1;
   }
   Fd duplicate = TRY(sys::duplicate_descriptor(pidfd, candidate.number));
   candidate.fd = duplicate.get();
@@ -124,7 +129,7 @@ Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
   uint32_t id = candidate.id;
   context_.keep(std::move(duplicate));
   context_.files().push_back(std::move(candidate));
-  by_inode_.emplace(key, id);
+  similar.insert(place, id);
   return id;
 }
 

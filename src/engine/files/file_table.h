@@ -29,8 +29,9 @@ class FileTable {
   Result<uint32_t> identify(const Fd& pidfd, OpenFile candidate);
 
   CaptureContext& context_;
-  // Descriptions that may be equal: same inode and same flags.
-  std::multimap<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
+  // Descriptions that may be equal, by device, inode and flags; in the kernel's order. All files of
+  // the kind of eventfd have one inode, so they are many.
+  std::map<std::tuple<uint64_t, uint64_t, int>, std::vector<uint32_t>> similar_;
 };
 
 // The kind of every description; kUnsupported names the first that has none (null in a check).

@@ -339,6 +339,9 @@ Result<void> SpaceBuilder::discard_uninherited(Task& task, const image::AddressS
 Result<void> SpaceBuilder::finish(Task& task, const image::AddressSpace& space) {
   Batch batch(task);
   for (const image::Mapping& mapping : space.mappings()) {
+    // The kernel's own has no other advice than it comes with, and is not there beside another
+    // vDSO.
+    if (mapping.kind() == image::MAPPING_VVAR) continue;
     uint64_t size = mapping.end() - mapping.start();
     for (uint32_t advice : mapping.advice())
       TRY(batch.room(1))->call("advise", SYS_madvise, {mapping.start(), size, advice});

@@ -8,19 +8,19 @@ namespace martlet::engine {
 
 Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
   auto injection = TRY(Injection::begin(process));
-  Program make(injection.arena());
-  auto made = make.call("create userfaultfd", SYS_userfaultfd,
-                        {sys::userfaultfd_flags(sys::UserfaultScope::kUserFaults)});
-  TRY(injection.run(process.leader(), make));
-  auto number = static_cast<int>(make.result(made));
-  Fd pidfd = TRY(sys::open_pidfd(process.pid));
-  auto duplicate = sys::duplicate_descriptor(pidfd, number);
-  Program close(injection.arena());
-  close.call("close userfaultfd", SYS_close, {number});
-  TRY(injection.run(process.leader(), close));
+  Program program(injection.arena());
+  auto made = program.call("create userfaultfd", SYS_userfaultfd,
+                           {sys::userfaultfd_flags(sys::UserfaultScope::kUserFaults)});
+  program.pause();
+  program.call("close userfaultfd", SYS_close, {made});
+  Fd duplicate;
+  TRY(injection.run(process.leader(), program, [&]() -> Result<void> {
+    Fd pidfd = TRY(sys::open_pidfd(process.pid));
+    duplicate = TRY(sys::duplicate_descriptor(pidfd, static_cast<int>(program.result(made))));
+    return {};
+  }));
   TRY(injection.end());
-  if (!duplicate) return std::unexpected(duplicate.error());
-  return WriteTracker(TRY(sys::Userfaultfd::for_write_tracking(std::move(*duplicate))));
+  return WriteTracker(TRY(sys::Userfaultfd::for_write_tracking(std::move(duplicate))));
 }
 
 // A page in an untracked mapping counts as changed whatever its page table entry says. A mapping

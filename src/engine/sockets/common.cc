@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <memory>
 #include <string>
 
 #include "base/log.h"
@@ -88,10 +87,7 @@ Result<void> apply_identity(int fd, const image::File& file, const image::Socket
 }
 
 Result<void> on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) {
-  int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) return fail_errno("duplicate a socket");
-  auto kept = std::make_shared<Fd>(copy);
-  context.on_thaw([kept, undo = std::move(undo)] { undo(kept->get()); });
+  context.on_thaw([fd, undo = std::move(undo)] { undo(fd); });  // the context keeps it open
   return {};
 }
 

@@ -396,8 +396,10 @@ Result<void> put_back(FrozenThread& thread) {
 Result<void> load_own_state(FrozenThread& thread) {
   user_regs_struct registers = thread.registers;
   if (thread.instrumented) restart_from_arguments(registers);
-  TRY(thread.tracee.set_registers(registers));
-  return thread.tracee.set_signal_mask(thread.signal_mask);
+  // In this order: a thread that has made calls is on its way back (return_frame.h) until it has
+  // its registers, and comes to the right ones with any mask.
+  TRY(thread.tracee.set_signal_mask(thread.signal_mask));
+  return thread.tracee.set_registers(registers);
 }
 
 Result<void> thaw_process(FrozenProcess& process) {

@@ -16,6 +16,37 @@ namespace {
 constexpr size_t kDataSize = 64u << 10;
 constexpr size_t kMappedSize = kArenaCodeSize + kDataSize + kReturnFrameSize;
 
+// Between the heap and the libraries of every usual layout.
+constexpr uint64_t kFirstPlace = 0x6d61'7274'0000;
+constexpr uint64_t kPlaceDistance = 16u << 20;
+constexpr uint64_t kPlaces = 16;
+
+bool is_place(uint64_t address) {
+  return address >= kFirstPlace && (address - kFirstPlace) % kPlaceDistance == 0 &&
+         (address - kFirstPlace) / kPlaceDistance < kPlaces;
+}
+
+// A place that is free, with room around it; 0 if none is, for wherever the kernel likes.
+uint64_t choose_place(const std::vector<sys::Vma>& vmas) {
+  for (uint64_t i = 0; i < kPlaces; ++i) {
+    const uint64_t place = kFirstPlace + i * kPlaceDistance;
+    const auto is_near = [&](const sys::Vma& vma) {
+      return vma.start <= place + kMappedSize && place <= vma.end;
+    };
+    if (std::ranges::none_of(vmas, is_near)) return place;
+  }
+  return 0;
+}
+
+// All of an arena before its code is protected, or its code alone.
+bool is_arena(const sys::Vma& vma) {
+  const uint32_t before = PROT_READ | PROT_WRITE;
+  const uint32_t code = PROT_READ | PROT_EXEC;
+  return is_place(vma.start) && !vma.shared && vma.inode == 0 && vma.path.empty() &&
+         ((vma.size() == kMappedSize && vma.protection == before) ||
+          (vma.size() == kArenaCodeSize && vma.protection == code));
+}
+
 // Every executable has the instruction somewhere; the vDSO has it for sure.
 Result<TargetAddr> find_syscall_instruction(const FrozenProcess& process) {
   constexpr std::array kInstruction = {std::byte{0x0f}, std::byte{0x05}};
@@ -58,12 +89,33 @@ Result<Value> give_back(FrozenThread& thread, Result<Value> outcome) {
 
 }  // namespace
 
-Result<Injection> Injection::begin(FrozenProcess& process) {
+std::vector<TargetAddr> find_abandoned_arenas(HostPid pid) {
+  std::vector<TargetAddr> found;
+  auto vmas = sys::read_maps(pid);
+  if (!vmas) return found;  // it ended
+  for (const sys::Vma& vma : *vmas)
+    if (is_arena(vma)) found.emplace_back(vma.start);
+  return found;
+}
+
+Result<Injection> Injection::enter(FrozenProcess& process) {
   auto way_back = prepare_way_back(process, process.leader());
   if (!way_back) way_back = WayBack{TRY(find_syscall_instruction(process)), TargetAddr()};
-  Injection injection(process, *way_back);
+  return Injection(process, *way_back);
+}
+
+Result<Injection> Injection::begin(FrozenProcess& process) {
+  Injection injection = TRY(enter(process));
   TRY_IN(injection.map_arena(), "map arena");
   return injection;
+}
+
+Result<void> Injection::remove_abandoned(FrozenProcess& process, TargetAddr arena) {
+  for (const FrozenThread& thread : process.threads)
+    if (thread.registers.rip >= arena.value && thread.registers.rip < arena.value + kMappedSize)
+      return fail(Code::kSystem, "a thread is in an abandoned arena");
+  Injection injection = TRY(enter(process));
+  return injection.unmap(arena);
 }
 
 Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> arguments) {
@@ -78,8 +130,10 @@ Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> 
 }
 
 Result<void> Injection::map_arena() {
-  auto base = TRY(plain_call(
-      SYS_mmap, {0, kMappedSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0}));
+  const uint64_t place = choose_place(process_->vmas);
+  const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | (place != 0 ? MAP_FIXED_NOREPLACE : 0);
+  auto base =
+      TRY(plain_call(SYS_mmap, {place, kMappedSize, PROT_READ | PROT_WRITE, flags, ~0ull, 0}));
   arena_ = std::make_unique<Arena>(
       Arena::remote(process_->pid, TargetAddr(static_cast<uint64_t>(base)), kDataSize));
   TRY(arena_->write(arena_->code(), interpreter_code()));
@@ -88,14 +142,15 @@ Result<void> Injection::map_arena() {
   return {};
 }
 
-Result<void> Injection::run(FrozenThread& thread, Program& program) {
+Result<void> Injection::run(FrozenThread& thread, Program& program,
+                            const std::function<Result<void>()>& meanwhile) {
   auto frame = write_return_frame(thread);
   if (!frame) return std::unexpected(frame.error());
   thread.instrumented = true;
   Task task(std::move(thread.tracee), process_->ns_pid, thread.tid, *arena_);
   task.set_done_signal(choose_done_signal(*process_));
   task.set_return_frame(*frame);
-  auto outcome = task.run(program);
+  auto outcome = task.run(program, meanwhile);
   thread.tracee = std::move(task.tracee());
   return give_back(thread, std::move(outcome));
 }
@@ -112,7 +167,11 @@ Result<TargetAddr> Injection::write_return_frame(FrozenThread& thread) {
 
 Result<void> Injection::end() {
   auto arena = std::move(arena_);
-  TRY(plain_call(SYS_munmap, {arena->code().value, kMappedSize}));
+  return unmap(arena->code());
+}
+
+Result<void> Injection::unmap(TargetAddr arena) {
+  TRY(plain_call(SYS_munmap, {arena.value, kMappedSize}));
   for (FrozenThread& thread : process_->threads)
     if (thread.instrumented) TRY(put_back(thread));
   return {};

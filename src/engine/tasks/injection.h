@@ -1,4 +1,7 @@
 // An arena inside a frozen process for as long as the object lives.
+//
+// It is mapped at one of a few addresses where nothing else ever is, so that one whose owner died
+// can be found again, and so that the kernel merges it with no neighbour.
 #pragma once
 
 #include <memory>
@@ -12,6 +15,9 @@
 
 namespace martlet::engine {
 
+// Where a capture's process died and left an arena in a process. Any thread.
+std::vector<TargetAddr> find_abandoned_arenas(HostPid pid);
+
 class Injection {
  public:
   // Maps the arena. Between two calls every thread has its own registers, so that the death of this
@@ -19,19 +25,27 @@ class Injection {
   static Result<Injection> begin(FrozenProcess& process);
 
   // Runs a program in one of the process's threads.
-  Result<void> run(FrozenThread& thread, Program& program);
+  Result<void> run(FrozenThread& thread, Program& program) { return run(thread, program, {}); }
+  // One that has a pause, at which `meanwhile` is called.
+  Result<void> run(FrozenThread& thread, Program& program,
+                   const std::function<Result<void>()>& meanwhile);
   const Arena& arena() const { return *arena_; }
 
   // Unmaps the arena again; the destructor is the fallback.
   Result<void> end();
+
+  // Unmaps one of find_abandoned_arenas(), in which no thread may be. `vmas` must be known.
+  static Result<void> remove_abandoned(FrozenProcess& process, TargetAddr arena);
 
   Injection(Injection&& other) noexcept = default;
   ~Injection();
 
  private:
   Injection(FrozenProcess& process, WayBack way_back) : process_(&process), way_back_(way_back) {}
+  static Result<Injection> enter(FrozenProcess& process);
   Result<long> plain_call(long number, std::initializer_list<uint64_t> arguments);
   Result<void> map_arena();
+  Result<void> unmap(TargetAddr arena);
   Result<TargetAddr> write_return_frame(FrozenThread& thread);
 
   FrozenProcess* process_;

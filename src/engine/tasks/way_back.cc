@@ -38,6 +38,13 @@ void find(std::span<const std::byte> code, uint64_t offset, const std::array<uin
     found = offset + static_cast<uint64_t>(static_cast<const std::byte*>(at) - code.data());
 }
 
+template <size_t size>
+bool has_code(HostPid pid, uint64_t address, const std::array<uint8_t, size>& wanted) {
+  std::array<uint8_t, size> found{};
+  return sys::read_memory(pid, TargetAddr(address), std::as_writable_bytes(std::span(found))) &&
+         found == wanted;
+}
+
 std::optional<ReturnCode> search(HostPid pid, const sys::Vma& vma) {
   std::array<std::byte, kSearchedAtATime> code;
   std::optional<uint64_t> call, signal;
@@ -55,14 +62,8 @@ std::optional<ReturnCode> search(HostPid pid, const sys::Vma& vma) {
 
 // A library differs in nothing between the processes of a group, unless one changed its own copy.
 bool is_there(HostPid pid, const sys::Vma& vma, const ReturnCode& code) {
-  const auto has = [&](uint64_t offset, const auto& wanted) {
-    std::decay_t<decltype(wanted)> found{};
-    return sys::read_memory(pid, TargetAddr(vma.start + offset),
-                            std::as_writable_bytes(std::span(found))) &&
-           found == wanted;
-  };
-  return has(code.call_and_return, kCallAndReturn) &&
-         has(code.return_from_signal, kReturnFromSignal);
+  return has_code(pid, vma.start + code.call_and_return, kCallAndReturn) &&
+         has_code(pid, vma.start + code.return_from_signal, kReturnFromSignal);
 }
 
 std::optional<ReturnCode> find_code(FrozenProcess& process, const sys::Vma& vma) {
@@ -86,6 +87,17 @@ std::optional<TargetAddr> place_for(const FrozenProcess& process, uint64_t stack
 }
 
 }  // namespace
+
+bool is_on_way_back(HostPid pid, const user_regs_struct& registers) {
+  constexpr uint64_t kCall = 2;       // the bytes of `syscall`
+  constexpr uint64_t kSetNumber = 7;  // of what precedes it in the return from a signal
+  const uint64_t rip = registers.rip;
+  for (uint64_t done : {uint64_t{0}, kSetNumber})
+    if (has_code(pid, rip - done, kReturnFromSignal)) return true;
+  auto returns_to = sys::read_value<uint64_t>(pid, TargetAddr(registers.rsp));
+  return returns_to && has_code(pid, *returns_to, kReturnFromSignal) &&
+         (has_code(pid, rip, kCallAndReturn) || has_code(pid, rip - kCall, kCallAndReturn));
+}
 
 std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& thread) {
   auto library = std::ranges::find_if(process.vmas, is_c_library);

@@ -25,4 +25,8 @@ struct WayBack {
 // Prepares it; the thread is stopped and has its own state. Empty if there is none.
 std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& thread);
 
+// Whether the thread, which nobody has traced before, is about to return through one, or to make
+// the call before that.
+bool is_on_way_back(HostPid pid, const user_regs_struct& registers);
+
 }  // namespace martlet::engine

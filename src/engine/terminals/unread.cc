@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/fd.h"
+#include "sys/outliving.h"
 #include "sys/pseudo_terminal.h"
 
 namespace martlet::engine {
@@ -113,12 +114,15 @@ Result<void> put_input_under(const TerminalEnds& ends, const termios2& settings,
   return {};
 }
 
-}  // namespace
+Result<std::string> read_and_put_back_input(const TerminalEnds& ends, const termios2& settings) {
+  OtherSettings now(ends.slave, settings);
+  TRY(now.set(plain(settings, ends.packets)));
+  auto data = TRY(read_all(ends.slave, /*packets=*/false));
+  if (!data.empty()) TRY(put_input_under(ends, settings, now, data));
+  return data;
+}
 
-Result<std::string> peek_output(const TerminalEnds& ends) {
-  if (!is_ready(ends.master, POLLIN)) return std::string();
-  if (ends.packets && is_ready(ends.master, POLLPRI))
-    return fail(Code::kUnsupported, "a terminal in packet mode has an unread status");
+Result<std::string> read_and_put_back_output(const TerminalEnds& ends) {
   auto data = TRY(read_all(ends.master, ends.packets));
   if (data.empty() || is_ready(ends.slave, POLLOUT)) {
     TRY(put_output(ends, data));
@@ -129,6 +133,16 @@ Result<std::string> peek_output(const TerminalEnds& ends) {
   TRY(stop_output(ends));
   TRY(std::move(put));
   return fail(Code::kUnsupported, "a terminal is stopped and has unread data");
+}
+
+}  // namespace
+
+Result<std::string> peek_output(const TerminalEnds& ends) {
+  if (!is_ready(ends.master, POLLIN)) return std::string();
+  if (ends.packets && is_ready(ends.master, POLLPRI))
+    return fail(Code::kUnsupported, "a terminal in packet mode has an unread status");
+  return sys::run_outliving(std::array{ends.master, ends.slave},
+                            [&] { return read_and_put_back_output(ends); });
 }
 
 Result<void> put_output(const TerminalEnds& ends, std::string_view data) {
@@ -148,11 +162,8 @@ Result<std::string> peek_input(const TerminalEnds& ends) {
   if (!lines && TRY(sys::unread_bytes(ends.slave)) == 0) return std::string();
   if (TRY(sys::unread_bytes(ends.slave)) > kMaxInput)
     return fail(Code::kUnsupported, "a terminal has too much unread input");
-  OtherSettings now(ends.slave, settings);
-  TRY(now.set(plain(settings, ends.packets)));
-  auto data = TRY(read_all(ends.slave, /*packets=*/false));
-  if (!data.empty()) TRY(put_input_under(ends, settings, now, data));
-  return data;
+  return sys::run_outliving(std::array{ends.master, ends.slave},
+                            [&] { return read_and_put_back_input(ends, settings); });
 }
 
 Result<void> put_input(const TerminalEnds& ends, std::string_view data) {

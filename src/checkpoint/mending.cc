@@ -1,0 +1,73 @@
+#include "checkpoint/mending.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "engine/sockets/abandoned.h"
+#include "engine/tasks/frozen.h"
+#include "engine/tasks/injection.h"
+#include "engine/tasks/way_back.h"
+#include "sys/procfs.h"
+
+namespace martlet::checkpoint {
+namespace {
+
+constexpr Nanoseconds kPatience = std::chrono::seconds(1);
+constexpr Nanoseconds kPause = std::chrono::milliseconds(1);
+
+std::vector<HostPid> processes_of(const GroupSpec& spec) {
+  if (spec.container)
+    return sys::list_namespace_processes(spec.root).value_or(std::vector<HostPid>());
+  std::vector<HostPid> found = {spec.root};
+  for (size_t i = 0; i < found.size(); ++i)
+    if (auto children = sys::list_children(found[i]))
+      found.insert(found.end(), children->begin(), children->end());
+  return found;
+}
+
+bool has_arena(HostPid pid) {
+  return !engine::find_abandoned_arenas(pid).empty();
+}
+
+// How many processes had one.
+Result<size_t> remove_from(std::vector<engine::FrozenProcess>& processes) {
+  size_t count = 0;
+  for (engine::FrozenProcess& process : processes) {
+    if (process.zombie) continue;
+    if (engine::is_on_way_back(process.pid, process.leader().registers))
+      return fail(Code::kSystem,
+                  "process " + to_string(process.pid) + " makes a call of a capture");
+    auto arenas = engine::find_abandoned_arenas(process.pid);
+    if (arenas.empty()) continue;
+    process.vmas = TRY(sys::read_maps(process.pid));
+    for (TargetAddr arena : arenas) TRY(engine::Injection::remove_abandoned(process, arena));
+    ++count;
+  }
+  return count;
+}
+
+// A thread that is about to leave the arena is given the time to.
+Result<size_t> remove_arenas(const GroupSpec& spec) {
+  SystemClock clock;
+  const Nanoseconds give_up = clock.now() + kPatience;
+  for (;;) {
+    auto frozen = TRY(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup));
+    auto removed = remove_from(frozen);
+    TRY(engine::thaw_processes(frozen));
+    if (removed || clock.now() > give_up) return removed;
+    clock.sleep_for(kPause);
+  }
+}
+
+}  // namespace
+
+Result<Mended> mend_group(const GroupSpec& spec, Died died) {
+  Mended mended;
+  auto processes = processes_of(spec);
+  for (HostPid pid : processes) mended.sockets += engine::revive_sockets_of(pid);
+  if (died == Died::kJustNow || std::ranges::any_of(processes, has_arena))
+    mended.arenas = TRY(remove_arenas(spec));
+  return mended;
+}
+
+}  // namespace martlet::checkpoint
