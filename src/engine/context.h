@@ -13,6 +13,7 @@
 #include "engine/files/file_kind.h"
 #include "engine/memory/shared_objects.h"
 #include "image/files.pb.h"
+#include "image/sockets.pb.h"
 #include "image/stream.h"
 
 namespace martlet::engine {
@@ -54,6 +55,12 @@ class CaptureContext {
   // Shared memory objects found in mappings and behind descriptors.
   SharedObjectTable& shared_objects() { return shared_objects_; }
 
+  // What waits in Unix sockets, by File id; read before any file is captured, because descriptors
+  // in flight are files of the group.
+  std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixMessage>>& unix_queues() {
+    return unix_queues_;
+  }
+
   // Keeps a descriptor open until the capture is over.
   void keep(Fd fd) { kept_.push_back(std::move(fd)); }
 
@@ -83,6 +90,7 @@ class CaptureContext {
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
   std::map<HostPid, NsPid> tasks_;
   SharedObjectTable shared_objects_;
+  std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixMessage>> unix_queues_;
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
   std::vector<std::function<void()>> undo_;

@@ -2,12 +2,12 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include "sys/socket_options.h"
@@ -27,7 +27,10 @@ class PeekFromStart {
     original_ = TRY(get_int_option(fd_, SOL_SOCKET, SO_PEEK_OFF));
     return rewind();
   }
-  Result<void> rewind() { return set_int_option(fd_, SOL_SOCKET, SO_PEEK_OFF, 0); }
+  Result<void> rewind() { return move_to(0); }
+  Result<void> move_to(size_t position) {
+    return set_int_option(fd_, SOL_SOCKET, SO_PEEK_OFF, static_cast<int>(position));
+  }
   ~PeekFromStart() {
     if (original_) std::ignore = set_int_option(fd_, SOL_SOCKET, SO_PEEK_OFF, *original_);
   }
@@ -39,14 +42,18 @@ class PeekFromStart {
   std::optional<int> original_;
 };
 
+constexpr int kScmPidFd = 4;  // newer than the C library's headers
+
 // The kernel has put duplicates of the descriptors into this process.
-void close_received(const cmsghdr& header) {
+std::vector<Fd> descriptors_in(const cmsghdr& header) {
+  std::vector<Fd> descriptors;
   size_t count = (header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
   for (size_t i = 0; i < count; ++i) {
     int fd = -1;
     std::memcpy(&fd, CMSG_DATA(&header) + i * sizeof fd, sizeof fd);
-    ::close(fd);
+    descriptors.emplace_back(fd);
   }
+  return descriptors;
 }
 
 void read_control(msghdr& message, QueuedMessage& out) {
@@ -54,10 +61,13 @@ void read_control(msghdr& message, QueuedMessage& out) {
        header = CMSG_NXTHDR(&message, header)) {
     const auto* bytes = reinterpret_cast<const char*>(CMSG_DATA(header));
     size_t size = header->cmsg_len - CMSG_LEN(0);
-    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-      close_received(*header);
-      out.has_descriptors = true;
-    }
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+      out.descriptors = descriptors_in(*header);
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == kScmPidFd)
+      descriptors_in(*header);  // made for this call
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS &&
+        size == sizeof(ucred))
+      std::memcpy(&out.credentials.emplace(), bytes, size);
     if ((header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_ORIGDSTADDR) ||
         (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_ORIGDSTADDR))
       out.destination.assign(bytes, size);
@@ -70,7 +80,7 @@ struct Peeked {
   QueuedMessage message;
 };
 
-Result<Peeked> peek_next(int fd, std::string& buffer) {
+Result<Peeked> peek_next(int fd, std::span<char> buffer) {
   Peeked peeked;
   alignas(cmsghdr) char control[kControlBytes];
   sockaddr_storage sender{};
@@ -92,9 +102,26 @@ Result<Peeked> peek_next(int fd, std::string& buffer) {
   return peeked;
 }
 
+// How much of the next `size` bytes of a stream, which begin at `position` and end with
+// descriptors, comes before those: the kernel hands out both together.
+Result<size_t> size_without_descriptors(int fd, PeekFromStart& offset, size_t position,
+                                        std::span<char> buffer) {
+  size_t without = 0;
+  size_t with = buffer.size();
+  while (with - without > 1) {
+    // Most begin with the first byte.
+    size_t middle = without == 0 && with == buffer.size() ? 1 : (without + with) / 2;
+    TRY(offset.move_to(position));
+    Peeked part = TRY(peek_next(fd, buffer.first(middle)));
+    (part.message.descriptors.empty() ? without : with) = middle;
+  }
+  return without;
+}
+
 Result<std::vector<QueuedMessage>> peek(int fd, size_t limit) {
   PeekFromStart offset(fd);
   TRY(offset.begin());
+  bool stream = TRY(get_int_option(fd, SOL_SOCKET, SO_TYPE)) == SOCK_STREAM;
   std::string buffer(kFirstBufferBytes, '\0');
   std::vector<QueuedMessage> messages;
   size_t bytes = 0;
@@ -108,6 +135,15 @@ Result<std::vector<QueuedMessage>> peek(int fd, size_t limit) {
       continue;
     }
     if (next.nothing) break;
+    if (stream && !next.message.descriptors.empty()) {
+      std::span<char> whole(buffer.data(), next.message.data.size());
+      size_t before = TRY(size_without_descriptors(fd, offset, bytes, whole));
+      TRY(offset.move_to(bytes + (before > 0 ? before : next.message.data.size())));
+      if (before > 0) {
+        next.message.data.resize(before);
+        next.message.descriptors.clear();
+      }
+    }
     bytes += next.message.data.size();
     messages.push_back(std::move(next.message));
   }

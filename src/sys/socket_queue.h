@@ -4,22 +4,28 @@
 // back. An empty datagram that was peeked at before is not seen again: the kernel passes over it.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace martlet::sys {
 
 struct QueuedMessage {
   std::string data;
-  std::string sender;            // sockaddr; empty: unnamed, or a stream
-  std::string destination;       // sockaddr, if IP_RECVORIGDSTADDR or its IPv6 twin is set
-  bool has_descriptors = false;  // SCM_RIGHTS
+  std::string sender;                // sockaddr; empty: unnamed, or a stream
+  std::string destination;           // sockaddr, if IP_RECVORIGDSTADDR or its IPv6 twin is set
+  std::vector<Fd> descriptors;       // duplicates here of what travels with it (SCM_RIGHTS)
+  std::optional<ucred> credentials;  // of the sender, if SO_PASSCRED is set
 };
 
-// The messages of a datagram or packet socket, one by one.
+// The messages of a datagram or packet socket, one by one. A stream is cut where descriptors begin
+// and end.
 Result<std::vector<QueuedMessage>> peek_messages(int fd);
 
 // The same for a stream or a packet socket, which may be at its end: nothing is read beyond

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -10,6 +11,7 @@
 
 #include "engine/batch.h"
 #include "engine/files/file_locks.h"
+#include "engine/sockets/unix_queue.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
 
@@ -41,6 +43,7 @@ std::string descriptor_name(HostPid pid, int number) {
 }
 
 std::string where(const OpenFile& file) {
+  if (file.number < 0) return fmt::format("in no process ({})", file.link);
   return fmt::format("process {}: fd {} ({})", file.holder.value, file.number, file.link);
 }
 
@@ -67,6 +70,37 @@ Result<void> capture_owner(const OpenFile& file, image::File& out) {
   out.set_owner(owner < 0 ? -inside : inside);
   out.set_owner_signal(::fcntl(file.fd, F_GETSIG));
   return {};
+}
+
+// Null if its refusal is noted.
+Result<const FileKind*> choose_kind(CaptureContext& context, const OpenFile& file) {
+  auto kind = std::ranges::find_if(
+      file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
+  const bool known = kind != file_kinds().end();
+  auto sound = known ? (*kind)->check_at_rest(file)
+                     : Result<void>(fail(Code::kUnsupported, unsupported(file)));
+  TRY(context.judge(in_context(std::move(sound), where(file))));
+  return known ? *kind : nullptr;
+}
+
+// A description in flight; if no process has it, it belongs to the group's root and has no number.
+Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
+  HostPid here(::getpid());
+  OpenFile file = TRY(look_at_descriptor(here, received.get()));
+  for (const OpenFile& other : context.files()) {
+    bool alike =
+        other.status.st_dev == file.status.st_dev && other.status.st_ino == file.status.st_ino;
+    if (alike && TRY(sys::compare_files(here, received.get(), here, other.fd)) == 0)
+      return other.id;
+  }
+  file.flags &= ~O_CLOEXEC;
+  file.holder = context.root();
+  file.number = -1;
+  file.id = static_cast<uint32_t>(context.files().size() + 1);
+  file.fd = received.get();
+  context.keep(std::move(received));
+  context.files().push_back(file);
+  return file.id;
 }
 
 enum class NeedsTasks { kNo, kYes };
@@ -135,20 +169,15 @@ Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
 
 Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {
   std::vector<const FileKind*> kinds;
-  for (const OpenFile& file : context.files()) {
-    auto kind = std::ranges::find_if(
-        file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
-    const bool known = kind != file_kinds().end();
-    auto sound = known ? (*kind)->check_at_rest(file)
-                       : Result<void>(fail(Code::kUnsupported, unsupported(file)));
-    TRY(context.judge(in_context(std::move(sound), where(file))));
-    kinds.push_back(known ? *kind : nullptr);
-  }
+  for (const OpenFile& file : context.files()) kinds.push_back(TRY(choose_kind(context, file)));
   return kinds;
 }
 
 Result<std::vector<image::File>> capture_files(CaptureContext& context,
-                                               const std::vector<const FileKind*>& kinds) {
+                                               std::vector<const FileKind*> kinds) {
+  TRY(read_unix_queues(context, [&](Fd received) { return add_received(context, received); }));
+  for (size_t i = kinds.size(); i < context.files().size(); ++i)
+    kinds.push_back(TRY(choose_kind(context, context.files()[i])));
   std::vector<image::File> captured;
   captured.reserve(kinds.size());
   for (size_t i = 0; i < kinds.size(); ++i) {

@@ -38,8 +38,9 @@ class FileTable {
 // Touches nothing.
 Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context);
 
+// Adds what is in flight between the group's sockets to the context first.
 Result<std::vector<image::File>> capture_files(CaptureContext& context,
-                                               const std::vector<const FileKind*>& kinds);
+                                               std::vector<const FileKind*> kinds);
 
 // Restoring. Creates the descriptions of all files in context.files() but Unix sockets, which only
 // the group's processes can make (sockets/unix_apply.h), and those that need the group's tasks.

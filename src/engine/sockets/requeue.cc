@@ -117,6 +117,8 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
                                  const image::UnixSocket& socket) {
   auto is_empty = [](const image::UnixMessage& message) { return message.data().empty(); };
   if (std::ranges::none_of(socket.queue(), is_empty)) return {};
+  auto carries = [](const image::UnixMessage& message) { return message.descriptors_size() > 0; };
+  if (std::ranges::any_of(socket.queue(), carries)) return {};
   if (!accepts_again(file.fd, socket)) return {};
   auto senders = TRY(find_senders(context, socket));
   if (!senders) return {};

@@ -26,6 +26,7 @@
 #include "engine/context.h"
 #include "engine/files/file_kind.h"
 #include "engine/sockets/common.h"
+#include "engine/sockets/unix_queue.h"
 #include "sys/socket_address.h"
 
 namespace martlet::engine {
@@ -138,6 +139,9 @@ class CapturedSockets {
   // Captures the sockets, which stay the caller's; the first error, if any.
   Result<void> capture(const FileKind& kind, const std::vector<int>& fds) {
     for (int fd : fds) context_->files().push_back(open_file_of(fd));
+    TRY(read_unix_queues(*context_, [](Fd) -> Result<uint32_t> {
+      return fail(Code::kUnsupported, "descriptor in flight");
+    }));
     for (const OpenFile& file : context_->files()) {
       EXPECT_TRUE(kind.recognises(file));
       image::File record;

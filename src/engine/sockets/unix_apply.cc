@@ -2,9 +2,12 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <span>
+#include <vector>
 
 #include "engine/sockets/common.h"
 #include "engine/sockets/unix_connection.h"
@@ -137,24 +140,73 @@ Result<Fd> make_socket(ApplyContext& context, UnixCaller& caller, const image::U
                                           : make_unconnected(context, caller, socket);
 }
 
-Result<void> send_message(int sender, const image::UnixMessage& message,
+// The control part of a message.
+class Control {
+ public:
+  template <typename Value>
+  void add(int type, std::span<const Value> values) {
+    cmsghdr header{};
+    header.cmsg_level = SOL_SOCKET;
+    header.cmsg_type = type;
+    header.cmsg_len = CMSG_LEN(values.size_bytes());
+    size_t at = bytes_.size();
+    bytes_.resize(at + CMSG_SPACE(values.size_bytes()));
+    std::memcpy(bytes_.data() + at, &header, sizeof header);
+    std::memcpy(bytes_.data() + at + CMSG_LEN(0), values.data(), values.size_bytes());
+  }
+  std::vector<char>& bytes() { return bytes_; }
+
+ private:
+  std::vector<char> bytes_;
+};
+
+// A sender that has ended is replaced by this process, which the group does not see.
+ucred credentials_of(ApplyContext& context, const image::UnixMessage& message) {
+  auto sender = context.task(NsPid(message.credentials_pid()));
+  return {sender ? sender->value : ::getpid(), message.credentials_uid(),
+          message.credentials_gid()};
+}
+
+Result<Control> control_of(ApplyContext& context, const image::UnixMessage& message) {
+  Control control;
+  std::vector<int> descriptors;
+  for (uint32_t id : message.descriptors()) {
+    descriptors.push_back(context.description(id));
+    if (descriptors.back() < 0)
+      return fail(Code::kBadImage, "descriptor in flight without a File record");
+  }
+  if (!descriptors.empty()) control.add(SCM_RIGHTS, std::span<const int>(descriptors));
+  if (message.has_credentials()) {
+    ucred sender = credentials_of(context, message);
+    control.add(SCM_CREDENTIALS, std::span<const ucred>(&sender, 1));
+  }
+  return control;
+}
+
+Result<void> send_message(ApplyContext& context, int sender, const image::UnixMessage& message,
                           const std::string& receiver) {
-  const auto* name =
-      receiver.empty() ? nullptr : reinterpret_cast<const sockaddr*>(receiver.data());
-  ssize_t put =
-      ::sendto(sender, message.data().data(), message.data().size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-               name, static_cast<socklen_t>(receiver.size()));
+  Control control = TRY(control_of(context, message));
+  iovec part{const_cast<char*>(message.data().data()), message.data().size()};
+  msghdr header{};
+  if (!receiver.empty()) header.msg_name = const_cast<char*>(receiver.data());
+  header.msg_namelen = static_cast<socklen_t>(receiver.size());
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control.bytes().data();
+  header.msg_controllen = control.bytes().size();
+  ssize_t put = ::sendmsg(sender, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (put < 0) return fail_errno("fill the queue of a Unix socket");
   if (static_cast<size_t>(put) != message.data().size())
     return fail(Code::kSystem, "queue of a Unix socket could not be filled");
   return {};
 }
 
-Result<void> fill_from_peer(int peer, const image::UnixSocket& socket) {
+Result<void> fill_from_peer(ApplyContext& context, int peer, const image::UnixSocket& socket) {
   size_t bytes = 0;
   for (const image::UnixMessage& message : socket.queue()) bytes += message.data().size();
   TRY(sys::enlarge_send_buffer(peer, bytes));
-  for (const image::UnixMessage& message : socket.queue()) TRY(send_message(peer, message, ""));
+  for (const image::UnixMessage& message : socket.queue())
+    TRY(send_message(context, peer, message, ""));
   return {};
 }
 
@@ -178,7 +230,7 @@ Result<void> send_as(ApplyContext& context, const image::UnixMessage& message,
   int sender = record != nullptr ? context.description(record->id()) : temporary.get();
   TRY(sys::enlarge_send_buffer(sender, message.data().size()));
   return run_in_root_of(context.root(), receiver.directory(),
-                        [&] { return send_message(sender, message, receiver.name()); });
+                        [&] { return send_message(context, sender, message, receiver.name()); });
 }
 
 Result<void> fill_from_senders(ApplyContext& context, const image::UnixSocket& socket) {
@@ -223,7 +275,7 @@ Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socke
     auto closed = context.take_stashed(closed_peer_key(socket));
     const image::File* record = record_of_peer(context, socket);
     int peer = closed ? closed->get() : context.description(record->id());
-    return fill_from_peer(peer, socket);
+    return fill_from_peer(context, peer, socket);
   }
   TRY(fill_from_senders(context, socket));
   return socket.connected() ? connect_to_name(context, socket, fd) : Result<void>();

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -18,7 +17,6 @@
 #include "sys/procfs.h"
 #include "sys/sock_diag.h"
 #include "sys/socket_address.h"
-#include "sys/socket_queue.h"
 
 namespace martlet::engine {
 namespace {
@@ -136,28 +134,6 @@ Result<void> capture_file(const OpenFile& file, const sys::UnixSocketInfo& info,
   return {};
 }
 
-// At the end of what a closed peer has sent, a stream and a packet socket go on with nothing.
-Result<std::vector<sys::QueuedMessage>> peek_queue(const OpenFile& file,
-                                                   const image::UnixSocket& socket) {
-  constexpr uint32_t kReceive = 1;
-  bool ends = socket.type() == SOCK_STREAM || (socket.shutdown() & kReceive) != 0;
-  if (socket.type() == SOCK_DGRAM || !ends) return sys::peek_messages(file.fd);
-  int waiting = 0;
-  if (::ioctl(file.fd, FIONREAD, &waiting) != 0) return fail_errno("size of a socket's queue");
-  return sys::peek_messages_of(file.fd, static_cast<size_t>(waiting));
-}
-
-Result<void> capture_queue(const OpenFile& file, image::UnixSocket& out) {
-  for (sys::QueuedMessage& message : TRY(peek_queue(file, out))) {
-    if (message.has_descriptors)
-      return fail(Code::kUnsupported, "descriptors in flight (SCM_RIGHTS) wait to be received");
-    image::UnixMessage& record = *out.add_queue();
-    record.set_data(std::move(message.data));
-    record.set_sender(named_or_empty(message.sender));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::UnixSocket& out) {
@@ -177,7 +153,8 @@ Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::
   TRY(capture_peer(context, file, info, out));
   TRY(capture_file(file, info, out));
   if (info.state == TCP_LISTEN) return capture_listener(info, out);
-  TRY(capture_queue(file, out));
+  if (auto queue = context.unix_queues().find(file.id); queue != context.unix_queues().end())
+    *out.mutable_queue() = queue->second;
   if (out.type() == SOCK_STREAM) return {};
   return renew_queue_on_thaw(context, file, out);
 }

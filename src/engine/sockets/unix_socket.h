@@ -1,8 +1,8 @@
 // Unix sockets: streams, datagrams and packets; pairs, names in the file system and abstract ones,
 // listeners, accepted connections, closed and half-closed ends, queued data.
 //
-// Both ends of a connection must belong to the group. Connections that wait to be accepted and
-// descriptors in flight are refused.
+// Both ends of a connection must belong to the group. Connections that wait to be accepted are
+// refused.
 #pragma once
 
 #include "engine/files/file_kind.h"

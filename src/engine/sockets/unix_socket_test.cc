@@ -339,25 +339,5 @@ TEST_F(UnixSockets, RefusesByName) {
   EXPECT_NE(refusal(waiting.get()).cause().find("waits to be accepted"), std::string::npos);
 }
 
-TEST_F(UnixSockets, RefusesDescriptorsInFlight) {
-  Ends ends = pair_of(SOCK_STREAM);
-  char control[CMSG_SPACE(sizeof(int))] = {};
-  iovec part{const_cast<char*>("x"), 1};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  *header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-  int fd = ends.a.get();
-  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  ASSERT_EQ(::sendmsg(ends.a.get(), &message, 0), 1);
-  CapturedSockets captured(self());
-  auto result = captured.capture(unix_socket_kind(), {ends.a.get(), ends.b.get()});
-  ASSERT_FALSE(result);
-  EXPECT_NE(result.error().cause().find("SCM_RIGHTS"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace martlet::engine
