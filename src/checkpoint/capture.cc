@@ -10,11 +10,13 @@
 #include "checkpoint/relations.h"
 #include "checkpoint/sharing.h"
 #include "engine/files/file_table.h"
+#include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
+#include "engine/tasks/namespaces.h"
 #include "engine/tasks/process_state.h"
 #include "engine/terminals/controlling.h"
 #include "sys/target_memory.h"
@@ -100,6 +102,7 @@ Result<void> GroupCapture::survey() {
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
+  if (container_) TRY(context_.judge(engine::refuse_posix_queues(context_.root())));
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
 }
@@ -130,13 +133,18 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
     frozen.vmas = TRY_IN(sys::read_smaps(frozen.pid), name_of(frozen));
+    frozen.other_namespace = engine::find_other_namespace(context_.root(), frozen);
     return {};
   }));
   return descriptors;
 }
 
 Result<void> GroupCapture::survey_process(size_t index) {
+  if (const std::string& other = processes_[index].other_namespace; !other.empty())
+    TRY(context_.judge(fail(Code::kUnsupported, other)));
   TRY(context_.judge(seccomp_.read(processes_[index])));
+  image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
+  TRY(context_.judge(engine::note_removed_directory(context_, processes_[index].pid, out)));
   auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
@@ -225,13 +233,15 @@ Result<std::vector<engine::PagePiece>> GroupCapture::choose_pages(size_t index,
     const image::Mapping& mapping = space.mappings(i);
     if (!engine::has_private_pages(mapping)) continue;
     const Ranges& inherited = inherited_[index][static_cast<size_t>(i)];
+    auto contents =
+        TRY(pagemap.contents({mapping.start(), mapping.end()}, engine::backing_of(mapping)));
+    for (const sys::Range& range : contents.guards)
+      TRY(image::put_guard_pages(context_.sink(), {owner, 0, range.start, range.size()}));
+    Ranges own = engine::subtract(contents.pages, inherited);
     if (!late || !late->allowed_in(mapping)) {
-      TRY(engine::collect_pieces(pagemap, mapping, inherited, pieces));
+      engine::add_pieces(mapping, own, pieces);
       continue;
     }
-    auto populated = TRY(
-        pagemap.anonymous_pages({mapping.start(), mapping.end()}, sys::Pagemap::Backing::kNone));
-    Ranges own = engine::subtract(populated, inherited);
     Ranges later = late->choose(own);
     for (const sys::Range& range : later)
       TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));

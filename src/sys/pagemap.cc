@@ -42,10 +42,12 @@ constexpr uint64_t kIsFile = 1u << 2;
 constexpr uint64_t kIsPresent = 1u << 3;
 constexpr uint64_t kIsSwapped = 1u << 4;
 constexpr uint64_t kIsZeroFrame = 1u << 5;
+constexpr uint64_t kIsGuard = 1u << 8;
 
 constexpr uint64_t kEntryPresent = 1ull << 63;
 constexpr uint64_t kEntrySwapped = 1ull << 62;
 constexpr uint64_t kEntryFileOrShared = 1ull << 61;
+constexpr uint64_t kEntryGuard = 1ull << 58;
 constexpr uint64_t kEntryFrame = (1ull << 55) - 1;
 
 }  // namespace
@@ -58,7 +60,17 @@ void append(std::vector<Range>& ranges, Range next) {
 }
 
 Result<Pagemap> Pagemap::open(HostPid pid, Method method) {
-  return Pagemap(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)), method);
+  Pagemap map(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)), method);
+  map.knows_guards_ = map.knows_guards();
+  return map;
+}
+
+// A kernel that does not know the category refuses to scan even nothing for it.
+bool Pagemap::knows_guards() const {
+  ScanArguments arguments{};
+  arguments.size = sizeof arguments;
+  arguments.category_mask = kIsGuard;
+  return ::ioctl(fd_.get(), kPagemapScan, &arguments) == 0;
 }
 
 // Pages with all of `must_be` and none of `must_not_be`.
@@ -74,10 +86,20 @@ struct Pagemap::Filter {
 };
 
 Result<std::vector<Range>> Pagemap::anonymous_pages(Range within, Backing backing) const {
+  return TRY(contents(within, backing)).pages;
+}
+
+Result<Pagemap::Contents> Pagemap::contents(Range within, Backing backing) const {
   if (method_ == Method::kEntries) return read_entries(within);
-  auto ranges = find(within, Filter::private_pages(backing));
-  if (!ranges && ranges.error().error_number() == ENOTTY) return read_entries(within);
-  return ranges;
+  Contents found;
+  Filter filter = Filter::private_pages(backing);
+  if (knows_guards_) filter.told = kIsGuard;
+  auto scanned = scan(within, filter, [&](Range range, uint64_t categories) {
+    append((categories & kIsGuard) != 0 ? found.guards : found.pages, range);
+  });
+  if (!scanned && scanned.error().error_number() == ENOTTY) return read_entries(within);
+  TRY(std::move(scanned));
+  return found;
 }
 
 Result<std::vector<Range>> Pagemap::occupied_pages(Range within) const {
@@ -124,8 +146,9 @@ Result<void> Pagemap::scan(Range within, const Filter& filter, const OnRange& on
     arguments.end = within.end;
     arguments.vec = reinterpret_cast<uint64_t>(regions.data());
     arguments.vec_len = regions.size();
-    arguments.category_inverted = filter.must_not_be;
-    arguments.category_mask = filter.must_be | filter.must_not_be;
+    uint64_t hidden = knows_guards_ && (filter.told & kIsGuard) == 0 ? kIsGuard : 0;
+    arguments.category_inverted = filter.must_not_be | hidden;
+    arguments.category_mask = filter.must_be | filter.must_not_be | hidden;
     arguments.category_anyof_mask = kIsPresent | kIsSwapped;
     arguments.return_mask = kIsPresent | kIsSwapped | filter.told;
     int found = ::ioctl(fd_.get(), kPagemapScan, &arguments);
@@ -151,8 +174,8 @@ Result<void> Pagemap::entries(Range within, std::span<uint64_t> out) const {
   return {};
 }
 
-Result<std::vector<Range>> Pagemap::read_entries(Range within) const {
-  std::vector<Range> ranges;
+Result<Pagemap::Contents> Pagemap::read_entries(Range within) const {
+  Contents found;
   std::array<uint64_t, 4096> buffer;
   for (uint64_t start = within.start; start < within.end; start += buffer.size() * kPageSize) {
     Range part{start, std::min(within.end, start + buffer.size() * kPageSize)};
@@ -161,10 +184,11 @@ Result<std::vector<Range>> Pagemap::read_entries(Range within) const {
     for (size_t i = 0; i < entry.size(); ++i) {
       bool populated = (entry[i] & (kEntryPresent | kEntrySwapped)) != 0;
       if (!populated || (entry[i] & kEntryFileOrShared) != 0) continue;
-      append(ranges, {start + i * kPageSize, start + (i + 1) * kPageSize});
+      append((entry[i] & kEntryGuard) != 0 ? found.guards : found.pages,
+             {start + i * kPageSize, start + (i + 1) * kPageSize});
     }
   }
-  return ranges;
+  return found;
 }
 
 Result<std::vector<uint64_t>> Pagemap::frame_numbers(Range within) const {

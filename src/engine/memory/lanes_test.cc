@@ -108,7 +108,10 @@ class Lanes : public ::testing::Test {
     auto pagemap = TRY(sys::Pagemap::open(full_->pid()));
     auto memory = TRY(sys::ForcedMemory::open(full_->pid()));
     std::vector<PagePiece> pieces;
-    TRY(collect_pieces(pagemap, mapping_, {}, pieces));
+    add_pieces(
+        mapping_,
+        TRY(pagemap.anonymous_pages({mapping_.start(), mapping_.end()}, backing_of(mapping_))),
+        pieces);
     return writer.put({full_->pid(), kFirst, memory, ReadMode::kKeepShared}, pieces);
   }
 

@@ -68,15 +68,6 @@ void add_pieces(const image::Mapping& mapping, const Ranges& pages,
   }
 }
 
-Result<void> collect_pieces(const sys::Pagemap& pagemap, const image::Mapping& mapping,
-                            const std::vector<sys::Range>& inherited,
-                            std::vector<PagePiece>& pieces) {
-  auto populated =
-      TRY(pagemap.anonymous_pages({mapping.start(), mapping.end()}, backing_of(mapping)));
-  add_pieces(mapping, subtract(populated, inherited), pieces);
-  return {};
-}
-
 PageWriter::PageWriter(image::Sink& sink) : sink_(sink), buffer_(kChunk) {}
 
 Result<uint64_t> PageWriter::put(const PageReader& reader, const PagePiece& piece) {

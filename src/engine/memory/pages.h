@@ -48,12 +48,7 @@ struct PagePiece {
   sys::Range range;
 };
 
-// Adds the process's own pages of a mapping to `pieces`, those in `inherited` left out. No piece
-// shares a huge page with another one.
-Result<void> collect_pieces(const sys::Pagemap& pagemap, const image::Mapping& mapping,
-                            const std::vector<sys::Range>& inherited,
-                            std::vector<PagePiece>& pieces);
-// The same for pages that are known.
+// Adds pages of a mapping to `pieces`. No piece shares a huge page with another one.
 void add_pieces(const image::Mapping& mapping, const Ranges& pages, std::vector<PagePiece>& pieces);
 
 // Puts pages into a sink. Pages of zeros travel as kZeroPages where a zero page must overwrite
