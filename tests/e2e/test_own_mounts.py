@@ -7,7 +7,8 @@ import unittest
 import hosts
 from hosts import Hosts, wait_until
 
-SCRIPT = ("while sleep 0.1; do if [ -e /tmp/mount ]; then mount -t tmpfs mine /mnt && rm /tmp/mount; fi;"
+SCRIPT = ("while sleep 0.1; do"
+          " if [ -e /tmp/mount ]; then mount -t tmpfs mine /mnt && rm /tmp/mount; fi;"
           " if [ -e /tmp/unmount ]; then umount /mnt && rm /tmp/unmount; fi; done")
 
 
