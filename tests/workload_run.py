@@ -1,6 +1,7 @@
 """What every way of running a workload program needs: the program, its output, its verdict."""
 
 import ctypes
+import fcntl
 import os
 import pathlib
 import re
@@ -29,6 +30,7 @@ class Program:
         self.modes = self._field(header, "modes") or "pid container"
         self.refused = self._field(header, "refused")
         self.captured_once = self._field(header, "captures") == "once"
+        self.huge_pages = int(self._field(header, "huge pages") or 0)
 
     @staticmethod
     def _field(header, name):
@@ -42,6 +44,33 @@ class Program:
             return False
         kind = "container" if mode in CONTAINER_MODES + ("pid1",) else "pid"
         return kind in self.modes.split()
+
+
+class HugePages:
+    """Adds pages to the host's pool of huge pages, and takes them out again in the end."""
+
+    POOL = pathlib.Path("/proc/sys/vm/nr_hugepages")
+
+    def __init__(self, count):
+        self.count = count
+        self.added = 0
+
+    def _change(self, by):
+        """Returns by how much the pool has changed; others may change it at the same time."""
+        with open(__file__, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = int(self.POOL.read_text())
+            self.POOL.write_text(str(max(0, before + by)))
+            return int(self.POOL.read_text()) - before
+
+    def __enter__(self):
+        if self.count > 0 and self.POOL.exists() and os.geteuid() == 0:
+            self.added = self._change(self.count)
+        return self
+
+    def __exit__(self, *_):
+        if self.added != 0:
+            self._change(-self.added)
 
 
 class Output:

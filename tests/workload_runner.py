@@ -23,7 +23,8 @@ import tempfile
 import time
 
 from workload_containers import run_in_containers
-from workload_run import CONTAINER_MODES, DEADLINE_SECONDS, SOURCES, Failure, Output, Program
+from workload_run import CONTAINER_MODES, DEADLINE_SECONDS, SOURCES, Failure, HugePages
+from workload_run import Output, Program
 from workload_run import children, descendants, describe_tasks, finish, libc, must_refuse
 from workload_run import must_succeed
 
@@ -237,7 +238,8 @@ def select_programs(arguments):
 
 def run_all(arguments):
     programs = select_programs(arguments)
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+    huge_pages = sum(program.huge_pages for program in programs)
+    with HugePages(huge_pages), concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         if arguments.mode in CONTAINER_MODES:
             build_dir = pathlib.Path(arguments.martlet).resolve().parents[1]
             verdicts = run_in_containers(programs, arguments.mode, build_dir, pool)

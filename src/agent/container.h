@@ -19,6 +19,7 @@ struct ContainerPaths {
   std::string log;       // standard output and error, opened for append by the processes themselves
   std::string pid_file;  // written by runc
   std::string runc_log;  // runc's own messages
+  std::string first_mounts;  // what was mounted before the program began
 };
 
 struct Container {

@@ -95,6 +95,8 @@ checkpoint::GroupSpec group_of(const Container& container) {
   spec.container = true;
   spec.freezer_cgroup = container.freezer_cgroup;
   spec.external_files = {{"log", container.paths.log}};
+  // An agent that did not note them has made the container before an update.
+  spec.first_mounts = read_file(container.paths.first_mounts).value_or("");
   return spec;
 }
 

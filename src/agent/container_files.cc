@@ -37,6 +37,7 @@ ContainerPaths ContainerFiles::paths_of(const Declaration& declaration) const {
   paths.log = paths.directory + "/log";
   paths.pid_file = paths.directory + "/pid";
   paths.runc_log = paths.directory + "/runc.log";
+  paths.first_mounts = paths.directory + "/mounts";
   if (declaration.has_overlay()) {
     paths.root = paths.directory + "/root";
     paths.upper = paths.directory + "/upper";
@@ -71,6 +72,12 @@ Result<void> ContainerFiles::mount_root(const Container& container) const {
 Result<void> ContainerFiles::write_bundle(const Container& container,
                                           const std::string& config) const {
   return replace_file(container.paths.bundle + "/config.json", config, 0600);
+}
+
+Result<void> ContainerFiles::note_mounts(const ContainerPaths& paths,
+                                         const std::string& mountinfo) const {
+  TRY(open_file(paths.first_mounts, O_WRONLY | O_CREAT, 0600));
+  return write_file(paths.first_mounts, mountinfo);
 }
 
 Result<Fd> ContainerFiles::open_log(const ContainerPaths& paths) const {

@@ -23,6 +23,8 @@ class ContainerFiles {
   // The root file system is at paths.root and config.json in paths.bundle.
   Result<void> mount_root(const Container& container) const;
   Result<void> write_bundle(const Container& container, const std::string& config) const;
+  // What is mounted in the container before its program begins, for later comparison.
+  Result<void> note_mounts(const ContainerPaths& paths, const std::string& mountinfo) const;
   Result<Fd> open_log(const ContainerPaths& paths) const;
   // Unmounts the root and removes everything; also what is only half made.
   Result<void> remove(const ContainerPaths& paths) const;

@@ -286,7 +286,9 @@ Result<void> ContainerManager::create_init(const std::string& name, sys::ClockOf
     record.set_init_pid(pid.value);
     record.set_init_start_time(stat.start_ticks);
   }));
-  return in_context(network_.create(TRY(find(name))), "network");
+  const Container container = TRY(find(name));
+  TRY(files_.note_mounts(container.paths, TRY(read_file(sys::proc_path(pid, "mountinfo")))));
+  return in_context(network_.create(container), "network");
 }
 
 Result<void> ContainerManager::start_init(const std::string& name, State state) {

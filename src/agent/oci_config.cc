@@ -140,7 +140,8 @@ Result<std::string> make_oci_config(const Container& container, const OciEnviron
   Json config = TRY(base_config(declaration));
   if (first == FirstProcess::kStub) {
     config["process"] = stub_process(environment);
-    config["linux"].erase("seccomp");  // the restored processes bring their filters along
+    // The restored processes bring their filters along. A bundle may have no such section.
+    if (config.contains("linux")) config["linux"].erase("seccomp");
   } else {
     set_declared_process(config["process"], declaration, environment);
   }

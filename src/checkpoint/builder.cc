@@ -15,6 +15,7 @@
 #include "checkpoint/host_facts.h"
 #include "engine/files/file_table.h"
 #include "engine/files/unlinked_file.h"
+#include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
@@ -145,6 +146,7 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
     case RecordType::kPages:
     case RecordType::kZeroPages: return fill(record);
     case RecordType::kMissingPages: return note_missing(record);
+    case RecordType::kGuardPages: return note_guard(record);
     case RecordType::kEndOfAddressSpace: return lanes_->finish_space();
     default:
       return fail(Code::kBadImage,
@@ -433,6 +435,18 @@ Result<void> GroupBuilder::note_missing(const image::Record& record) {
   return {};
 }
 
+Result<void> GroupBuilder::note_guard(const image::Record& record) {
+  image::PageRun run = TRY(image::parse_run(record));
+  Member* owner = TRY(member(static_cast<int32_t>(run.owner)));
+  sys::Range range{run.address, run.address + run.length};
+  bool known = owner->space && std::ranges::any_of(owner->space->mappings(), [&](const auto& in) {
+                 return in.start() <= range.start && range.end <= in.end();
+               });
+  if (run.flags != 0 || !known) return fail(Code::kBadImage, "guard region at an impossible place");
+  owner->guards.push_back(range);
+  return {};
+}
+
 Result<void> GroupBuilder::finish() {
   if (order_.size() != members_.size())
     return fail(Code::kBadImage, "the image lacks an address space");
@@ -523,23 +537,37 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   return {};
 }
 
-void GroupBuilder::set_directories(Program& program, const image::Process& process) {
-  program.call("change to working directory", SYS_chdir,
-               {program.put_string(process.working_directory().path())});
+Result<void> GroupBuilder::set_directories(Task& leader, const image::Process& process) {
+  if (uint32_t removed = process.removed_working_directory())
+    TRY_IN(enter_directory(leader, context_->description(removed)), "working directory");
+  Program program(*arena_);
+  if (process.removed_working_directory() == 0)
+    program.call("change to working directory", SYS_chdir,
+                 {program.put_string(process.working_directory().path())});
   if (process.root_directory().path() != "/")
     program.call("change root directory", SYS_chroot,
                  {program.put_string(process.root_directory().path())});
   program.call("set umask", SYS_umask, {process.umask()});
+  return leader.run(program);
+}
+
+Result<void> GroupBuilder::enter_directory(Task& leader, int description) {
+  if (description < 0) return fail(Code::kBadImage, "is not in the image");
+  std::array<int, 1> wanted = {description};
+  int number = TRY(channel_->send(leader, wanted))[0];
+  Program program(*arena_);
+  program.call("change to directory", SYS_fchdir, {number});
+  program.call("close", SYS_close, {number});
+  return leader.run(program);
 }
 
 Result<void> GroupBuilder::equip(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
-  Program program(*arena_);
-  if (!process.shares_directories()) set_directories(program, process);
+  if (!process.shares_directories()) TRY(set_directories(leader, process));
   if (process.child_subreaper())
-    program.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0});
-  TRY(leader.run(program));
+    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
+  TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
   if (!process.shares_files())
     TRY(engine::install_descriptors(*context_, *channel_, leader, process));
@@ -592,6 +620,7 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   Task& leader = member.leader();
   TRY(engine::apply_posix_timers(leader, process));
   TRY(engine::apply_process_pending(leader, process));
+  TRY(engine::apply_semaphore_undo(leader, process, ipc_));
   if (process.oom_score_adj() != 0)
     TRY(write_file(sys::proc_path(leader.host_pid(), "oom_score_adj"),
                    std::to_string(process.oom_score_adj())));

@@ -49,6 +49,7 @@ class GroupBuilder {
     int exit_signal = 0;
     std::vector<engine::Task> tasks;  // the leader first
     engine::Ranges missing;           // pages that come after the group runs
+    engine::Ranges guards;
     std::optional<sys::Userfaultfd> missing_handler;
     bool started_session = false;
     bool took_terminal = false;
@@ -82,6 +83,7 @@ class GroupBuilder {
   engine::FillTarget target_of(Member& member) const;
   Result<void> fill(const image::Record& record);
   Result<void> note_missing(const image::Record& record);
+  Result<void> note_guard(const image::Record& record);
   Result<engine::Task> make_process(Member& member);
   Result<engine::Task> make_orphan(Member& parent, const image::Process& process);
   Result<void> start_session(Member& member);
@@ -96,7 +98,8 @@ class GroupBuilder {
   Result<void> finish();
   Result<void> make_zombies();
   Result<void> make_threads(Member& member);
-  static void set_directories(engine::Program& program, const image::Process& process);
+  Result<void> set_directories(engine::Task& leader, const image::Process& process);
+  Result<void> enter_directory(engine::Task& leader, int description);
   Result<void> equip(Member& member);  // directories, descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);

@@ -10,11 +10,13 @@
 #include "checkpoint/relations.h"
 #include "checkpoint/sharing.h"
 #include "engine/files/file_table.h"
+#include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
+#include "engine/tasks/namespaces.h"
 #include "engine/tasks/process_state.h"
 #include "engine/terminals/controlling.h"
 #include "sys/mapping_flags.h"
@@ -119,6 +121,7 @@ Result<void> GroupCapture::survey() {
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
+  if (container_) TRY(context_.judge(engine::refuse_posix_queues(context_.root())));
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
 }
@@ -149,13 +152,18 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
     frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
+    frozen.other_namespace = engine::find_other_namespace(context_.root(), frozen);
     return {};
   }));
   return descriptors;
 }
 
 Result<void> GroupCapture::survey_process(size_t index) {
+  if (const std::string& other = processes_[index].other_namespace; !other.empty())
+    TRY(context_.judge(fail(Code::kUnsupported, other)));
   TRY(context_.judge(seccomp_.read(processes_[index])));
+  image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
+  TRY(context_.judge(engine::note_removed_directory(context_, processes_[index].pid, out)));
   auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
@@ -246,6 +254,7 @@ Result<void> GroupCapture::look_at_pages() {
     sys::Pagemap::Look& seen = pages_of_[part.process][static_cast<size_t>(part.mapping)].seen;
     for (const sys::Range& range : part.seen.pages) append(seen.pages, range);
     for (const sys::Range& range : part.seen.changed) append(seen.changed, range);
+    for (const sys::Range& range : part.seen.guards) append(seen.guards, range);
   }
   return {};
 }
@@ -267,9 +276,12 @@ Result<void> GroupCapture::write_space(size_t index) {
   }
   TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
   auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
-  for (const MappedPages& pages : pages_of_[index])
+  for (const MappedPages& pages : pages_of_[index]) {
+    for (const sys::Range& range : pages.seen.guards)
+      TRY(image::put_guard_pages(context_.sink(), {owner, 0, range.start, range.size()}));
     for (const sys::Range& range : pages.late)
       TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
+  }
   auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
   auto memory = TRY(sys::ForcedMemory::open(frozen.pid));
   engine::PageReader reader{frozen.pid, frozen.ns_pid, memory, mode};

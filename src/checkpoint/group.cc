@@ -7,6 +7,7 @@
 #include "checkpoint/capture.h"
 #include "checkpoint/memory_rounds.h"
 #include "engine/files/unread_queues.h"
+#include "engine/mounts/own_mounts.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
@@ -38,6 +39,11 @@ struct FrozenGroup::State {
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   Nanoseconds freeze_time{};
+
+  Result<void> survey_mounts() {
+    if (spec.first_mounts.empty()) return {};
+    return context->judge(engine::refuse_own_mounts(spec.root, spec.first_mounts));
+  }
 };
 
 FrozenGroup::FrozenGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -81,6 +87,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
                                                              state_->spec.external_files);
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec.container, ahead,
                        scope);
+  TRY_IN(state_->survey_mounts(), "capture");
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -94,6 +101,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec.container, nullptr,
                        MemoryScope::kComplete);
+  TRY_IN(state_->survey_mounts(), "check");
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(state_->context->refusals());

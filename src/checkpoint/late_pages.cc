@@ -51,7 +51,7 @@ LatePages::LatePages(const image::Process& process, const engine::Ranges& shared
 bool LatePages::allowed_in(const image::Mapping& mapping) {
   auto wiped = [](uint32_t advice) { return advice == MADV_WIPEONFORK; };
   return mapping.kind() == image::MAPPING_ANONYMOUS && !mapping.grows_down() && !mapping.locked() &&
-         std::ranges::none_of(mapping.advice(), wiped);
+         mapping.huge_page_bits() == 0 && std::ranges::none_of(mapping.advice(), wiped);
 }
 
 engine::Ranges LatePages::choose(const engine::Ranges& own) const {

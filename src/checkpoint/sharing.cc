@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "engine/ipc/sysv_undo.h"
 #include "sys/pidfd.h"
 
 namespace martlet::checkpoint {
@@ -88,12 +89,26 @@ Result<void> refuse_divided_process(const FrozenProcess& process) {
   return {};
 }
 
+// A process without undo operations has no list that it could share.
+Result<void> refuse_shared_undo(const std::vector<FrozenProcess>& processes) {
+  Owners owners(Shared::kSemaphoreUndo);
+  for (const FrozenProcess& process : processes) {
+    if (process.zombie || !TRY(engine::may_undo_semaphores(process.pid))) continue;
+    if (auto other = TRY(owners.add(process.pid)))
+      return fail(Code::kUnsupported,
+                  fmt::format("process {} shares its undo list of semaphores (CLONE_SYSVSEM) with "
+                              "process {}",
+                              process.pid.value, other->value));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> describe_sharing(const std::vector<FrozenProcess>& processes, image::Tree& tree) {
   for (const Resource& resource : kResources) TRY(describe(processes, resource, tree));
   for (const FrozenProcess& process : processes) TRY(refuse_divided_process(process));
-  return {};
+  return refuse_shared_undo(processes);
 }
 
 }  // namespace martlet::checkpoint

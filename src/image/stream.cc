@@ -136,6 +136,10 @@ Result<void> put_missing_pages(Sink& sink, const PageRun& run) {
   return sink.put(RecordType::kMissingPages, bytes_of(run), {});
 }
 
+Result<void> put_guard_pages(Sink& sink, const PageRun& run) {
+  return sink.put(RecordType::kGuardPages, bytes_of(run), {});
+}
+
 Result<void> parse(const Record& record, google::protobuf::MessageLite& message) {
   if (message.ParseFromArray(record.head.data(), static_cast<int>(record.head.size()))) return {};
   return fail(Code::kBadImage, "a record of type " +

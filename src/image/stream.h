@@ -17,7 +17,7 @@
 
 namespace martlet::image {
 
-inline constexpr uint32_t kFormatVersion = 3;
+inline constexpr uint32_t kFormatVersion = 4;
 
 // Every record type. A number is never reused.
 enum class RecordType : uint16_t {
@@ -37,6 +37,7 @@ enum class RecordType : uint16_t {
   kCompressed = 15,    // another record with its body compressed; a Source never returns it
   kRound = 16,         // memory that is sent ahead, while the group runs
   kMissingPages = 17,  // head: PageRun, no body: pages that come after the group runs again
+  kGuardPages = 18,    // head: PageRun, no body: a guard region
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with
@@ -82,6 +83,7 @@ Result<void> put_message(Sink& sink, RecordType type, const google::protobuf::Me
 Result<void> put_pages(Sink& sink, const PageRun& run, std::span<const std::byte> pages);
 Result<void> put_zero_pages(Sink& sink, const PageRun& run);
 Result<void> put_missing_pages(Sink& sink, const PageRun& run);
+Result<void> put_guard_pages(Sink& sink, const PageRun& run);
 
 // Parses the head of a record as a message; kBadImage if it is not one.
 Result<void> parse(const Record& record, google::protobuf::MessageLite& message);

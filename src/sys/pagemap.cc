@@ -42,10 +42,12 @@ constexpr uint64_t kIsFile = 1u << 2;
 constexpr uint64_t kIsPresent = 1u << 3;
 constexpr uint64_t kIsSwapped = 1u << 4;
 constexpr uint64_t kIsZeroFrame = 1u << 5;
+constexpr uint64_t kIsGuard = 1u << 8;
 
 constexpr uint64_t kEntryPresent = 1ull << 63;
 constexpr uint64_t kEntrySwapped = 1ull << 62;
 constexpr uint64_t kEntryFileOrShared = 1ull << 61;
+constexpr uint64_t kEntryGuard = 1ull << 58;
 constexpr uint64_t kEntryFrame = (1ull << 55) - 1;
 
 constexpr uint64_t never_private(Pagemap::Backing backing) {
@@ -54,7 +56,7 @@ constexpr uint64_t never_private(Pagemap::Backing backing) {
 
 bool is_private_page(uint64_t categories, Pagemap::Backing backing) {
   return (categories & (kIsPresent | kIsSwapped)) != 0 &&
-         (categories & never_private(backing)) == 0;
+         (categories & (never_private(backing) | kIsGuard)) == 0;
 }
 
 // A page of a mapping that is not tracked counts as written whatever its entry says. In a mapping
@@ -75,7 +77,17 @@ void append(std::vector<Range>& ranges, Range next) {
 }
 
 Result<Pagemap> Pagemap::open(HostPid pid, Method method) {
-  return Pagemap(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)), method);
+  Pagemap map(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)), method);
+  map.knows_guards_ = map.knows_guards();
+  return map;
+}
+
+// A kernel that does not know the category refuses to scan even nothing for it.
+bool Pagemap::knows_guards() const {
+  ScanArguments arguments{};
+  arguments.size = sizeof arguments;
+  arguments.category_mask = kIsGuard;
+  return ::ioctl(fd_.get(), kPagemapScan, &arguments) == 0;
 }
 
 // Pages with all of `must_be`, none of `must_not_be`, and any of `one_of` or not all of `or_not`.
@@ -91,10 +103,20 @@ struct Pagemap::Filter {
 };
 
 Result<std::vector<Range>> Pagemap::anonymous_pages(Range within, Backing backing) const {
+  return TRY(contents(within, backing)).pages;
+}
+
+Result<Pagemap::Contents> Pagemap::contents(Range within, Backing backing) const {
   if (method_ == Method::kEntries) return read_entries(within);
-  auto ranges = find(within, Filter::private_pages(backing));
-  if (!ranges && ranges.error().error_number() == ENOTTY) return read_entries(within);
-  return ranges;
+  Contents found;
+  Filter filter = Filter::private_pages(backing);
+  if (knows_guards_) filter.told = kIsGuard;
+  auto scanned = scan(within, filter, [&](Range range, uint64_t categories) {
+    append((categories & kIsGuard) != 0 ? found.guards : found.pages, range);
+  });
+  if (!scanned && scanned.error().error_number() == ENOTTY) return read_entries(within);
+  TRY(std::move(scanned));
+  return found;
 }
 
 Result<std::vector<Range>> Pagemap::occupied_pages(Range within) const {
@@ -123,7 +145,8 @@ Result<Pagemap::Look> Pagemap::look(Range within, Backing backing, Tracking trac
     auto seen = look_by_exceptions(within, backing, tracking);
     if (seen || seen.error().error_number() != ENOTTY) return seen;
   }
-  Look seen{TRY(read_entries(within)), {}};
+  Contents found = TRY(read_entries(within));
+  Look seen{std::move(found.pages), {}, std::move(found.guards)};
   if (tracking == Tracking::kByWrites) seen.changed = seen.pages;
   return seen;
 }
@@ -141,11 +164,13 @@ Result<Pagemap::Look> Pagemap::look_by_exceptions(Range within, Backing backing,
     unusual.or_not |= kIsTracked;
   }
   unusual.told = unusual.one_of | unusual.or_not | kIsSwapped;
+  if (knows_guards_) unusual.told |= kIsGuard;
   Look seen;
   uint64_t position = within.start;
   TRY(scan(within, unusual, [&](Range range, uint64_t categories) {
     if (position < range.start) append(seen.pages, {position, range.start});
     position = range.end;
+    if ((categories & kIsGuard) != 0) append(seen.guards, range);
     if (!is_private_page(categories, backing)) return;
     append(seen.pages, range);
     if (tracking == Tracking::kByWrites && may_be_written(categories, backing))
@@ -172,8 +197,9 @@ Result<void> Pagemap::scan(Range within, const Filter& filter, const OnRange& on
     arguments.end = within.end;
     arguments.vec = reinterpret_cast<uint64_t>(regions.data());
     arguments.vec_len = regions.size();
-    arguments.category_inverted = filter.must_not_be | filter.or_not;
-    arguments.category_mask = filter.must_be | filter.must_not_be;
+    uint64_t hidden = knows_guards_ && (filter.told & kIsGuard) == 0 ? kIsGuard : 0;
+    arguments.category_inverted = filter.must_not_be | filter.or_not | hidden;
+    arguments.category_mask = filter.must_be | filter.must_not_be | hidden;
     arguments.category_anyof_mask = filter.one_of | filter.or_not;
     arguments.return_mask = kIsPresent | kIsSwapped | filter.told;
     int found = ::ioctl(fd_.get(), kPagemapScan, &arguments);
@@ -199,8 +225,8 @@ Result<void> Pagemap::entries(Range within, std::span<uint64_t> out) const {
   return {};
 }
 
-Result<std::vector<Range>> Pagemap::read_entries(Range within) const {
-  std::vector<Range> ranges;
+Result<Pagemap::Contents> Pagemap::read_entries(Range within) const {
+  Contents found;
   std::array<uint64_t, 4096> buffer;
   for (uint64_t start = within.start; start < within.end; start += buffer.size() * kPageSize) {
     Range part{start, std::min(within.end, start + buffer.size() * kPageSize)};
@@ -209,10 +235,11 @@ Result<std::vector<Range>> Pagemap::read_entries(Range within) const {
     for (size_t i = 0; i < entry.size(); ++i) {
       bool populated = (entry[i] & (kEntryPresent | kEntrySwapped)) != 0;
       if (!populated || (entry[i] & kEntryFileOrShared) != 0) continue;
-      append(ranges, {start + i * kPageSize, start + (i + 1) * kPageSize});
+      append((entry[i] & kEntryGuard) != 0 ? found.guards : found.pages,
+             {start + i * kPageSize, start + (i + 1) * kPageSize});
     }
   }
-  return ranges;
+  return found;
 }
 
 Result<std::vector<uint64_t>> Pagemap::frame_numbers(Range within) const {

@@ -118,6 +118,24 @@ TEST_P(PagemapTest, ALookAgreesWithTheSlowerWays) {
   }
 }
 
+TEST_P(PagemapTest, TellsGuardRegionsFromPages) {
+  write(10, 20);
+  constexpr int kGuardInstall = 102;  // MADV_GUARD_INSTALL
+  auto* start = const_cast<char*>(memory_);
+  if (::madvise(start + 15 * kPageSize, 2 * kPageSize, kGuardInstall) != 0)
+    GTEST_SKIP() << "no guard regions here";
+  auto map = Pagemap::open(HostPid(::getpid()), GetParam());
+  ASSERT_TRUE(map);
+  auto contents = map->contents(within_, Pagemap::Backing::kNone);
+  ASSERT_TRUE(contents);
+  EXPECT_EQ(contents->pages, (std::vector<Range>{pages(10, 5), pages(17, 13)}));
+  EXPECT_EQ(contents->guards, (std::vector<Range>{pages(15, 2)}));
+  auto look = map->look(within_, Pagemap::Backing::kNone, Pagemap::Tracking::kNone);
+  ASSERT_TRUE(look);
+  EXPECT_EQ(look->pages, contents->pages);
+  EXPECT_EQ(look->guards, contents->guards);
+}
+
 INSTANTIATE_TEST_SUITE_P(Methods, PagemapTest,
                          testing::Values(Pagemap::Method::kBest, Pagemap::Method::kEntries));
 

@@ -13,6 +13,7 @@ int kcmp_type(Shared what) {
     case Shared::kFiles: return KCMP_FILES;
     case Shared::kFileSystem: return KCMP_FS;
     case Shared::kSignalHandlers: return KCMP_SIGHAND;
+    case Shared::kSemaphoreUndo: return KCMP_SYSVSEM;
   }
   return -1;
 }

@@ -14,7 +14,7 @@ Result<Fd> open_pidfd(HostPid pid, int flags = 0);
 Result<Fd> duplicate_descriptor(const Fd& pidfd, int number);
 
 // kcmp(2): a total order over the objects behind, so that equal ones can be found by sorting.
-enum class Shared { kMemory, kFiles, kFileSystem, kSignalHandlers };
+enum class Shared { kMemory, kFiles, kFileSystem, kSignalHandlers, kSemaphoreUndo };
 Result<bool> is_shared(HostPid a, HostPid b, Shared what);
 // Order of what two tasks have: negative, zero (the same) or positive.
 Result<int> compare_resources(HostPid a, HostPid b, Shared what);

@@ -231,6 +231,9 @@ std::vector<Vma> parse_smaps(std::string_view text) {
       std::string_view flags = line.substr(8);
       while (!flags.empty() && flags.front() == ' ') flags.remove_prefix(1);
       if (!vmas.empty()) vmas.back().flags = flags;
+    } else if (line.starts_with("ProtectionKey:")) {
+      take_word(line);
+      if (!vmas.empty()) vmas.back().protection_key = take_number<uint32_t>(line);
     } else if (!line.empty() && (line[0] < 'A' || line[0] > 'Z') && parse_mapping_line(line, vma)) {
       vmas.push_back(std::move(vma));
     }

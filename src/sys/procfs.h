@@ -68,6 +68,7 @@ struct Vma {
   uint64_t inode = 0;
   std::string path;   // as printed, "[heap]" and " (deleted)" included
   std::string flags;  // VmFlags, each two letters and a space
+  uint32_t protection_key = 0;
   uint64_t size() const { return end - start; }
   bool has_flag(std::string_view two_letters) const;
 };

@@ -40,6 +40,7 @@ TEST(Procfs, SmapsLineByLine) {
   auto vmas = parse_smaps(
       "00400000-00452000 r-xp 00001000 08:02 173521   /usr/bin/with blank (deleted)\n"
       "Size:                328 kB\n"
+      "ProtectionKey:         3\n"
       "VmFlags: rd ex mr mw me sd \n"
       "7ffc0000-7ffd0000 rw-s 00000000 00:00 0 \n"
       "VmFlags: rd wr gd \n");
@@ -49,6 +50,8 @@ TEST(Procfs, SmapsLineByLine) {
   EXPECT_EQ(vmas[0].inode, 173521u);
   EXPECT_TRUE(vmas[0].has_flag("sd"));
   EXPECT_FALSE(vmas[0].has_flag("gd"));
+  EXPECT_EQ(vmas[0].protection_key, 3u);
+  EXPECT_EQ(vmas[1].protection_key, 0u);
   EXPECT_TRUE(vmas[1].shared);
   EXPECT_TRUE(vmas[1].has_flag("gd"));
 }

@@ -62,7 +62,7 @@ class FileKind {
   virtual Result<Fd> create(ApplyContext& context, const image::File& file) const = 0;
 
   // Whether create() needs the group's tasks. It is then called when all of them exist.
-  virtual bool needs_tasks() const { return false; }
+  virtual bool needs_tasks(const image::File&) const { return false; }
 
   // Called when every description exists and every task has its descriptors; `fd` is the
   // description here. For what refers to other descriptions (peers, queued data).

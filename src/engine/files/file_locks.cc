@@ -40,12 +40,17 @@ Result<Line> parse_line(const std::string& line) {
   return parsed;
 }
 
+bool is_lease(const std::string& line) {
+  return line.starts_with(kLockKey) && line.find(" LEASE ") != std::string::npos;
+}
+
 Result<std::vector<image::FileLock>> parse_locks_of(Owner owner, std::string_view info) {
   std::vector<image::FileLock> locks;
   if (info.find(kLockKey) == std::string_view::npos) return locks;
   std::istringstream lines{std::string(info)};
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with(kLockKey)) continue;
+    if (is_lease(line)) continue;
     Line parsed = TRY(parse_line(line));
     if (parsed.owner == owner) locks.push_back(std::move(parsed.lock));
   }
@@ -86,6 +91,30 @@ bool can_be_taken_through(const OpenFile& file, const image::FileLock& lock) {
 
 Result<std::vector<image::FileLock>> parse_locks(std::string_view info) {
   return parse_locks_of(Owner::kDescription, info);
+}
+
+// "lock:	1: LEASE  ACTIVE    WRITE 8814 fe:00:10952821 0 EOF"; BREAKING instead of ACTIVE
+// while somebody waits for it to be given up.
+Result<image::Lease> parse_lease(std::string_view info) {
+  std::istringstream lines{std::string(info)};
+  for (std::string line; std::getline(lines, line);) {
+    if (!is_lease(line)) continue;
+    std::istringstream words(line.substr(kLockKey.size()));
+    std::string number, type, state, access;
+    words >> number >> type >> state >> access;
+    if (state != "ACTIVE")
+      return std::unexpected(
+          Error(Code::kUnsupported, "somebody waits for its lease to be given up")
+              .with_remedy("try again when the program has done so"));
+    return access == "WRITE" ? image::LEASE_WRITE : image::LEASE_READ;
+  }
+  return image::LEASE_NONE;
+}
+
+Result<void> take_lease(Task& task, int number, image::Lease lease) {
+  int type = lease == image::LEASE_WRITE ? F_WRLCK : F_RDLCK;
+  TRY(task.call("take a lease", SYS_fcntl, {number, F_SETLEASE, type}));
+  return {};
 }
 
 Result<void> take_lock(int fd, const image::FileLock& lock) {

@@ -1,5 +1,5 @@
-// File locks: those of an open file description (flock(2), OFD locks of fcntl(2)) and those of a
-// process (record locks of fcntl(2)).
+// File locks and leases: those of an open file description (flock(2), OFD locks of fcntl(2)) and
+// those of a process (record locks of fcntl(2)).
 #pragma once
 
 #include <string_view>
@@ -12,11 +12,17 @@
 
 namespace martlet::engine {
 
-// The locks of the description in an fdinfo. Errors: kUnsupported for leases.
+// The locks of the description in an fdinfo.
 Result<std::vector<image::FileLock>> parse_locks(std::string_view info);
 
 // Takes the lock without waiting. Errors: kAlreadyExists if somebody else has it.
 Result<void> take_lock(int fd, const image::FileLock& lock);
+
+// The lease of the description in an fdinfo. Errors: kUnsupported while it is being broken.
+Result<image::Lease> parse_lease(std::string_view info);
+
+// Takes the lease for the description behind a descriptor of the task, which becomes its owner.
+Result<void> take_lease(Task& task, int number, image::Lease lease);
 
 // Adds the locks that the process has on the file, as far as they can be taken again through this
 // descriptor. Taking one twice, through another descriptor of the same file, does no harm.

@@ -61,6 +61,7 @@ Result<const FileKind*> required_kind_of(const image::File& file) {
 }
 
 Result<void> capture_owner(const OpenFile& file, image::File& out) {
+  out.set_owner_signal(std::max(::fcntl(file.fd, F_GETSIG), 0));
   int owner = ::fcntl(file.fd, F_GETOWN);
   if (owner == 0 || owner == -1) return {};
   HostPid process(owner < 0 ? -owner : owner);
@@ -68,7 +69,9 @@ Result<void> capture_owner(const OpenFile& file, image::File& out) {
   if (!status) return {};  // signals to a process that is gone go nowhere
   int inside = status->ns_tids.back().value;
   out.set_owner(owner < 0 ? -inside : inside);
-  out.set_owner_signal(::fcntl(file.fd, F_GETSIG));
+  f_owner_ex exact{};
+  if (::fcntl(file.fd, F_GETOWN_EX, &exact) != 0) return fail_errno("read the owner");
+  out.set_owner_is_thread(exact.type == F_OWNER_TID);
   return {};
 }
 
@@ -103,13 +106,29 @@ Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
   return file.id;
 }
 
+// Who is told when the description becomes ready, and how.
+Result<void> apply_owner(const image::File& file, Task& task, int number) {
+  Program program(task.arena());
+  if (file.owner_is_thread()) {
+    f_owner_ex owner{F_OWNER_TID, file.owner()};
+    program.call("set owner", SYS_fcntl, {number, F_SETOWN_EX, program.put_value(owner)});
+  } else if (file.owner() != 0) {
+    program.call("set owner", SYS_fcntl, {number, F_SETOWN, file.owner()});
+  }
+  if (file.owner_signal() > 0)
+    program.call("set owner's signal", SYS_fcntl, {number, F_SETSIG, file.owner_signal()});
+  if ((file.flags() & O_ASYNC) != 0)
+    program.call("set O_ASYNC", SYS_fcntl, {number, F_SETFL, file.flags()});
+  return program.empty() ? Result<void>() : task.run(program);
+}
+
 enum class NeedsTasks { kNo, kYes };
 
 Result<void> create_all(ApplyContext& context, NeedsTasks which) {
   for (const auto& [id, file] : context.files()) {
     if (file.has_unix_socket()) continue;  // see create_unix_sockets()
     const FileKind* kind = TRY(required_kind_of(file));
-    if (kind->needs_tasks() != (which == NeedsTasks::kYes)) continue;
+    if (kind->needs_tasks(file) != (which == NeedsTasks::kYes)) continue;
     Fd fd = TRY_IN(kind->create(context, file),
                    fmt::format("file {} ({})", id, std::string(kind->name())));
     context.set_description(id, std::move(fd));
@@ -260,12 +279,7 @@ Result<void> complete_files(ApplyContext& context,
     auto what = [&] { return fmt::format("file {} ({})", file.id(), std::string(kind->name())); };
     auto [task, number] = holder->second;
     TRY_IN(kind->complete_in_task(context, file, *task, number), what());
-    if (file.owner() == 0) continue;
-    TRY_IN(task->call("set owner", SYS_fcntl, {number, F_SETOWN, file.owner()}), what());
-    TRY_IN(task->call("set owner's signal", SYS_fcntl, {number, F_SETSIG, file.owner_signal()}),
-           what());
-    if ((file.flags() & O_ASYNC) != 0)
-      TRY_IN(task->call("set O_ASYNC", SYS_fcntl, {number, F_SETFL, file.flags()}), what());
+    TRY_IN(apply_owner(file, *task, number), what());
   }
   return {};
 }

@@ -12,11 +12,18 @@
 #include "engine/files/descriptions.h"
 #include "engine/files/paths.h"
 #include "engine/files/unlinked_file.h"
+#include "engine/files/watched_object.h"
+#include "engine/ipc/posix_queues.h"
 
 namespace martlet::engine {
 namespace {
 
 constexpr std::string_view kDeleted = " (deleted)";
+
+// Whether a description with these flags has made its file (O_TMPFILE).
+bool is_maker(int flags) {
+  return (flags & O_TMPFILE) == O_TMPFILE;
+}
 
 bool is_device(uint32_t mode) {
   return S_ISCHR(mode) || S_ISBLK(mode);
@@ -69,6 +76,17 @@ std::optional<std::string> other_name(HostPid root, const OpenFile& file) {
   return std::nullopt;
 }
 
+// A name of the file in another directory, if not too many names have to be looked at.
+std::optional<std::string> name_elsewhere(HostPid root, const OpenFile& file) {
+  auto handle = sys::naming_handle_of(file.fd);
+  auto objects = WatchedObjects::in_mounts_of(root);
+  if (!handle || !objects) return std::nullopt;
+  std::filesystem::path old_path = without_deleted_mark(file.link);
+  auto path = objects->search_around(old_path.parent_path().string(), *handle);
+  if (!path || !leads_to(root, *path, file.status)) return std::nullopt;
+  return *path;
+}
+
 void fill_identity(const struct stat& status, image::RegularFile& out) {
   image::FileIdentity& identity = *out.mutable_identity();
   identity.set_size(static_cast<uint64_t>(status.st_size));
@@ -91,6 +109,9 @@ Result<void> capture_unlinked(CaptureContext& context, const OpenFile& file,
                               image::RegularFile& out) {
   out.set_unlinked(true);
   out.mutable_identity()->set_path(without_deleted_mark(file.link));
+  for (const OpenFile& open : context.files())
+    if (is_maker(open.flags) && same_file(open.status, file.status))
+      out.set_made_with(static_cast<uint32_t>(open.flags));
   if (!S_ISREG(file.status.st_mode) || !is_first_of_its_file(context, file)) return {};
   return put_content(context, out, file.fd);
 }
@@ -148,6 +169,9 @@ Result<image::RegularFile> capture_path_file(CaptureContext& context, const Open
     return out;
   }
   auto name = other_name(context.root(), file);
+  if (!name) name = name_elsewhere(context.root(), file);
+  if (!name && is_posix_queue(file.fd))
+    return fail(Code::kUnsupported, "POSIX message queues are not supported");
   if (!name)
     return fail(Code::kUnsupported,
                 "its path does not lead to it inside the container, and no other name was found");
@@ -160,6 +184,11 @@ Result<Fd> open_path_file(ApplyContext& context, const image::RegularFile& file,
   if (file.unlinked()) {
     int base = TRY(unlinked_file(context, file));
     if (flags & O_PATH) return reopen(base, O_PATH);
+    if (is_maker(flags)) {
+      Fd maker(::fcntl(base, F_DUPFD_CLOEXEC, 0));
+      if (!maker.valid()) return fail_errno("duplicate");
+      return maker;
+    }
     return open_found(TRY(reopen(base, O_PATH)), mode, flags);
   }
   Fd found = TRY(find_file(context, file));

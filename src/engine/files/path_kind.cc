@@ -39,14 +39,22 @@ class PathKind final : public FileKind {
   Result<void> capture(CaptureContext& context, const OpenFile& file,
                        image::File& out) const override {
     auto locks = TRY(parse_locks(file.info));
+    image::Lease lease = TRY(parse_lease(file.info));
     image::RegularFile& regular = *out.mutable_regular();
     regular = TRY(capture_path_file(context, file));
     out.set_offset(std::max<off_t>(::lseek(file.fd, 0, SEEK_CUR), 0));
     regular.mutable_locks()->Assign(locks.begin(), locks.end());
+    regular.set_lease(lease);
     return {};
   }
 
   bool owns(const image::File& file) const override { return file.has_regular(); }
+
+  // A process has its files in /proc when it is there, and a socket its name when it is bound.
+  bool needs_tasks(const image::File& file) const override {
+    const image::FileIdentity& identity = file.regular().identity();
+    return identity.path().starts_with("/proc/") || S_ISSOCK(identity.mode());
+  }
 
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
     Fd fd = TRY(open_path_file(context, file.regular(), static_cast<int>(file.flags())));
@@ -55,6 +63,14 @@ class PathKind final : public FileKind {
     for (const image::FileLock& lock : file.regular().locks())
       TRY_IN(take_lock(fd.get(), lock), file.regular().identity().path());
     return fd;
+  }
+
+  // A lease is broken by whoever opens the file, as the restore itself may do until now.
+  Result<void> complete_in_task(ApplyContext&, const image::File& file, Task& task,
+                                int number) const override {
+    if (file.regular().lease() == image::LEASE_NONE) return {};
+    return in_context(take_lease(task, number, file.regular().lease()),
+                      file.regular().identity().path());
   }
 };
 

@@ -79,7 +79,7 @@ class PidKind final : public FileKind {
 
   bool owns(const image::File& file) const override { return file.has_pid_file(); }
 
-  bool needs_tasks() const override { return true; }
+  bool needs_tasks(const image::File&) const override { return true; }
 
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
     const image::PidFile& record = file.pid_file();

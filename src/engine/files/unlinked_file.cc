@@ -16,6 +16,7 @@ namespace martlet::engine {
 namespace {
 
 constexpr size_t kPieceBytes = 1u << 20;
+constexpr std::string_view kDeletedMark = " (deleted)";
 
 std::string stash_key(const image::RegularFile& file) {
   return fmt::format("unlinked file {}:{}", file.device(), file.inode());
@@ -61,6 +62,18 @@ Result<Fd> make_unlinked(int directory, const std::string& wanted_name,
   return fd;
 }
 
+// A file that can still get a name can only be had by O_TMPFILE, which is a flag of this one
+// description for ever.
+Result<Fd> make_nameless(int directory, const image::RegularFile& file) {
+  int flags = static_cast<int>(file.made_with());
+  Fd fd(::openat(directory, ".", flags | O_CLOEXEC, 0600));
+  if (!fd.valid()) return fail_errno("make a file without a name");
+  if (::fchown(fd.get(), file.uid(), file.gid()) != 0) return fail_errno("set the owner");
+  if (::fchmod(fd.get(), file.identity().mode() & 07777) != 0)
+    return fail_errno("set the permissions");
+  return fd;
+}
+
 // In the directory that it was in, so that it is in the same file system again; if that is gone or
 // read-only, in /tmp.
 Result<Fd> make_unlinked_near(const ApplyContext& context, const image::RegularFile& file) {
@@ -69,7 +82,8 @@ Result<Fd> make_unlinked_near(const ApplyContext& context, const image::RegularF
   for (const std::string& directory : {path.parent_path().string(), std::string("/tmp")}) {
     auto parent = context.open_in_root(directory, O_PATH | O_DIRECTORY);
     if (!parent) continue;
-    made = make_unlinked(parent->get(), path.filename().string(), file);
+    made = file.made_with() != 0 ? make_nameless(parent->get(), file)
+                                 : make_unlinked(parent->get(), path.filename().string(), file);
     if (made) break;
   }
   return in_context(std::move(made), "unlinked file " + file.identity().path());
@@ -77,6 +91,7 @@ Result<Fd> make_unlinked_near(const ApplyContext& context, const image::RegularF
 
 bool has_supported_type(const image::RegularFile& file) {
   uint32_t mode = file.identity().mode();
+  if (file.made_with() != 0) return S_ISREG(mode) && (file.made_with() & O_TMPFILE) == O_TMPFILE;
   return S_ISREG(mode) || S_ISDIR(mode) || S_ISFIFO(mode);
 }
 
@@ -90,6 +105,23 @@ Result<void> put_piece(image::Sink& sink, image::FileContent& head, int fd,
 }
 
 }  // namespace
+
+Result<uint32_t> add_unlinked(CaptureContext& context, HostPid holder, const std::string& link,
+                              const std::string& path, int flags) {
+  OpenFile file;
+  if (::stat(link.c_str(), &file.status) != 0) return fail_errno("stat " + link);
+  for (const OpenFile& known : context.files())
+    if (known.number < 0 && same_file(known.status, file.status)) return known.id;
+  Fd fd = TRY(open_file(link, flags));
+  file.id = static_cast<uint32_t>(context.files().size() + 1);
+  file.holder = holder;
+  file.link = path.ends_with(kDeletedMark) ? path : path + std::string(kDeletedMark);
+  file.flags = flags;
+  file.fd = fd.get();
+  context.keep(std::move(fd));
+  context.files().push_back(file);
+  return file.id;
+}
 
 Result<void> put_content(CaptureContext& context, const image::RegularFile& file, int fd) {
   Fd reader = TRY(reopen(fd, O_RDONLY));

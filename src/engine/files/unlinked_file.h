@@ -18,7 +18,13 @@ Result<void> put_content(CaptureContext& context, const image::RegularFile& file
 // Handles one kFileContent record while restoring.
 Result<void> apply_content(ApplyContext& context, const image::Record& record);
 
-// An O_PATH descriptor of the restored file, made at the first call.
+// Adds a file without a name that no descriptor of the group leads to, unless it is there already;
+// returns its id. `link` (of /proc/PID) leads to it, and `path` is how the kernel calls it.
+Result<uint32_t> add_unlinked(CaptureContext& context, HostPid holder, const std::string& link,
+                              const std::string& path, int flags);
+
+// A descriptor of the restored file, made at the first call: O_PATH, or for a file made with
+// O_TMPFILE the description that made it.
 Result<int> unlinked_file(ApplyContext& context, const image::RegularFile& file);
 
 }  // namespace martlet::engine

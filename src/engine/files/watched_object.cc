@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 
 #include "engine/files/descriptions.h"
@@ -91,6 +92,20 @@ Result<std::string> WatchedObjects::search(dev_t device, const sys::FileHandle& 
     std::string below = mount.point == "/" ? std::string() : mount.point;
     std::string path = search.below(point.get(), below);
     if (!path.empty()) return path;
+  }
+  return fail(Code::kNotFound, "no path to it was found");
+}
+
+Result<std::string> WatchedObjects::search_around(const std::string& directory,
+                                                  const sys::FileHandle& handle) const {
+  NameSearch search(handle);
+  for (std::filesystem::path at = directory; !at.empty(); at = at.parent_path()) {
+    bool is_root = at == at.root_path();
+    if (auto start = open_below_root(root_, at.string(), O_PATH)) {  // it may be gone
+      std::string path = search.below(start->get(), is_root ? std::string() : at.string());
+      if (!path.empty()) return path;
+    }
+    if (is_root) break;
   }
   return fail(Code::kNotFound, "no path to it was found");
 }

@@ -28,6 +28,10 @@ class WatchedObjects {
   // The same, found by going through names, though not through arbitrarily many. kNotFound.
   Result<std::string> search(dev_t device, const sys::FileHandle& handle) const;
 
+  // The same by going from `directory` outwards, for an object that was not moved far.
+  Result<std::string> search_around(const std::string& directory,
+                                    const sys::FileHandle& handle) const;
+
  private:
   WatchedObjects(HostPid root, std::vector<Mount> mounts)
       : root_(root), mounts_(std::move(mounts)) {}

@@ -4,8 +4,8 @@
 // the host's: then only the segments that it has mapped are, since nothing tells what else it uses.
 // Contents of segments are SharedMemory objects of the image.
 //
-// Not restored, because no interface sets them: times, the processes that operated last, and undo
-// lists of semaphores (SEM_UNDO).
+// Not restored, because no interface sets them: times and the processes that operated last. What
+// processes undo when they end is a property of theirs: see sysv_undo.h.
 #pragma once
 
 #include <functional>

@@ -10,11 +10,10 @@
 
 #include "engine/files/file_kind.h"
 #include "engine/files/paths.h"
+#include "engine/files/unlinked_file.h"
 
 namespace martlet::engine {
 namespace {
-
-constexpr std::string_view kDeleted = " (deleted)";
 
 // What /proc prints in VmFlags, and the advice that brings it about.
 struct AdviceFlag {
@@ -37,7 +36,7 @@ Result<void> refuse_special(const sys::Vma& vma, bool write_tracking) {
   };
   if (vma.has_flag("um") || (vma.has_flag("uw") && !write_tracking) || vma.has_flag("ui"))
     return refuse("userfaultfd");
-  if (vma.has_flag("ht")) return refuse("huge page memory (hugetlb)");
+  if (vma.protection_key != 0) return refuse("memory with a protection key");
   if (vma.path.find("io_uring") != std::string::npos) return refuse("io_uring");
   if (vma.path.starts_with("/[aio]")) return refuse("asynchronous I/O (io_setup)");
   if (vma.path.starts_with("/secretmem")) return refuse("secret memory (memfd_secret)");
@@ -46,6 +45,10 @@ Result<void> refuse_special(const sys::Vma& vma, bool write_tracking) {
   if (vma.has_flag("io") || vma.has_flag("pf")) return refuse("a device mapping");
   if (vma.path == "[uprobes]") return refuse("a process under uprobes");
   return {};
+}
+
+bool is_anonymous_huge(const sys::Vma& vma) {
+  return !vma.shared && vma.path.starts_with(kAnonymousHugePages);
 }
 
 std::string anonymous_name(const sys::Vma& vma) {
@@ -69,7 +72,7 @@ image::Mapping common_fields(const sys::Vma& vma) {
 }
 
 bool same_backing(const image::Mapping& child, const image::Mapping& parent) {
-  if (child.kind() != parent.kind()) return false;
+  if (child.kind() != parent.kind() || child.huge_page_bits() != 0) return false;
   if (child.kind() == image::MAPPING_ANONYMOUS)
     return child.grows_down() == parent.grows_down() && child.no_reserve() == parent.no_reserve() &&
            child.accounted() == parent.accounted();
@@ -85,7 +88,8 @@ bool same_run(const image::Mapping& a, const image::Mapping& b) {
   return a.end() == b.start() && a.kind() == image::MAPPING_ANONYMOUS && b.kind() == a.kind() &&
          a.grows_down() == b.grows_down() && a.no_reserve() == b.no_reserve() &&
          a.accounted() == b.accounted() && a.locked() == b.locked() && a.name() == b.name() &&
-         std::ranges::equal(a.advice(), b.advice());
+         std::ranges::equal(a.advice(), b.advice()) && a.huge_page_bits() == 0 &&
+         b.huge_page_bits() == 0;
 }
 
 bool survives_fork(const image::Mapping& mapping) {
@@ -131,6 +135,8 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
     mapping.set_name(anonymous_name(vma));
     return mapping;
   }
+  if (vma.has_flag("ht")) TRY_IN(translate_huge(pid, vma, mapping), where(vma));
+  if (mapping.huge_page_bits() != 0 && !maps_shared_object(vma)) return mapping;
   mapping.set_offset(vma.offset);
   // VM_MAYWRITE of a shared mapping tells that the file was opened for writing.
   mapping.set_open_flags(vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY);
@@ -139,6 +145,15 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
   else
     TRY_IN(translate_file(pid, vma, mapping), where(vma));
   return mapping;
+}
+
+// Private memory of huge pages has a file behind it too, of which nothing shows but the page size.
+Result<void> LayoutReader::translate_huge(HostPid pid, const sys::Vma& vma, image::Mapping& out) {
+  if (!is_anonymous_huge(vma) && !maps_shared_object(vma))
+    return fail(Code::kUnsupported, "huge pages (hugetlb) of a file");
+  out.set_kind(image::MAPPING_ANONYMOUS);
+  out.set_huge_page_bits(TRY(huge_page_bits_of(map_files_link(pid, vma))));
+  return {};
 }
 
 Result<void> LayoutReader::translate_object(HostPid pid, const sys::Vma& vma, image::Mapping& out) {
@@ -166,29 +181,10 @@ Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, imag
     return {};
   }
   if (identity.error().code() != Code::kNotFound) return std::unexpected(identity.error());
-  out.set_deleted_file(TRY(unlinked_file(pid, vma, status)));
-  return {};
-}
-
-// A mapped file without a name travels as an open file that no task has a descriptor of.
-Result<uint32_t> LayoutReader::unlinked_file(HostPid pid, const sys::Vma& vma,
-                                             const struct stat& status) {
-  for (const OpenFile& file : context_.files())
-    if (file.number < 0 && file.status.st_dev == status.st_dev &&
-        file.status.st_ino == status.st_ino)
-      return file.id;
+  // It travels as an open file that no task has a descriptor of.
   int flags = vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY;
-  Fd fd = TRY(open_file(map_files_link(pid, vma), flags));
-  OpenFile file;
-  file.id = static_cast<uint32_t>(context_.files().size() + 1);
-  file.holder = pid;
-  file.status = status;
-  file.link = vma.path.ends_with(kDeleted) ? vma.path : vma.path + std::string(kDeleted);
-  file.flags = flags;
-  file.fd = fd.get();
-  context_.keep(std::move(fd));
-  context_.files().push_back(file);
-  return file.id;
+  out.set_deleted_file(TRY(add_unlinked(context_, pid, link, vma.path, flags)));
+  return {};
 }
 
 bool has_private_pages(const image::Mapping& mapping) {

@@ -31,9 +31,9 @@ class LayoutReader {
 
  private:
   Result<std::optional<image::Mapping>> translate(HostPid pid, const sys::Vma& vma);
+  Result<void> translate_huge(HostPid pid, const sys::Vma& vma, image::Mapping& out);
   Result<void> translate_object(HostPid pid, const sys::Vma& vma, image::Mapping& out);
   Result<void> translate_file(HostPid pid, const sys::Vma& vma, image::Mapping& out);
-  Result<uint32_t> unlinked_file(HostPid pid, const sys::Vma& vma, const struct stat& status);
 
   CaptureContext& context_;
   SharedObjectTable& objects_;

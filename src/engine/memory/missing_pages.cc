@@ -42,8 +42,8 @@ Result<void> catch_missing_pages(const sys::Userfaultfd& userfaultfd, HostPid pi
 
 bool may_be_missing(const image::AddressSpace& space, sys::Range range) {
   return std::ranges::any_of(space.mappings(), [&](const image::Mapping& mapping) {
-    return mapping.kind() == image::MAPPING_ANONYMOUS && mapping.start() <= range.start &&
-           range.end <= mapping.end();
+    return mapping.kind() == image::MAPPING_ANONYMOUS && mapping.huge_page_bits() == 0 &&
+           mapping.start() <= range.start && range.end <= mapping.end();
   });
 }
 

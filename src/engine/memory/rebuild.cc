@@ -55,6 +55,8 @@ int mmap_flags(const image::Mapping& mapping) {
                 mapping.kind() == image::MAPPING_SHARED_MEMORY;
   int flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
   if (mapping.kind() == image::MAPPING_ANONYMOUS) flags |= MAP_ANONYMOUS;
+  if (mapping.kind() == image::MAPPING_ANONYMOUS && mapping.huge_page_bits() != 0)
+    flags |= MAP_HUGETLB | static_cast<int>(mapping.huge_page_bits() << MAP_HUGE_SHIFT);
   if (mapping.grows_down()) flags |= MAP_GROWSDOWN;
   if (mapping.no_reserve()) flags |= MAP_NORESERVE;
   return flags;
@@ -288,7 +290,7 @@ Result<void> SpaceBuilder::map_one(Batch& batch, const image::Mapping& mapping, 
   if (mapping.kind() == image::MAPPING_ANONYMOUS && mapping.accounted()) first |= PROT_WRITE;
   Program* program = TRY(batch.room(2));
   program->call(
-      "map", SYS_mmap,
+      mapping.huge_page_bits() == 0 ? "map" : "map huge pages (see vm.nr_hugepages)", SYS_mmap,
       {mapping.start(), size, first, mmap_flags(mapping), fd, fd < 0 ? 0 : mapping.offset()});
   if (first != mapping.protection())
     program->call("protect", SYS_mprotect, {mapping.start(), size, mapping.protection()});
@@ -333,6 +335,15 @@ Result<void> SpaceBuilder::discard_uninherited(Task& task, const image::AddressS
     for (const sys::Range& range : subtract(brought_along.pages, clip(plan.inherited, *kept)))
       TRY(batch.room(1))->call("discard", SYS_madvise, {range.start, range.size(), MADV_DONTNEED});
   }
+  return batch.finish();
+}
+
+Result<void> SpaceBuilder::install_guards(Task& task, const std::vector<sys::Range>& guards) {
+  constexpr int kGuardInstall = 102;  // MADV_GUARD_INSTALL, Linux 6.13
+  Batch batch(task);
+  for (const sys::Range& range : guards)
+    TRY(batch.room(1))
+        ->call("install a guard region", SYS_madvise, {range.start, range.size(), kGuardInstall});
   return batch.finish();
 }
 

@@ -40,6 +40,10 @@ class SpaceBuilder {
   // Files may have become others since the last address space was built.
   void forget_files() { opened_.clear(); }
 
+  // Makes a touch of these pages a fault (MADV_GUARD_INSTALL), when all pages are in. No lock may
+  // lie on them yet.
+  static Result<void> install_guards(Task& task, const std::vector<sys::Range>& guards);
+
   // Completes the address space when all pages are in: advice, locks, names, and the fields that
   // /proc shows (brk, arguments, auxv, executable).
   Result<void> finish(Task& task, const image::AddressSpace& space);

@@ -2,12 +2,16 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <cstring>
 
 namespace martlet::engine {
 namespace {
@@ -16,6 +20,7 @@ constexpr std::string_view kMemfdPrefix = "/memfd:";
 constexpr std::string_view kSysvPrefix = "/SYSV";
 constexpr std::string_view kDeleted = " (deleted)";
 constexpr uint64_t kMaxSize = 1ull << 46;
+constexpr uint32_t kMostHugePageBits = 40;
 
 void classify(const std::string& link, const struct stat& status, image::SharedMemory& message) {
   std::string_view name = link;
@@ -43,12 +48,34 @@ Result<uint64_t> put_content(image::Sink& sink, const image::SharedMemory& objec
   return total;
 }
 
+std::unexpected<Error> name_lack_of_pages(const image::SharedMemory& message,
+                                          std::unexpected<Error> failure) {
+  if (message.huge_page_bits() == 0 || failure.error().error_number() != ENOMEM) return failure;
+  return std::unexpected(
+      std::move(failure.error()).with_remedy("reserve more huge pages (vm.nr_hugepages) here"));
+}
+
+// Files of huge pages cannot be written to, only mapped.
+Result<void> fill_huge(int fd, uint64_t page, uint64_t at, std::span<const std::byte> bytes) {
+  uint64_t start = at / page * page;
+  uint64_t size = (at + bytes.size() - start + page - 1) / page * page;
+  void* place =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(start));
+  if (place == MAP_FAILED) return fail_errno("map huge pages");
+  std::memcpy(static_cast<std::byte*>(place) + (at - start), bytes.data(), bytes.size());
+  ::munmap(place, size);
+  return {};
+}
+
 // Shared anonymous memory has a file behind it that only a mapping can make; /proc/self/map_files
 // opens it.
-Result<Fd> create_anonymous(uint64_t size) {
-  void* place = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (place == MAP_FAILED) return fail_errno("map shared memory");
+Result<Fd> create_anonymous(const image::SharedMemory& message) {
+  uint64_t size = message.size();
+  int flags = MAP_SHARED | MAP_ANONYMOUS;
+  uint32_t bits = message.huge_page_bits();
+  flags |= bits == 0 ? MAP_NORESERVE : MAP_HUGETLB | static_cast<int>(bits << MAP_HUGE_SHIFT);
+  void* place = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (place == MAP_FAILED) return name_lack_of_pages(message, fail_errno("map shared memory"));
   auto address = reinterpret_cast<uint64_t>(place);
   auto fd = open_file(
       fmt::format("/proc/self/map_files/{:x}-{:x}", address, address + page_end(size)), O_RDWR);
@@ -57,7 +84,9 @@ Result<Fd> create_anonymous(uint64_t size) {
 }
 
 Result<Fd> create_memfd(const image::SharedMemory& message) {
-  Fd fd(::memfd_create(message.name().c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  if (uint32_t bits = message.huge_page_bits()) flags |= MFD_HUGETLB | bits << MAP_HUGE_SHIFT;
+  Fd fd(::memfd_create(message.name().c_str(), flags));
   if (!fd.valid()) return fail_errno("create memory file " + message.name());
   if (::ftruncate(fd.get(), static_cast<off_t>(message.size())) != 0)
     return fail_errno("size memory file " + message.name());
@@ -95,13 +124,21 @@ image::SharedMemory describe_shared_object(int fd, const struct stat& status,
   return message;
 }
 
+Result<uint32_t> huge_page_bits_of(const std::string& path) {
+  struct statfs system{};
+  if (::statfs(path.c_str(), &system) != 0) return fail_errno("stat " + path);
+  if (system.f_type != HUGETLBFS_MAGIC) return 0;
+  return static_cast<uint32_t>(std::countr_zero(static_cast<uint64_t>(system.f_bsize)));
+}
+
 bool is_shared_object_link(std::string_view link) {
   return link.starts_with(kMemfdPrefix) || link.starts_with(kSysvPrefix) ||
          link == "/dev/zero (deleted)";
 }
 
 bool maps_shared_object(const sys::Vma& vma) {
-  return is_shared_object_link(vma.path) || vma.path.starts_with("[anon_shmem:");
+  return is_shared_object_link(vma.path) || vma.path.starts_with("[anon_shmem:") ||
+         (vma.shared && vma.path.starts_with(kAnonymousHugePages));
 }
 
 Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
@@ -110,9 +147,12 @@ Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
   auto key = identify_shared_object(status, link);
   if (uint32_t known = find(key.first, key.second)) return known;
   auto id = static_cast<uint32_t>(objects_.size() + 1);
-  Object object{describe_shared_object(fd.get(), status, link), {}, key, nullptr};
+  Object object{describe_shared_object(fd.get(), status, link), std::move(fd), key, nullptr};
   object.message.set_id(id);
-  object.fd = std::move(fd);
+  object.message.set_huge_page_bits(
+      TRY(huge_page_bits_of(fmt::format("/proc/self/fd/{}", object.fd.get()))));
+  if (object.message.kind() == image::SHARED_SYSV && object.message.huge_page_bits() != 0)
+    return fail(Code::kUnsupported, "a System V segment of huge pages (SHM_HUGETLB)");
   objects_.push_back(std::move(object));
   ids_.emplace(key, id);
   return id;
@@ -141,9 +181,12 @@ Result<uint64_t> SharedObjectTable::put(image::Sink& sink) const {
 }
 
 Result<Fd> SharedObjects::make(const image::SharedMemory& message) {
-  if (message.size() > kMaxSize) return fail(Code::kBadImage, "shared memory of absurd size");
+  uint32_t bits = message.huge_page_bits();
+  bool whole = bits == 0 || (bits < kMostHugePageBits && message.size() % (1ull << bits) == 0);
+  if (message.size() > kMaxSize || !whole)
+    return fail(Code::kBadImage, "shared memory of absurd size");
   switch (message.kind()) {
-    case image::SHARED_ANONYMOUS: return create_anonymous(message.size());
+    case image::SHARED_ANONYMOUS: return create_anonymous(message);
     case image::SHARED_MEMFD: return create_memfd(message);
     default: return fail(Code::kBadImage, "shared memory of an unknown kind");
   }
@@ -222,6 +265,8 @@ Result<void> SharedObjects::fill(const Object& object, const image::PageRun& run
     return fail(Code::kBadImage, "page outside of its shared memory");
   if (pages.empty()) return punch(object.fd.get(), run.address, run.length);
   uint64_t size = std::min<uint64_t>(pages.size(), object.message.size() - run.address);
+  if (uint32_t bits = object.message.huge_page_bits())
+    return fill_huge(object.fd.get(), 1ull << bits, run.address, pages.first(size));
   size_t done = 0;
   while (done < size) {
     ssize_t put = ::pwrite(object.fd.get(), pages.data() + done, size - done,

@@ -60,6 +60,12 @@ class SharedObjectTable {
   std::map<SharedObjectIdentity, uint32_t> ids_;
 };
 
+// The path of memory made with MAP_HUGETLB, in /proc/PID/maps and as a link.
+inline constexpr std::string_view kAnonymousHugePages = "/anon_hugepage";
+
+// The logarithm of the page size of a hugetlb file; 0 if the file is none.
+Result<uint32_t> huge_page_bits_of(const std::string& path);
+
 // Whether a path from /proc/PID/maps or /proc/PID/fd names a shared memory object.
 bool is_shared_object_link(std::string_view link);
 

@@ -3,6 +3,7 @@
 #include <sys/sysmacros.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <sstream>
 
 #include "base/fd.h"
@@ -42,6 +43,7 @@ Mount parse_mount(const std::string& line) {
   unsigned major = 0, minor = 0;
   if (std::sscanf(device.c_str(), "%u:%u", &major, &minor) == 2)
     mount.device = makedev(major, minor);
+  mount.id = std::strtoull(id.c_str(), nullptr, 10);
   mount.root = unescape(root);
   mount.point = unescape(point);
   mount.read_only = options == "ro" || options.starts_with("ro,");

@@ -13,6 +13,7 @@
 namespace martlet::engine {
 
 struct Mount {
+  uint64_t id = 0;    // as fdinfo has it
   dev_t device = 0;   // of the file system
   std::string root;   // the directory of the file system that is mounted
   std::string point;  // where, inside the process's root

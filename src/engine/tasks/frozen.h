@@ -43,6 +43,7 @@ struct FrozenProcess {
   sys::TaskStat stat;
   bool zombie = false;
   std::vector<FrozenThread> threads;  // the leader first; none for a zombie
+  std::string other_namespace;        // see namespaces.h
   std::vector<sys::Vma> vmas;
   std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed
 

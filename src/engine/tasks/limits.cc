@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "engine/batch.h"
+#include "sys/processors.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -70,6 +71,12 @@ std::optional<std::pair<uint64_t, uint64_t>> parse_limits(std::string_view text,
   return std::pair(soft, hard);
 }
 
+cpu_set_t all_processors() {
+  cpu_set_t all;
+  std::memset(&all, 0xff, sizeof all);
+  return all;
+}
+
 }  // namespace
 
 Result<void> capture_limits(HostPid pid, image::Process& out) {
@@ -104,6 +111,11 @@ Result<void> capture_scheduling(HostPid tid, image::Scheduling& out) {
   out.set_nice(attributes.nice);
   out.set_priority(attributes.priority);
   out.set_flags(static_cast<uint32_t>(attributes.flags));
+  if (attributes.policy == SCHED_DEADLINE) {
+    out.set_runtime_ns(attributes.runtime);
+    out.set_deadline_ns(attributes.deadline);
+    out.set_period_ns(attributes.period);
+  }
   cpu_set_t mask;
   CPU_ZERO(&mask);
   if (::sched_getaffinity(tid.value, sizeof mask, &mask) != 0)
@@ -124,6 +136,11 @@ Result<void> apply_scheduling(HostPid tid, const image::Scheduling& scheduling) 
   attributes.nice = scheduling.nice();
   attributes.priority = scheduling.priority();
   attributes.flags = scheduling.flags();
+  attributes.runtime = scheduling.runtime_ns();
+  attributes.deadline = scheduling.deadline_ns();
+  attributes.period = scheduling.period_ns();
+  // Such a task may not be bound to some of the processors, as it still is.
+  if (attributes.policy == SCHED_DEADLINE) TRY(sys::allow_processors(tid, all_processors()));
   if (::syscall(SYS_sched_setattr, tid.value, &attributes, 0) != 0)
     return fail_errno("set scheduling of task " + to_string(tid));
   if (scheduling.affinity().size() == sizeof(cpu_set_t)) {

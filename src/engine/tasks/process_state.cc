@@ -1,5 +1,6 @@
 #include "engine/tasks/process_state.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/membarrier.h>
 #include <sys/prctl.h>
@@ -8,6 +9,8 @@
 #include <charconv>
 
 #include "base/fd.h"
+#include "engine/files/unlinked_file.h"
+#include "engine/ipc/sysv_undo.h"
 #include "engine/memory/layout.h"
 #include "engine/tasks/injection.h"
 #include "engine/tasks/limits.h"
@@ -35,7 +38,8 @@ Result<image::FileIdentity> identify_link(const CaptureContext& context, HostPid
 
 Result<void> capture_paths(const CaptureContext& context, HostPid pid, image::Process& out,
                            image::AddressSpace& space) {
-  *out.mutable_working_directory() = TRY(identify_link(context, pid, "cwd"));
+  if (out.removed_working_directory() == 0)
+    *out.mutable_working_directory() = TRY(identify_link(context, pid, "cwd"));
   *out.mutable_root_directory() = TRY(identify_link(context, pid, "root"));
   *space.mutable_executable() = TRY(identify_link(context, pid, "exe"));
   return {};
@@ -116,8 +120,8 @@ Result<void> collect(const std::vector<Answer>& answers, const Program& ran) {
   return {};
 }
 
-Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
-                            image::AddressSpace& space) {
+Result<void> question_tasks(const CaptureContext& context, FrozenProcess& frozen,
+                            image::Process& out, image::AddressSpace& space) {
   Injection injection = TRY(Injection::begin(frozen));
   Program program(injection.arena());
   auto answers = ask_process(program, out, space);
@@ -131,10 +135,24 @@ Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
     TRY(injection.run(frozen.threads[i], thread_program));
     TRY(collect(thread_answers, thread_program));
   }
+  if (TRY(may_undo_semaphores(frozen.pid)))
+    TRY(capture_semaphore_undo(context, injection, frozen, out));
   return injection.end();
 }
 
 }  // namespace
+
+// On an overlay a removed directory may have a link count of 1.
+Result<void> note_removed_directory(CaptureContext& context, HostPid pid, image::Process& out) {
+  std::string link = sys::proc_path(pid, "cwd");
+  std::string path = TRY(sys::read_link(link));
+  struct stat status{};
+  if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
+  if (!path.ends_with(" (deleted)") || identify(context.root(), path, status)) return {};
+  out.set_removed_working_directory(
+      TRY(add_unlinked(context, pid, link, path, O_PATH | O_DIRECTORY)));
+  return {};
+}
 
 Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
                              image::AddressSpace& space) {
@@ -146,7 +164,7 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
     TRY(context.judge(capture_thread(thread, *out.add_threads())));
   TRY(context.judge(capture_pending(frozen, out)));
   out.set_stopped(frozen.leader().group_stopped);
-  return context.judge(question_tasks(frozen, out, space));
+  return context.judge(question_tasks(context, frozen, out, space));
 }
 
 void register_membarriers(Program& program, const image::Process& process) {

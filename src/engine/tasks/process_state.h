@@ -18,4 +18,8 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
 // Adds to a program of the process. While it has one thread only, the calls are quick.
 void register_membarriers(Program& program, const image::Process& process);
 
+// Notes a working directory that was removed. It belongs to the files of the group, so this comes
+// before those are captured.
+Result<void> note_removed_directory(CaptureContext& context, HostPid pid, image::Process& out);
+
 }  // namespace martlet::engine
