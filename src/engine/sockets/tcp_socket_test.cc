@@ -294,7 +294,9 @@ TEST_P(TcpLoopback, ConnectionsWaitForAccept) {
     thawed.thaw();
   }
   CapturedSockets captured(self());
-  expect_ok(captured.capture(tcp_socket_kind(), {listener_.get(), first.get(), second.get()}));
+  expect_ok(captured.capture(tcp_socket_kind(), {listener_.get(), first.get(), second.get(),
+                                                 pair_.client.get(), pair_.server.get()}));
+  pair_ = {};  // it has the listener's address
   listener_.reset();
   first.reset();
   second.reset();
