@@ -114,11 +114,16 @@ Result<void> put_input_under(const TerminalEnds& ends, const termios2& settings,
   return {};
 }
 
+std::unexpected<Error> too_much_input() {
+  return fail(Code::kUnsupported, "a terminal has too much unread input");
+}
+
 Result<std::string> read_and_put_back_input(const TerminalEnds& ends, const termios2& settings) {
   OtherSettings now(ends.slave, settings);
   TRY(now.set(plain(settings, ends.packets)));
   auto data = TRY(read_all(ends.slave, /*packets=*/false));
   if (!data.empty()) TRY(put_input_under(ends, settings, now, data));
+  if (data.size() > kMaxInput) return too_much_input();  // some was still on its way before
   return data;
 }
 
@@ -161,7 +166,7 @@ Result<std::string> peek_input(const TerminalEnds& ends) {
   bool lines = (settings.c_lflag & ICANON) != 0;
   if (!lines && TRY(sys::unread_bytes(ends.slave)) == 0) return std::string();
   if (TRY(sys::unread_bytes(ends.slave)) > kMaxInput)
-    return fail(Code::kUnsupported, "a terminal has too much unread input");
+    return too_much_input();
   return sys::run_outliving(std::array{ends.master, ends.slave},
                             [&] { return read_and_put_back_input(ends, settings); });
 }
