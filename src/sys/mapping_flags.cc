@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <span>
 #include <sstream>
 #include <utility>
 
@@ -245,8 +246,9 @@ const Result<MappingFlags>& MappingFlags::shared() {
 }
 
 Result<std::vector<MappingFlags::Word>> MappingFlags::words(HostPid pid) const {
+  // Asked by `tid` it would begin again wherever a read ends.
   bpf_iter_link_info which{};
-  which.task.tid = static_cast<uint32_t>(pid.value);
+  which.task.pid = static_cast<uint32_t>(pid.value);
   LIBBPF_OPTS(bpf_link_create_opts, options);
   options.iter_info = &which;
   options.iter_info_len = sizeof which;
@@ -262,8 +264,11 @@ Result<std::vector<MappingFlags::Word>> MappingFlags::words(HostPid pid) const {
     if (got == 0) return words;
     if (got % sizeof(Word) != 0)
       return fail(Code::kSystem, "the iterator of mappings gave half a record");
-    words.insert(words.end(), some.begin(),
-                 some.begin() + got / static_cast<ssize_t>(sizeof(Word)));
+    for (const Word& word : std::span(some).first(static_cast<size_t>(got) / sizeof(Word))) {
+      if (!words.empty() && word.start < words.back().end)
+        return fail(Code::kSystem, "the iterator of mappings goes back");
+      words.push_back(word);
+    }
   }
 }
 
