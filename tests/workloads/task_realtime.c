@@ -17,8 +17,11 @@ static struct attributes attributes_of(pid_t thread) {
   return found;
 }
 
+static int gate[2];
+
 static void* wait_here(void* argument) {
-  wait_for_go();
+  char byte;
+  CHECK_EQ(CHECK_SYS(read(gate[0], &byte, 1)), 1);
   return argument;
 }
 
@@ -31,13 +34,14 @@ int main(void) {
        .runtime = 2000000,
        .deadline = 30000000,
        .period = 50000000}};
+  CHECK_SYS(pipe(gate));
   struct thread threads[3];
   for (int i = 0; i < 3; i++) {
     start_thread(&threads[i], wait_here, NULL);
     if (syscall(SYS_sched_setattr, threads[i].tid, &wanted[i], 0) != 0)
       workload_skip("no real-time scheduling here");
   }
-  for (int i = 0; i < 3; i++) await_blocked(threads[i].tid, SYS_rt_sigtimedwait);
+  for (int i = 0; i < 3; i++) await_blocked(threads[i].tid, SYS_read);
 
   workload_ready();
 
@@ -49,9 +53,9 @@ int main(void) {
     CHECK_EQ(found.runtime, wanted[i].runtime);
     CHECK_EQ(found.deadline, wanted[i].deadline);
     CHECK_EQ(found.period, wanted[i].period);
-    CHECK_EQ(pthread_kill(threads[i].handle, SIGUSR1), 0);
-    join_thread(&threads[i]);
   }
+  CHECK_EQ(CHECK_SYS(write(gate[1], "123", 3)), 3);
+  for (int i = 0; i < 3; i++) join_thread(&threads[i]);
   CHECK_EQ(attributes_of(0).policy, SCHED_OTHER);
   return workload_ok();
 }
