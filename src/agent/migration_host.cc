@@ -113,11 +113,12 @@ class MovingContainer final : public migrate::SourceContainer {
   }
   Result<void> thaw() override { return held_.thaw(); }
   std::vector<std::string> connections_in_setup() override {
-    if (!watch_setup()) return {};  // the capture says so if it matters
+    if (!setup_) {
+      auto watched = engine::ConnectionsInSetup::watch(init());
+      if (!watched) return {};  // the capture says so if it matters
+      setup_.emplace(std::move(*watched));
+    }
     return setup_->list().value_or(std::vector<std::string>());
-  }
-  bool has_handshakes() override {
-    return watch_setup() && setup_->has_handshakes().value_or(false);
   }
   Result<void> hold_network() override { return held_.manager().hold_network(held_.operation()); }
   // The other host announces the address only once the container is its own, so the neighbours
@@ -128,13 +129,6 @@ class MovingContainer final : public migrate::SourceContainer {
   Result<void> destroy() override { return held_.manager().destroy(held_.operation()); }
 
  private:
-  bool watch_setup() {
-    if (setup_) return true;
-    auto watched = engine::ConnectionsInSetup::watch(init());
-    if (watched) setup_.emplace(std::move(*watched));
-    return watched.has_value();
-  }
-
   HeldContainer held_;
   std::optional<engine::ConnectionsInSetup> setup_;
   SystemClock clock_;

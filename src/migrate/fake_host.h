@@ -67,7 +67,6 @@ class FakeHost final : public Host {
 
   uint16_t peer_port = 0;               // of every other host
   size_t connections_in_setup = 0;      // reported once each, then fewer
-  bool handshakes = false;              // among them
   size_t connections_while_frozen = 0;  // likewise, to whoever looks when the container is frozen
   bool ran_without_network = false;     // a container was thawed before its link was attached
   // How often each of these fails before it works.
@@ -157,7 +156,6 @@ class FakeSource final : public SourceContainer {
     if (left == 0) return {};
     return {std::to_string(left--) + " to 0.0.0.0:6379"};
   }
-  bool has_handshakes() override { return host_.handshakes; }
   Result<void> hold_network() override {
     host_.copies_[name_].attached = false;
     return {};

@@ -90,11 +90,9 @@ class SourceContainer {
   virtual Result<std::unique_ptr<FrozenContainer>> freeze() = 0;
   // Lets it go on that an earlier process left frozen; no error if it is not.
   virtual Result<void> thaw() = 0;
-  // Connections that a peer has opened and the container has not accepted yet: one line for each
-  // listener that has some. The first call takes longer.
+  // Connections that a peer has opened and the container has not accepted yet, which cannot be
+  // captured: one line for each listener that has some. The first call takes longer.
   virtual std::vector<std::string> connections_in_setup() = 0;
-  // Whether the handshake of one of them is under way, so that it cannot be captured.
-  virtual bool has_handshakes() = 0;
 
   // Nothing reaches the container or leaves it. Idempotent, as is its opposite.
   virtual Result<void> hold_network() = 0;

@@ -41,17 +41,8 @@ TEST_F(Migration, FreezesAgainIfConnectionsCameInBetween) {
   expect_only_at_destination();
 }
 
-TEST_F(Migration, TakesConnectionsAlongThatNobodyAccepts) {
+TEST_F(Migration, NamesTheListenerWhoseConnectionsAreNotAccepted) {
   a_.host.connections_in_setup = 1'000'000;
-  a_.host.connections_while_frozen = 1'000'000;
-  auto report = migrate();
-  ASSERT_TRUE(report) << report.error().to_string();
-  expect_only_at_destination();
-}
-
-TEST_F(Migration, NamesTheListenerWhoseHandshakesDoNotEnd) {
-  a_.host.connections_in_setup = 1'000'000;
-  a_.host.handshakes = true;
   auto report = migrate();
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().code(), Code::kUnsupported);

@@ -35,7 +35,7 @@ class Freezer {
       frozen.container = TRY(container_.freeze());
       frozen.since = clock_.now() - frozen.container->freeze_time();
       auto held = hold();
-      if (held && may_go(attempt == kAttempts)) return frozen;
+      if (held && waiting_.empty()) return frozen;
       TRY(let_go(*frozen.container));
       TRY(std::move(held));
     }
@@ -49,13 +49,6 @@ class Freezer {
     return {};
   }
 
-  // What waits for accept() alone can be captured, but goes on without TCP timestamps.
-  bool may_go(bool last_attempt) {
-    if (waiting_.empty()) return true;
-    bool late = last_attempt || (deadline_.count() != 0 && clock_.now() >= deadline_);
-    return late && !container_.has_handshakes();
-  }
-
   Result<void> wait_until_accepted() {
     bool first = waiting_.empty();
     waiting_ = container_.connections_in_setup();
@@ -64,7 +57,7 @@ class Freezer {
     if (deadline_.count() == 0) deadline_ = clock_.now() + kLongestWait;
     while (!waiting_.empty()) {
       TRY(cancellation_.check());
-      if (clock_.now() >= deadline_) return may_go(true) ? Result<void>() : refuse();
+      if (clock_.now() >= deadline_) return refuse();
       clock_.sleep_for(kLookAgain);
       waiting_ = container_.connections_in_setup();
     }

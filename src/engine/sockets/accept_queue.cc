@@ -217,23 +217,17 @@ class Opening {
   uint32_t peer_window_ = 0;
 };
 
-Result<void> open_all(const Workbench& bench, const image::TcpSocket& tcp) {
-  for (const image::TcpSocket& waiting : tcp.waiting()) {
-    Opening opening = TRY(Opening::of(bench, waiting));
-    TRY(opening.run());
-  }
-  return {};
-}
-
 // A listener that waits for data too would not take a handshake alone.
 Result<void> fill(const Workbench& bench, int listener, const image::TcpSocket& tcp) {
   TRY(sys::write_socket_filter(listener, tcp.common().filter()));
   int deferred = TRY(sys::get_int_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT));
-  if (deferred == 0) return open_all(bench, tcp);
-  TRY(sys::set_int_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0));
-  auto opened = open_all(bench, tcp);
-  TRY(sys::set_int_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, deferred));
-  return opened;
+  if (deferred != 0) TRY(sys::set_int_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0));
+  for (const image::TcpSocket& waiting : tcp.waiting()) {
+    Opening opening = TRY(Opening::of(bench, waiting));
+    TRY(opening.run());
+  }
+  if (deferred == 0) return {};
+  return sys::set_int_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, deferred);
 }
 
 // What was taken out of a queue, and the way back.

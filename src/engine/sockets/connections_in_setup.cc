@@ -39,10 +39,4 @@ Result<std::vector<std::string>> ConnectionsInSetup::list() const {
   return lines;
 }
 
-Result<bool> ConnectionsInSetup::has_handshakes() const {
-  for (int family : {AF_INET, AF_INET6})
-    if (!TRY(sys::list_tcp_sockets(diag_.get(), family, 1u << TCP_SYN_RECV)).empty()) return true;
-  return false;
-}
-
 }  // namespace martlet::engine

@@ -15,12 +15,9 @@ class ConnectionsInSetup {
   // Those of the network namespace of `root`.
   static Result<ConnectionsInSetup> watch(HostPid root);
 
-  // One line for each listener that has some: "3 to 0.0.0.0:80". They vanish within a round trip
-  // and a call of accept(), so a caller waits for a while until there are none.
+  // One line for each listener that has some: "3 to 0.0.0.0:80". They cannot be captured; they
+  // vanish within a round trip and a call of accept(), so a caller waits until there are none.
   Result<std::vector<std::string>> list() const;
-
-  // Whether some are handshakes, which cannot be captured.
-  Result<bool> has_handshakes() const;
 
  private:
   explicit ConnectionsInSetup(Fd diag) : diag_(std::move(diag)) {}
