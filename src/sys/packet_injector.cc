@@ -103,15 +103,11 @@ Result<void> inject_segment(int injector, const TcpSegment& segment) {
   header.dest = htons(segment.to.port);
   header.seq = htonl(segment.sequence);
   header.ack_seq = htonl(segment.acknowledged);
-  header.doff = static_cast<uint8_t>((sizeof header + segment.options.size()) / 4) & 0xf;
+  header.doff = sizeof header / 4;
   header.th_flags = segment.flags;
   header.window = htons(segment.window);
-  std::string packet(bytes_of(header));
-  packet += segment.options;
-  packet += segment.data;
-  header.check = transport_checksum(segment.from, segment.to, IPPROTO_TCP, packet);
-  packet.replace(0, sizeof header, bytes_of(header));
-  return inject(injector, segment.from, segment.to, IPPROTO_TCP, packet);
+  header.check = transport_checksum(segment.from, segment.to, IPPROTO_TCP, bytes_of(header));
+  return inject(injector, segment.from, segment.to, IPPROTO_TCP, bytes_of(header));
 }
 
 Result<void> inject_datagram(int injector, const InetEndpoint& from, const InetEndpoint& to,

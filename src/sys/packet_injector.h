@@ -18,7 +18,6 @@ Result<Fd> open_packet_injector(bool v6);
 
 struct TcpSegment {
   static constexpr uint8_t kFin = 1;
-  static constexpr uint8_t kSynchronize = 2;
   static constexpr uint8_t kReset = 4;
   static constexpr uint8_t kAcknowledge = 16;
 
@@ -28,8 +27,6 @@ struct TcpSegment {
   uint32_t acknowledged = 0;
   uint16_t window = 0;  // as it stands in the header: not scaled
   uint8_t flags = 0;
-  std::string_view options;  // as they stand in the header: a multiple of 4 bytes
-  std::string_view data;
 };
 Result<void> inject_segment(int injector, const TcpSegment& segment);
 

@@ -7,7 +7,6 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -115,24 +114,6 @@ InetEndpoint endpoint(uint8_t family, const uint32_t (&address)[4], uint16_t por
   return *parse_endpoint(std::string(reinterpret_cast<const char*>(&in), sizeof in));
 }
 
-void put_address(const InetEndpoint& endpoint, uint32_t (&address)[4], uint16_t& port) {
-  std::memcpy(address, endpoint.address.data(), endpoint.v6 ? 16 : 4);
-  port = htons(endpoint.port);
-}
-
-TcpConnectionInfo parse_connection(const nlmsghdr& message) {
-  auto* body = static_cast<const inet_diag_msg*>(NLMSG_DATA(&message));
-  TcpConnectionInfo info;
-  info.state = body->idiag_state;
-  info.receive_queue = body->idiag_rqueue;
-  auto left = static_cast<int>(message.nlmsg_len - NLMSG_LENGTH(sizeof *body));
-  auto* attribute = reinterpret_cast<const rtattr*>(body + 1);
-  for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
-    if (attribute->rta_type == INET_DIAG_INFO)
-      info.receive_scale = read_attribute<struct tcp_info>(*attribute).tcpi_rcv_wscale;
-  return info;
-}
-
 TcpSocketInfo parse_tcp(const nlmsghdr& message) {
   auto* body = static_cast<const inet_diag_msg*>(NLMSG_DATA(&message));
   TcpSocketInfo info;
@@ -164,25 +145,6 @@ Result<UnixSocketInfo> query_unix_socket(int diag, uint32_t inode) {
   TRY_IN(receive_answer(diag, Answer::kSingle,
                         [&](const nlmsghdr& message) { info = parse_unix(message); }),
          "Unix socket " + std::to_string(inode));
-  return info;
-}
-
-Result<TcpConnectionInfo> query_tcp_connection(int diag, const InetEndpoint& local,
-                                               const InetEndpoint& remote) {
-  constexpr uint32_t kLoopback = 1;  // the number of the device in every network namespace
-  inet_diag_req_v2 request{};
-  request.sdiag_family = local.v6 ? AF_INET6 : AF_INET;
-  request.sdiag_protocol = IPPROTO_TCP;
-  request.idiag_ext = 1 << (INET_DIAG_INFO - 1);
-  request.idiag_states = UINT32_MAX;
-  put_address(local, request.id.idiag_src, request.id.idiag_sport);
-  put_address(remote, request.id.idiag_dst, request.id.idiag_dport);
-  request.id.idiag_if = kLoopback;
-  request.id.idiag_cookie[0] = request.id.idiag_cookie[1] = UINT32_MAX;
-  TRY(send_request(diag, request, 0));
-  TcpConnectionInfo info;
-  TRY(receive_answer(diag, Answer::kSingle,
-                     [&](const nlmsghdr& message) { info = parse_connection(message); }));
   return info;
 }
 

@@ -43,16 +43,6 @@ struct TcpSocketInfo {
   uint32_t receive_queue = 0;  // for a listener, connections waiting in accept()
 };
 
-// What a packet that comes over the loopback device would meet between two endpoints.
-struct TcpConnectionInfo {
-  uint8_t state = 0;  // TCP_LISTEN: there is no such connection, only somebody who might accept it
-  uint32_t receive_queue = 0;
-  uint8_t receive_scale = 0;
-};
-// kNotFound if nobody is there.
-Result<TcpConnectionInfo> query_tcp_connection(int diag, const InetEndpoint& local,
-                                               const InetEndpoint& remote);
-
 // Every TCP socket of a family (AF_INET, AF_INET6) whose state's bit (1 << TCP_...) is set.
 Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, int family, uint32_t states);
 

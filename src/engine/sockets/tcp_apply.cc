@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/sockets/accept_queue.h"
 #include "engine/sockets/common.h"
 #include "engine/sockets/tcp_state.h"
 #include "sys/packet_injector.h"
@@ -253,11 +252,7 @@ Result<Fd> create_tcp(ApplyContext& context, const image::File& file) {
   return fd;
 }
 
-Result<void> complete_tcp(ApplyContext& context, const image::TcpSocket& tcp, int fd) {
-  if (tcp.state() == TCP_LISTEN && !tcp.waiting().empty()) {
-    TRY(apply_options(fd, tcp.common(), sys::OptionPhase::kLast));  // connections inherit them
-    return fill_accept_queue(context.root(), fd, tcp);
-  }
+Result<void> complete_tcp(const image::TcpSocket& tcp, int fd) {
   if (is_connection(tcp.state()) && is_local(tcp)) return sys::write_socket_filter(fd, "");
   return {};
 }

@@ -11,8 +11,8 @@ namespace martlet::engine {
 Result<Fd> create_tcp(ApplyContext& context, const image::File& file);
 
 // Lets the two ends of a connection inside the host hear each other, so that neither has to go live
-// first, and fills the queues of listeners.
-Result<void> complete_tcp(ApplyContext& context, const image::TcpSocket& tcp, int fd);
+// first.
+Result<void> complete_tcp(const image::TcpSocket& tcp, int fd);
 
 // Lets the connection speak: sends what was never sent, and ends of streams again.
 void go_live_tcp(ApplyContext& context, const image::File& file, int fd);

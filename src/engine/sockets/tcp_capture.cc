@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "engine/sockets/accept_queue.h"
 #include "engine/sockets/common.h"
 #include "engine/sockets/tcp_state.h"
 #include "sys/sock_diag.h"
@@ -34,7 +33,9 @@ Result<void> capture_listener(CaptureContext& context, const OpenFile& file,
   struct tcp_info info = TRY(sys::tcp_information(file.fd));
   out.set_backlog(info.tcpi_sacked);
   if (info.tcpi_unacked == 0) return {};
-  return capture_accept_queue(context, file, out);
+  return fail(Code::kUnsupported, "listener " + sys::describe_address(out.local()) + " has " +
+                                      std::to_string(info.tcpi_unacked) +
+                                      " connections waiting to be accepted");
 }
 
 Result<void> enter_repair(CaptureContext& context, const OpenFile& file) {
@@ -166,13 +167,6 @@ Result<void> reset_peek_offset(CaptureContext& context, int fd) {
 }
 
 }  // namespace
-
-Result<void> take_connection(int fd, image::TcpSocket& out) {
-  TRY(sys::write_socket_filter(fd, sys::drop_everything_filter()));
-  TRY(sys::set_tcp_repair(fd, sys::RepairMode::kOn));
-  TRY(read_steady_queues(fd, out));
-  return read_connection(fd, out);
-}
 
 Result<void> capture_tcp(CaptureContext& context, const OpenFile& file, image::TcpSocket& out) {
   TRY(refuse_upper_layers(file.fd));

@@ -10,7 +10,4 @@ namespace martlet::engine {
 // Fills `out` and leaves a connection in repair mode until the group goes on here.
 Result<void> capture_tcp(CaptureContext& context, const OpenFile& file, image::TcpSocket& out);
 
-// Silences a connection and reads it. It stays silent, also when it is closed.
-Result<void> take_connection(int fd, image::TcpSocket& out);
-
 }  // namespace martlet::engine

@@ -32,8 +32,8 @@ class TcpSocketKind final : public FileKind {
     return create_tcp(context, file);
   }
 
-  Result<void> complete(ApplyContext& context, const image::File& file, int fd) const override {
-    return complete_tcp(context, file.tcp(), fd);
+  Result<void> complete(ApplyContext&, const image::File& file, int fd) const override {
+    return complete_tcp(file.tcp(), fd);
   }
 
   void go_live(ApplyContext& context, const image::File& file, int fd) const override {
