@@ -73,7 +73,9 @@ Predictor::Predictor(const std::string& state_dir, const ContainerManager& manag
       history_(std::move(history)),
       own_costs_(std::async(std::launch::async, [directory = state_dir] {
                    const SystemClock clock;
-                   return measure_host_costs(directory, clock);
+                   auto costs = measure_host_costs(directory, clock);
+                   spdlog::debug("the costs of this host are measured");
+                   return costs;
                  }).share()) {}
 
 models::HostCosts Predictor::own_costs() const {

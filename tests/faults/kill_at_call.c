@@ -1,5 +1,6 @@
 // Preloaded into martlet or martletd: kills the process as it is about to make a certain call of
-// those by which a capture acts on its target. The first is the first of ptrace.
+// those by which a capture acts on its target. The first is the first of ptrace, once there is the
+// file of COUNT_FROM if that is given.
 //
 //   KILL_AT_CALL=N      the Nth of these calls is not made, and the process is killed on the spot
 //   COUNT_CALLS_IN=FILE the calls are counted in a file instead: eight bytes, an integer
@@ -22,10 +23,12 @@ static _Atomic long own_count;
 static _Atomic long* count = &own_count;
 static long kill_at;
 static atomic_bool begun;
+static const char* count_from;
 
 __attribute__((constructor)) static void read_environment(void) {
   const char* at = getenv("KILL_AT_CALL");
   const char* path = getenv("COUNT_CALLS_IN");
+  count_from = getenv("COUNT_FROM");
   unsetenv("LD_PRELOAD");  // not for the programs that it starts
   if (at) kill_at = atol(at);
   if (!path) return;
@@ -55,7 +58,7 @@ long syscall(long number, ...) {
   for (int i = 0; i < 6; ++i) a[i] = va_arg(list, long);
   va_end(list);
   if (number == SYS_ptrace) {
-    begun = true;
+    if (!begun && (!count_from || access(count_from, F_OK) == 0)) begun = true;
     reached();
   }
   static long (*next)(long, ...);

@@ -85,18 +85,22 @@ def differences(before, after, place=""):
                                                                           if line not in lines]
 
 
+COSTS_MEASURED = "the costs of this host are measured"
+
+
 class Calls:
     """How many calls a capture makes, and how its process dies at one of them."""
 
     def __init__(self, scratch):
         self.file = scratch / "calls"
+        self.start = scratch / "start"
         self.preload = f"LD_PRELOAD={hosts.find_build_dir() / 'tests/libkill_at_call.so'}"
 
     def counting(self):
-        return ["env", self.preload, f"COUNT_CALLS_IN={self.file}"]
+        return ["env", self.preload, f"COUNT_FROM={self.start}", f"COUNT_CALLS_IN={self.file}"]
 
     def killing(self, number):
-        return ["env", self.preload, f"KILL_AT_CALL={number}"]
+        return ["env", self.preload, f"COUNT_FROM={self.start}", f"KILL_AT_CALL={number}"]
 
     def counted(self):
         return struct.unpack("q", self.file.read_bytes())[0]
@@ -120,6 +124,7 @@ class KilledCheckpoint(unittest.TestCase):
     def setUp(self):
         self.scratch = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="martlet-killed-")))
         self.calls = Calls(self.scratch)
+        self.calls.start.touch()
         self.program = hosts.find_build_dir() / "workloads/task_mixture"
 
     def attach(self, pid, output):
@@ -270,9 +275,14 @@ class OfAContainer(KilledCheckpoint):
         return {**super().state(), "around": around}
 
     def restart_agent(self, launcher=()):
+        """Its calls count when it has measured its host, which makes the same ones."""
         self.host.stop_agent()
+        self.calls.start.unlink(missing_ok=True)
+        measured = self.host.agent_log().count(COSTS_MEASURED)
         self.hosts.launcher = launcher
         self.host.start_agent()
+        wait_until(lambda: self.host.agent_log().count(COSTS_MEASURED) > measured, "the costs of the host")
+        self.calls.start.touch()
 
     def checkpoint(self, name, options):
         return self.host.martlet("checkpoint", "mixture", "--dir", self.scratch / name, "--leave-running", *options,
