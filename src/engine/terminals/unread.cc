@@ -165,8 +165,7 @@ Result<std::string> peek_input(const TerminalEnds& ends) {
   termios2 settings = TRY(sys::terminal_settings(ends.slave));
   bool lines = (settings.c_lflag & ICANON) != 0;
   if (!lines && TRY(sys::unread_bytes(ends.slave)) == 0) return std::string();
-  if (TRY(sys::unread_bytes(ends.slave)) > kMaxInput)
-    return too_much_input();
+  if (TRY(sys::unread_bytes(ends.slave)) > kMaxInput) return too_much_input();
   return sys::run_outliving(std::array{ends.master, ends.slave},
                             [&] { return read_and_put_back_input(ends, settings); });
 }
