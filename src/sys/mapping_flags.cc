@@ -118,7 +118,8 @@ Result<Fd> load_program() {
   std::vector<bpf_insn> program(body.begin(), body.end());
   program.push_back(set(BPF_REG_0, 0));
   program.push_back({BPF_JMP | BPF_EXIT, 0, 0, 0, 0});
-  LIBBPF_OPTS(bpf_prog_load_opts, options);
+  bpf_prog_load_opts options{};
+  options.sz = sizeof options;
   options.expected_attach_type = BPF_TRACE_ITER;
   options.attach_btf_id = static_cast<uint32_t>(entry);
   int fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "mapping_flags", kProgramLicence, program.data(),
@@ -249,7 +250,8 @@ Result<std::vector<MappingFlags::Word>> MappingFlags::words(HostPid pid) const {
   // Asked by `tid` it would begin again wherever a read ends.
   bpf_iter_link_info which{};
   which.task.pid = static_cast<uint32_t>(pid.value);
-  LIBBPF_OPTS(bpf_link_create_opts, options);
+  bpf_link_create_opts options{};
+  options.sz = sizeof options;
   options.iter_info = &which;
   options.iter_info_len = sizeof which;
   Fd link(bpf_link_create(program_.get(), 0, BPF_TRACE_ITER, &options));
