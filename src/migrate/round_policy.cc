@@ -2,22 +2,20 @@
 
 #include <fmt/format.h>
 
+#include "models/precopy.h"
+
 namespace martlet::migrate {
 namespace {
 
 // What a pause takes besides memory: the capture of everything else, the restore, the commit.
 constexpr double kFixedPauseSeconds = 0.008;
-// A round has to take so many times off the pause what it stops the container for.
-constexpr double kWorthStops = 2;
-// A round that leaves more than this share of what the round before left does not help.
-constexpr double kHelpfulShare = 0.9;
 
 // Two rounds in a row without progress: one may be a burst.
 bool does_not_converge(const std::vector<RoundReport>& rounds) {
   if (rounds.size() < 3) return false;
   auto helped = [&](size_t i) {
     return static_cast<double>(rounds[i].left_bytes) <
-           kHelpfulShare * static_cast<double>(rounds[i - 1].left_bytes);
+           models::kHelpfulShare * static_cast<double>(rounds[i - 1].left_bytes);
   };
   return !helped(rounds.size() - 1) && !helped(rounds.size() - 2);
 }
@@ -48,10 +46,10 @@ Decision decide_by_criterion_1(const std::vector<RoundReport>& rounds,
 }  // namespace
 
 bool is_worth_a_round(const RoundReport& last, uint64_t left_bytes) {
-  if (last.link_rate <= 0 || left_bytes >= last.changed_bytes) return false;
-  double left = static_cast<double>(left_bytes);
-  double shorter = left / last.link_rate * (1 - left / static_cast<double>(last.changed_bytes));
-  return shorter > kWorthStops * last.stopped_seconds;
+  if (last.link_rate <= 0) return false;
+  auto left = static_cast<double>(left_bytes);
+  return models::is_worth_a_round(left, static_cast<double>(last.changed_bytes),
+                                  left / last.link_rate, last.stopped_seconds);
 }
 
 double expected_pause_seconds(uint64_t bytes_left, double link_rate, double stopped_seconds) {

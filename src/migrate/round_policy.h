@@ -30,8 +30,7 @@ inline constexpr int kLowestThrottlePercent = 10;
 Decision decide(const std::vector<RoundReport>& rounds, const Options& options,
                 const RoundContext& context);
 
-// Whether a further round makes the pause shorter by more than it stops the container for: less so
-// the less the last one did. `left_bytes`: what there is to send now.
+// models::is_worth_a_round() of a move; `left_bytes`: what there is to send now.
 bool is_worth_a_round(const RoundReport& last, uint64_t left_bytes);
 
 // What the pause would be if the container were frozen now.

@@ -24,8 +24,6 @@ struct Course {
   }
 };
 
-constexpr double kHelpfulShare = 0.9;
-
 bool ends_by_rule(const Course& course, const RoundLimits& limits) {
   const double left = course.left.back();
   const double before = course.left[course.left.size() - 2];
@@ -37,16 +35,6 @@ bool ends_by_rule(const Course& course, const RoundLimits& limits) {
   const size_t round = course.rounds();
   return round > 2 && left > kHelpfulShare * before &&
          before > kHelpfulShare * course.left[round - 2];
-}
-
-// A further round has to take so many times off the pause what it stops the container for.
-constexpr double kWorthStops = 2;
-
-bool is_worth_a_round(const Course& course, double seconds_per_page, double stop_seconds) {
-  const double left = course.left.back();
-  const double before = course.left[course.left.size() - 2];
-  return left < before &&
-         left * seconds_per_page * (1 - left / before) > kWorthStops * stop_seconds;
 }
 
 enum class Side { kBetter, kWorse };
@@ -66,7 +54,9 @@ Course run_course(const WorkingSetCurve& curve, const RoundCosts& costs, const R
   while (course.rounds() < limits.max_rounds) {
     add_round();
     const bool may_end = limits.rule == StopRule::kMaxPause && course.enough;
-    if (may_end && !is_worth_a_round(course, per_page, costs.stop_seconds)) break;
+    const double left = course.left.back();
+    const double before = course.left[course.rounds() - 1];
+    if (may_end && !is_worth_a_round(left, before, left * per_page, costs.stop_seconds)) break;
     if (!may_end && ends_by_rule(course, limits)) break;
   }
   for (uint32_t i = 0; i < limits.rounds_after && !course.enough; ++i) add_round();
@@ -84,6 +74,11 @@ double left_at_best(const WorkingSetCurve& curve, const RoundCosts& costs, const
 }
 
 }  // namespace
+
+bool is_worth_a_round(double left, double before, double seconds, double stop_seconds) {
+  constexpr double kWorthStops = 2;
+  return left < before && seconds * (1 - left / before) > kWorthStops * stop_seconds;
+}
 
 // The true course lies between the two at every round (D never falls). It ends no earlier than the
 // better one and, if both come to the limit, no later than the worse one.

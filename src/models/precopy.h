@@ -17,6 +17,14 @@ enum class StopRule {
   kCriterion1,  // nothing left; or more than the round before; or more than N/2^i after round i
 };
 
+// A round that leaves more than this share of what the round before left does not help.
+inline constexpr double kHelpfulShare = 0.9;
+
+// Whether a further round takes more off the pause than twice what it stops the container for: less
+// so the less the last one did. `left` is what there is to send, which takes `seconds`; `before`,
+// what there was before the last round.
+bool is_worth_a_round(double left, double before, double seconds, double stop_seconds);
+
 struct RoundLimits {
   StopRule rule = StopRule::kMaxPause;
   uint32_t max_rounds = 30;
