@@ -147,12 +147,13 @@ Result<uint64_t> GroupCapture::choose_work_area() const {
 // tracer, so all processors share in it.
 Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outside() {
   std::vector<std::vector<engine::OpenFile>> descriptors(processes_.size());
+  const engine::Namespaces of_root = engine::namespaces_of(context_.root());
   TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
     frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
-    frozen.other_namespace = engine::find_other_namespace(context_.root(), frozen);
+    frozen.other_namespace = engine::find_other_namespace(context_.root(), of_root, frozen);
     return {};
   }));
   return descriptors;
@@ -224,6 +225,7 @@ Result<void> GroupCapture::look_at_pages() {
     size_t process;
     int mapping;
     sys::Range range;
+    sys::Pagemap::Tracking tracking;
     sys::Pagemap::Look seen;
   };
   std::vector<Part> parts;
@@ -232,22 +234,21 @@ Result<void> GroupCapture::look_at_pages() {
   for (size_t i = 0; i < processes_.size(); ++i) {
     const image::AddressSpace& space = spaces_[i];
     if (processes_[i].zombie) continue;
+    auto tracking = ahead_ != nullptr && ahead_->staged(processes_[i])
+                        ? sys::Pagemap::Tracking::kByWrites
+                        : sys::Pagemap::Tracking::kNone;
     pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].pid), name_of(processes_[i]));
     pages_of_[i].resize(static_cast<size_t>(space.mappings_size()));
     for (int m = 0; m < space.mappings_size(); ++m)
       if (engine::has_private_pages(space.mappings(m)))
         for (const sys::Range& range : parts_to_look_at(range_of(space.mappings(m))))
-          parts.push_back({i, m, range, {}});
+          parts.push_back({i, m, range, tracking, {}});
   }
   TRY(for_each_in_parallel(parts.size(), [&](size_t n) -> Result<void> {
     Part& part = parts[n];
-    const FrozenProcess& frozen = processes_[part.process];
-    bool staged = ahead_ != nullptr && ahead_->staged(frozen);
-    part.seen =
-        TRY_IN(pagemaps[part.process]->look(
-                   part.range, engine::backing_of(spaces_[part.process].mappings(part.mapping)),
-                   staged ? sys::Pagemap::Tracking::kByWrites : sys::Pagemap::Tracking::kNone),
-               name_of(frozen));
+    auto backing = engine::backing_of(spaces_[part.process].mappings(part.mapping));
+    part.seen = TRY_IN(pagemaps[part.process]->look(part.range, backing, part.tracking),
+                       name_of(processes_[part.process]));
     return {};
   }));
   for (const Part& part : parts) {

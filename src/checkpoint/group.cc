@@ -11,6 +11,7 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
+#include "sys/mapping_flags.h"
 #include "sys/procfs.h"
 
 namespace martlet::checkpoint {
@@ -58,6 +59,7 @@ FrozenGroup::~FrozenGroup() {
 // takes to read it.
 Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   SystemClock clock;
+  std::ignore = sys::MappingFlags::shared();  // made here, nobody waits for it frozen
   auto queues = engine::UnreadQueues::find(spec.root);
   const Nanoseconds deadline = clock.now() + kLongestWaitForReader;
   auto state = std::make_unique<State>();

@@ -4,6 +4,9 @@
 #include <linux/capability.h>
 #include <sys/stat.h>
 
+#include <iterator>
+#include <tuple>
+
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -19,17 +22,13 @@ constexpr Kind kKinds[] = {
     {"cgroup", "cgroup"}, {"time", "time"}, {"pid_for_children", "PID (for its children)"},
 };
 
-// 0: the kernel has no such namespaces, or the task is gone.
-ino_t namespace_of(HostPid task, const char* file) {
-  struct stat status{};
-  std::string path = sys::proc_path(task, std::string("ns/") + file);
-  return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
-}
+static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
-std::string other_namespace_of(HostPid root, HostPid task) {
-  for (const Kind& kind : kKinds)
-    if (namespace_of(task, kind.file) != namespace_of(root, kind.file))
-      return fmt::format("task {} has a {} namespace of its own", task.value, kind.name);
+std::string other_namespace_of(const Namespaces& of_root, HostPid task) {
+  const Namespaces own = namespaces_of(task);
+  for (size_t i = 0; i < own.size(); ++i)
+    if (own[i] != of_root[i])
+      return fmt::format("task {} has a {} namespace of its own", task.value, kKinds[i].name);
   return {};
 }
 
@@ -40,13 +39,24 @@ bool threads_may_differ(const FrozenProcess& process) {
 
 }  // namespace
 
-std::string find_other_namespace(HostPid root, const FrozenProcess& process) {
+Namespaces namespaces_of(HostPid task) {
+  Namespaces found{};
+  for (size_t i = 0; i < found.size(); ++i) {
+    struct stat status{};
+    std::string path = sys::proc_path(task, std::string("ns/") + kKinds[i].file);
+    if (::stat(path.c_str(), &status) == 0) found[i] = status.st_ino;
+  }
+  return found;
+}
+
+std::string find_other_namespace(HostPid root, const Namespaces& of_root,
+                                 const FrozenProcess& process) {
   if (process.pid != root)
-    if (auto found = other_namespace_of(root, process.pid); !found.empty()) return found;
+    if (auto found = other_namespace_of(of_root, process.pid); !found.empty()) return found;
   if (!threads_may_differ(process)) return {};
   for (const FrozenThread& thread : process.threads) {
     if (thread.tracee.tid() == process.pid) continue;
-    if (auto found = other_namespace_of(root, thread.tracee.tid()); !found.empty()) return found;
+    if (auto found = other_namespace_of(of_root, thread.tracee.tid()); !found.empty()) return found;
   }
   return {};
 }

@@ -1,6 +1,9 @@
 // Namespaces of single tasks.
 #pragma once
 
+#include <sys/types.h>
+
+#include <array>
 #include <string>
 
 #include "base/ids.h"
@@ -9,8 +12,14 @@
 
 namespace martlet::engine {
 
+// By their inodes, in the order of the kinds; 0: the kernel has none of that kind, or the task is
+// gone.
+using Namespaces = std::array<ino_t, 9>;
+Namespaces namespaces_of(HostPid task);
+
 // All tasks of a group live in the namespaces of its root. Says which task has one of its own, and
 // of which kind; empty if none has.
-std::string find_other_namespace(HostPid root, const FrozenProcess& process);
+std::string find_other_namespace(HostPid root, const Namespaces& of_root,
+                                 const FrozenProcess& process);
 
 }  // namespace martlet::engine
