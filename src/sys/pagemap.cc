@@ -67,6 +67,14 @@ bool may_be_written(uint64_t categories, Pagemap::Backing backing) {
   return !is_page || (categories & kIsTracked) == 0 || (categories & kIsWritten) != 0;
 }
 
+// A kernel that does not know the category refuses to scan even nothing for it.
+bool knows_guards(int pagemap) {
+  ScanArguments arguments{};
+  arguments.size = sizeof arguments;
+  arguments.category_mask = kIsGuard;
+  return ::ioctl(pagemap, kPagemapScan, &arguments) == 0;
+}
+
 }  // namespace
 
 void append(std::vector<Range>& ranges, Range next) {
@@ -77,17 +85,9 @@ void append(std::vector<Range>& ranges, Range next) {
 }
 
 Result<Pagemap> Pagemap::open(HostPid pid, Method method) {
-  Pagemap map(TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY)), method);
-  map.knows_guards_ = map.knows_guards();
-  return map;
-}
-
-// A kernel that does not know the category refuses to scan even nothing for it.
-bool Pagemap::knows_guards() const {
-  ScanArguments arguments{};
-  arguments.size = sizeof arguments;
-  arguments.category_mask = kIsGuard;
-  return ::ioctl(fd_.get(), kPagemapScan, &arguments) == 0;
+  Fd fd = TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY));
+  static const bool guards_are_known = knows_guards(fd.get());
+  return Pagemap(std::move(fd), method, guards_are_known);
 }
 
 // Pages with all of `must_be`, none of `must_not_be`, and any of `one_of` or not all of `or_not`.
@@ -103,20 +103,11 @@ struct Pagemap::Filter {
 };
 
 Result<std::vector<Range>> Pagemap::anonymous_pages(Range within, Backing backing) const {
-  return TRY(contents(within, backing)).pages;
-}
-
-Result<Pagemap::Contents> Pagemap::contents(Range within, Backing backing) const {
-  if (method_ == Method::kEntries) return read_entries(within);
-  Contents found;
-  Filter filter = Filter::private_pages(backing);
-  if (knows_guards_) filter.told = kIsGuard;
-  auto scanned = scan(within, filter, [&](Range range, uint64_t categories) {
-    append((categories & kIsGuard) != 0 ? found.guards : found.pages, range);
-  });
-  if (!scanned && scanned.error().error_number() == ENOTTY) return read_entries(within);
-  TRY(std::move(scanned));
-  return found;
+  if (method_ == Method::kBest) {
+    auto pages = find(within, Filter::private_pages(backing));
+    if (pages || pages.error().error_number() != ENOTTY) return pages;
+  }
+  return TRY(read_entries(within)).pages;
 }
 
 Result<std::vector<Range>> Pagemap::occupied_pages(Range within) const {
@@ -145,8 +136,7 @@ Result<Pagemap::Look> Pagemap::look(Range within, Backing backing, Tracking trac
     auto seen = look_by_exceptions(within, backing, tracking);
     if (seen || seen.error().error_number() != ENOTTY) return seen;
   }
-  Contents found = TRY(read_entries(within));
-  Look seen{std::move(found.pages), {}, std::move(found.guards)};
+  Look seen = TRY(read_entries(within));
   if (tracking == Tracking::kByWrites) seen.changed = seen.pages;
   return seen;
 }
@@ -225,8 +215,8 @@ Result<void> Pagemap::entries(Range within, std::span<uint64_t> out) const {
   return {};
 }
 
-Result<Pagemap::Contents> Pagemap::read_entries(Range within) const {
-  Contents found;
+Result<Pagemap::Look> Pagemap::read_entries(Range within) const {
+  Look found;
   std::array<uint64_t, 4096> buffer;
   for (uint64_t start = within.start; start < within.end; start += buffer.size() * kPageSize) {
     Range part{start, std::min(within.end, start + buffer.size() * kPageSize)};

@@ -37,14 +37,6 @@ class Pagemap {
   // file pages and the shared zero page are left out.
   Result<std::vector<Range>> anonymous_pages(Range within, Backing backing) const;
 
-  // The same, and apart from it the guard regions (MADV_GUARD_INSTALL, Linux 6.13), which no other
-  // function here but look() reports. A kernel before 6.16 tells them as pages in swap.
-  struct Contents {
-    std::vector<Range> pages;
-    std::vector<Range> guards;
-  };
-  Result<Contents> contents(Range within, Backing backing) const;
-
   // The parts of `within` where anything is, the shared zero page and pages of files included.
   Result<std::vector<Range>> occupied_pages(Range within) const;
 
@@ -64,7 +56,9 @@ class Pagemap {
   struct Look {
     std::vector<Range> pages;
     std::vector<Range> changed;
-    std::vector<Range> guards;  // as in Contents
+    // Guard regions (MADV_GUARD_INSTALL, Linux 6.13), which no other function here reports. A
+    // kernel before 6.16 tells them as pages in swap.
+    std::vector<Range> guards;
   };
   enum class Tracking { kNone, kByWrites };  // kNone: `changed` stays empty
   Result<Look> look(Range within, Backing backing, Tracking tracking) const;
@@ -73,18 +67,18 @@ class Pagemap {
   Result<std::vector<uint64_t>> frame_numbers(Range within) const;
 
  private:
-  Pagemap(Fd fd, Method method) : fd_(std::move(fd)), method_(method) {}
-  bool knows_guards() const;
+  Pagemap(Fd fd, Method method, bool knows_guards)
+      : fd_(std::move(fd)), method_(method), knows_guards_(knows_guards) {}
   struct Filter;
   using OnRange = std::function<void(Range, uint64_t categories)>;
   Result<void> scan(Range within, const Filter& filter, const OnRange& on_range) const;
   Result<std::vector<Range>> find(Range within, const Filter& filter) const;
   Result<Look> look_by_exceptions(Range within, Backing backing, Tracking tracking) const;
-  Result<Contents> read_entries(Range within) const;
+  Result<Look> read_entries(Range within) const;
   Result<void> entries(Range within, std::span<uint64_t> out) const;
   Fd fd_;
   Method method_;
-  bool knows_guards_ = false;
+  bool knows_guards_;  // the kernel does
 };
 
 }  // namespace martlet::sys

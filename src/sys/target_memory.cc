@@ -38,7 +38,6 @@ Result<void> transfer_all(Transfer transfer, const char* verb, HostPid pid, Targ
   return {};
 }
 
-// What one call leaves undone, because a place cannot be reached, is tried place by place.
 Result<void> transfer_places(Transfer transfer, const char* verb, HostPid pid,
                              std::span<const Range> places, std::byte* local) {
   std::array<iovec, kPlacesAtOnce> there;
@@ -51,12 +50,9 @@ Result<void> transfer_places(Transfer transfer, const char* verb, HostPid pid,
     }
     iovec here{local, wanted};
     ssize_t moved = transfer(pid.value, &here, 1, there.data(), some.size(), 0);
-    std::byte* at = local;
-    for (const Range& place : some) {
-      if (moved == static_cast<ssize_t>(wanted)) break;
-      TRY(transfer_all(transfer, verb, pid, TargetAddr(place.start), at, place.size()));
-      at += place.size();
-    }
+    if (moved < 0) return fail_errno(verb + place(pid, some.front().start));
+    if (moved != static_cast<ssize_t>(wanted))
+      return std::unexpected(Error::from_errno(EFAULT, verb + place(pid, some.front().start)));
     local += wanted;
     places = places.subspan(some.size());
   }

@@ -15,7 +15,8 @@ namespace martlet::sys {
 // process_vm_readv / process_vm_writev: fast, obeys the protections of the mappings.
 // Errors: kGone, kSystem with EFAULT for an address that is not mapped (or not accessible).
 Result<void> read_memory(HostPid pid, TargetAddr from, std::span<std::byte> into);
-// Several places at once; `into`, and `bytes` below, have the size of all of them together.
+// Several places at once; `into`, and `bytes` below, have the size of all of them together. After
+// an error some of them may have been read or written.
 Result<void> read_memory(HostPid pid, std::span<const Range> from, std::span<std::byte> into);
 Result<void> write_memory(HostPid pid, TargetAddr to, std::span<const std::byte> bytes);
 Result<void> write_memory(HostPid pid, std::span<const Range> to, std::span<const std::byte> bytes);
