@@ -131,9 +131,7 @@ Result<CheckpointReply> Client::checkpoint(const CheckpointRequest& request) {
 }
 
 Result<CheckReply> Client::check(const std::string& name) {
-  NameRequest request;
-  request.set_name(name);
-  return connection_->call(&Local::Stub::Check, request);
+  return connection_->call(&Local::Stub::Check, named(name));
 }
 
 Result<RestoreReply> Client::restore(const RestoreRequest& request) {

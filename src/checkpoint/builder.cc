@@ -58,10 +58,6 @@ Error impossible(const image::Process& process) {
 // sent; if it opens more until it is captured, the socket moves.
 constexpr int kSpareDescriptors = 16;
 
-bool is_of_pages(const image::Record& record) {
-  return record.type == RecordType::kPages || record.type == RecordType::kZeroPages;
-}
-
 }  // namespace
 
 GroupBuilder::~GroupBuilder() {
@@ -86,24 +82,29 @@ Result<void> GroupBuilder::read_records(image::Source& source,
     return fail(Code::kBadImage, fmt::format("the image has {} page lanes, and {} are given",
                                              header.page_lanes(), lanes.size()));
   for (;;) {
-    image::Record record = TRY(source.next());
+    image::Record record = TRY(next_record(source));
     if (record.type == RecordType::kTree) {
-      TRY(filler_.flush());
       TRY(begin(TRY(image::parse_as<image::Tree>(record))));
       break;
     }
-    if (!is_of_pages(record)) TRY(filler_.flush());
     TRY(read_ahead(record));
   }
   lanes_ = std::make_unique<engine::LaneReader>(std::move(lanes), header.image_id());
   for (;;) {
-    image::Record record = TRY(source.next());
-    if (!is_of_pages(record)) TRY(filler_.flush());
+    image::Record record = TRY(next_record(source));
     if (record.type == RecordType::kEnd) break;
     TRY(read_record(record));
   }
   stats_.memory_bytes += TRY(lanes_->finish());
   return {};
+}
+
+// Pages are all in place before anything else is read.
+Result<image::Record> GroupBuilder::next_record(image::Source& source) {
+  image::Record record = TRY(source.next());
+  if (record.type != RecordType::kPages && record.type != RecordType::kZeroPages)
+    TRY(filler_.flush());
+  return record;
 }
 
 Result<void> GroupBuilder::read_ahead(const image::Record& record) {

@@ -63,6 +63,7 @@ class GroupBuilder {
   };
 
   Result<void> read_records(image::Source& source, std::vector<engine::PageLane> lanes);
+  Result<image::Record> next_record(image::Source& source);
   Result<void> read_ahead(const image::Record& record);
   Result<void> read_record(const image::Record& record);
   // Memory that is sent ahead: tasks are made, and their memory is filled, while the group still

@@ -18,11 +18,7 @@ constexpr Nanoseconds kPause = std::chrono::milliseconds(1);
 std::vector<HostPid> processes_of(const GroupSpec& spec) {
   if (spec.container)
     return sys::list_namespace_processes(spec.root).value_or(std::vector<HostPid>());
-  std::vector<HostPid> found = {spec.root};
-  for (size_t i = 0; i < found.size(); ++i)
-    if (auto children = sys::list_children(found[i]))
-      found.insert(found.end(), children->begin(), children->end());
-  return found;
+  return sys::list_tree(spec.root);
 }
 
 bool has_arena(HostPid pid) {

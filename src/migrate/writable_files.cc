@@ -15,8 +15,6 @@ namespace martlet::migrate {
 
 namespace {
 
-constexpr std::string_view kDeleted = " (deleted)";  // follows a name that has gone
-
 // A write is stamped when it begins, and may be in the file only after it was copied.
 constexpr Nanoseconds kLongestWrite = std::chrono::seconds(2);
 
@@ -36,7 +34,7 @@ bool changed_since(const struct stat& status, Nanoseconds since) {
 // `link` is one of /proc that leads to the file even if its name has gone.
 void add_file(const std::string& path, const std::string& link, WritableFiles& found) {
   if (!path.starts_with('/')) return;
-  if (!path.ends_with(kDeleted)) {
+  if (!path.ends_with(sys::kDeletedMark)) {
     found.paths.insert(path.substr(1));
     return;
   }

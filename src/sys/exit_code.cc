@@ -20,11 +20,11 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 constexpr uint64_t kInfoExit = 1 << 3;
 
-int decode(int wait_status) {
+}  // namespace
+
+int exit_code_of(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
-
-}  // namespace
 
 std::optional<int> collected_status_of(int pidfd) {
   PidfdInfo info{};
@@ -34,13 +34,13 @@ std::optional<int> collected_status_of(int pidfd) {
 }
 
 std::optional<int> exit_code_of(HostPid pid, const Fd& pidfd) {
-  if (const auto collected = collected_status_of(pidfd.get())) return decode(*collected);
+  if (const auto collected = collected_status_of(pidfd.get())) return exit_code_of(*collected);
   // Nobody has collected it yet: then /proc still shows it. If it is collected between the two
   // questions, the second answer is about nothing, and the pidfd knows by now.
   if (const auto stat = read_stat(pid); stat && read_status(pid) && read_status(pid)->state == 'Z')
-    return decode(stat->exit_code);
+    return exit_code_of(stat->exit_code);
   const auto collected = collected_status_of(pidfd.get());
-  return collected ? std::optional(decode(*collected)) : std::nullopt;
+  return collected ? std::optional(exit_code_of(*collected)) : std::nullopt;
 }
 
 }  // namespace martlet::sys

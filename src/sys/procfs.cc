@@ -289,6 +289,14 @@ Result<std::vector<HostPid>> list_children(HostPid pid) {
   return children;
 }
 
+std::vector<HostPid> list_tree(HostPid root) {
+  std::vector<HostPid> found = {root};
+  for (size_t i = 0; i < found.size(); ++i)
+    if (auto children = list_children(found[i]))
+      found.insert(found.end(), children->begin(), children->end());
+  return found;
+}
+
 Result<std::vector<int>> list_descriptors(HostPid pid) {
   return list_numbers(proc_path(pid, "fd"));
 }

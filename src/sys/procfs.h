@@ -73,6 +73,9 @@ struct Vma {
   bool has_flag(std::string_view two_letters) const;
 };
 
+// What /proc puts behind the path of a file that has no name any more.
+inline constexpr std::string_view kDeletedMark = " (deleted)";
+
 TaskStatus parse_status(std::string_view text);
 Result<TaskStat> parse_stat(std::string_view text);
 std::vector<Vma> parse_smaps(std::string_view text);
@@ -89,6 +92,8 @@ Result<std::vector<Vma>> read_maps(HostPid pid);  // the same without VmFlags, a
 Result<uint64_t> read_private_bytes(HostPid pid);
 Result<std::vector<HostPid>> list_threads(HostPid pid);
 Result<std::vector<HostPid>> list_children(HostPid pid);
+// The process and all below it, each before its children; what ends meanwhile is left out.
+std::vector<HostPid> list_tree(HostPid root);
 Result<std::vector<int>> list_descriptors(HostPid pid);
 Result<std::string> read_link(const std::string& path);
 

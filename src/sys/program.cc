@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sys/exit_code.h"
 #include "sys/pidfd.h"
 
 #ifndef CLONE_NEWTIME
@@ -64,7 +65,7 @@ void enter_time_namespace(const Prepared& prepared) {
   int status = 0;
   while (waitpid(program, &status, 0) < 0 && errno == EINTR) {
   }
-  _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+  _exit(exit_code_of(status));
 }
 
 void place_descriptors(Prepared& prepared) {
@@ -135,7 +136,7 @@ Result<int> RunningProgram::wait(Nanoseconds timeout) {
   int status = 0;
   if (waitpid(pid_.value, &status, 0) < 0) return fail_errno("waitpid");
   pid_ = HostPid();
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return exit_code_of(status);
 }
 
 Result<RunningProgram> start_program(const Program& program) {

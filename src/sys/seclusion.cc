@@ -14,6 +14,7 @@
 #include <initializer_list>
 
 #include "base/fd.h"
+#include "sys/exit_code.h"
 #include "sys/pidfd.h"
 
 namespace martlet::sys {
@@ -40,10 +41,6 @@ class BlockedSignals {
  private:
   sigset_t before_{};
 };
-
-int exit_code_of(int status) {
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 // Until the worker has ended. An init gets SIGTERM from outside only if it has it blocked or
 // handled.

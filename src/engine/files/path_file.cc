@@ -14,11 +14,10 @@
 #include "engine/files/unlinked_file.h"
 #include "engine/files/watched_object.h"
 #include "engine/ipc/posix_queues.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
-
-constexpr std::string_view kDeleted = " (deleted)";
 
 // Whether a description with these flags has made its file (O_TMPFILE).
 bool is_maker(int flags) {
@@ -52,7 +51,7 @@ std::optional<std::string> external_name(const CaptureContext& context, const Op
 }
 
 std::string without_deleted_mark(std::string link) {
-  if (link.ends_with(kDeleted)) link.resize(link.size() - kDeleted.size());
+  if (link.ends_with(sys::kDeletedMark)) link.resize(link.size() - sys::kDeletedMark.size());
   return link;
 }
 
@@ -102,7 +101,7 @@ void fill_identity(const struct stat& status, image::RegularFile& out) {
 // A removed directory may report a link count of 1 on an overlay.
 bool has_no_name(const OpenFile& file) {
   return file.status.st_nlink == 0 ||
-         (S_ISDIR(file.status.st_mode) && file.link.ends_with(kDeleted));
+         (S_ISDIR(file.status.st_mode) && file.link.ends_with(sys::kDeletedMark));
 }
 
 Result<void> capture_unlinked(CaptureContext& context, const OpenFile& file,

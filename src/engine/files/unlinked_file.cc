@@ -11,12 +11,12 @@
 #include <filesystem>
 
 #include "engine/files/descriptions.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
 
 constexpr size_t kPieceBytes = 1u << 20;
-constexpr std::string_view kDeletedMark = " (deleted)";
 
 std::string stash_key(const image::RegularFile& file) {
   return fmt::format("unlinked file {}:{}", file.device(), file.inode());
@@ -115,7 +115,7 @@ Result<uint32_t> add_unlinked(CaptureContext& context, HostPid holder, const std
   Fd fd = TRY(open_file(link, flags));
   file.id = static_cast<uint32_t>(context.files().size() + 1);
   file.holder = holder;
-  file.link = path.ends_with(kDeletedMark) ? path : path + std::string(kDeletedMark);
+  file.link = path.ends_with(sys::kDeletedMark) ? path : path + std::string(sys::kDeletedMark);
   file.flags = flags;
   file.fd = fd.get();
   context.keep(std::move(fd));

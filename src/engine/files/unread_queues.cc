@@ -33,12 +33,7 @@ std::optional<Fd> open_queue(HostPid pid, const Fd& pidfd, int number) {
 
 UnreadQueues UnreadQueues::find(HostPid root) {
   UnreadQueues queues;
-  std::vector<HostPid> found = {root};
-  for (size_t i = 0; i < found.size(); ++i) {
-    queues.add_process(found[i]);
-    if (auto children = sys::list_children(found[i]))
-      found.insert(found.end(), children->begin(), children->end());
-  }
+  for (HostPid process : sys::list_tree(root)) queues.add_process(process);
   return queues;
 }
 

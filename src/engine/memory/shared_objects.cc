@@ -13,18 +13,19 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sys/procfs.h"
+
 namespace martlet::engine {
 namespace {
 
 constexpr std::string_view kMemfdPrefix = "/memfd:";
 constexpr std::string_view kSysvPrefix = "/SYSV";
-constexpr std::string_view kDeleted = " (deleted)";
 constexpr uint64_t kMaxSize = 1ull << 46;
 constexpr uint32_t kMostHugePageBits = 40;
 
 void classify(const std::string& link, const struct stat& status, image::SharedMemory& message) {
   std::string_view name = link;
-  if (name.ends_with(kDeleted)) name.remove_suffix(kDeleted.size());
+  if (name.ends_with(sys::kDeletedMark)) name.remove_suffix(sys::kDeletedMark.size());
   if (name.starts_with(kMemfdPrefix)) {
     message.set_kind(image::SHARED_MEMFD);
     message.set_name(std::string(name.substr(kMemfdPrefix.size())));

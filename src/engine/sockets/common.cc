@@ -86,16 +86,15 @@ Result<void> apply_identity(int fd, const image::File& file, const image::Socket
   return {};
 }
 
-Result<void> on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) {
+void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) {
   context.on_thaw([fd, undo = std::move(undo)] { undo(fd); });  // the context keeps it open
-  return {};
 }
 
 Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
                            const image::SocketCommon& common) {
-  TRY(on_thaw(context, file.fd, [filter = common.filter()](int fd) {
+  on_thaw(context, file.fd, [filter = common.filter()](int fd) {
     log_if_failed(sys::write_socket_filter(fd, filter), "let a socket receive again");
-  }));
+  });
   return sys::write_socket_filter(file.fd, sys::drop_everything_filter());
 }
 

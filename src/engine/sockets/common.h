@@ -35,7 +35,7 @@ Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
                            const image::SocketCommon& common);
 
 // Registers `undo(fd)` for the thaw, with a descriptor that stays open until then.
-Result<void> on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo);
+void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo);
 
 // A sock_diag socket of the group's network namespace.
 Result<int> group_sock_diag(CaptureContext& context);

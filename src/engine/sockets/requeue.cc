@@ -123,8 +123,9 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
   auto senders = TRY(find_senders(context, socket));
   if (!senders) return {};
   auto renewal = std::make_shared<Renewal>(Renewal{context.root(), socket, std::move(*senders)});
-  return on_thaw(context, file.fd,
-                 [renewal](int fd) { log_if_failed(renew(*renewal, fd), "queue of a socket"); });
+  on_thaw(context, file.fd,
+          [renewal](int fd) { log_if_failed(renew(*renewal, fd), "queue of a socket"); });
+  return {};
 }
 
 }  // namespace martlet::engine

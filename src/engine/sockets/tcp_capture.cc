@@ -40,10 +40,10 @@ Result<void> capture_listener(CaptureContext& context, const OpenFile& file,
 
 Result<void> enter_repair(CaptureContext& context, const OpenFile& file) {
   int reuse = TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_REUSEADDR));
-  TRY(on_thaw(context, file.fd, [reuse](int fd) {
+  on_thaw(context, file.fd, [reuse](int fd) {
     log_if_failed(sys::set_tcp_repair(fd, sys::RepairMode::kOffWithoutProbe), "end TCP repair");
     log_if_failed(sys::set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, reuse), "SO_REUSEADDR");
-  }));
+  });
   return sys::set_tcp_repair(file.fd, sys::RepairMode::kOn);
 }
 
@@ -160,9 +160,9 @@ Result<void> capture_closed(int fd, image::TcpSocket& out) {
 Result<void> reset_peek_offset(CaptureContext& context, int fd) {
   auto offset = sys::get_int_option(fd, SOL_SOCKET, SO_PEEK_OFF);
   if (!offset || *offset < 0) return {};
-  TRY(on_thaw(context, fd, [value = *offset](int socket) {
+  on_thaw(context, fd, [value = *offset](int socket) {
     log_if_failed(sys::set_int_option(socket, SOL_SOCKET, SO_PEEK_OFF, value), "SO_PEEK_OFF");
-  }));
+  });
   return sys::set_int_option(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
 }
 

@@ -99,10 +99,11 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
     TRY(group_packet_injector(context, TRY(sys::parse_endpoint(datagram.sender())).v6));
   }
   auto injector_of = [&context](bool v6) { return group_packet_injector(context, v6); };
-  return on_thaw(context, file.fd, [injector_of, udp](int fd) {
+  on_thaw(context, file.fd, [injector_of, udp](int fd) {
     auto drained = drain_queue(fd, udp.queue_size());
     log_if_failed(drained ? inject(udp, injector_of) : drained, "queue of a UDP socket");
   });
+  return {};
 }
 
 Result<void> capture_udp(CaptureContext& context, const OpenFile& file, image::UdpSocket& out) {

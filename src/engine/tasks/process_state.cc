@@ -148,7 +148,7 @@ Result<void> note_removed_directory(CaptureContext& context, HostPid pid, image:
   std::string path = TRY(sys::read_link(link));
   struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  if (!path.ends_with(" (deleted)") || identify(context.root(), path, status)) return {};
+  if (!path.ends_with(sys::kDeletedMark) || identify(context.root(), path, status)) return {};
   out.set_removed_working_directory(
       TRY(add_unlinked(context, pid, link, path, O_PATH | O_DIRECTORY)));
   return {};
