@@ -17,7 +17,7 @@
 
 namespace martlet::image {
 
-inline constexpr uint32_t kFormatVersion = 4;
+inline constexpr uint32_t kFormatVersion = 5;
 
 // Every record type. A number is never reused.
 enum class RecordType : uint16_t {
