@@ -332,6 +332,7 @@ Result<void> GroupBuilder::stage_space(image::AddressSpace space) {
     owner->tasks.push_back(TRY(make_process(*owner)));
     staged_order_.push_back(pid);
   }
+  if (owner->staged && space.vdso().empty()) space.set_vdso(owner->staged->vdso());
   auto before = space_before(*owner, &Member::staged);
   TRY_IN(spaces_->build(owner->leader(), space, before), name_of(*owner->process));
   owner->staged = std::move(space);

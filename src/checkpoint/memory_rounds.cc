@@ -29,7 +29,7 @@ struct MemoryRounds::Member {
   uint64_t start_ticks = 0;
   image::Process relations;
   std::vector<sys::Vma> vmas;  // at the last round
-  image::AddressSpace layout;  // its anonymous mappings then
+  image::AddressSpace layout;  // what of them can be staged, and the vDSO
   std::optional<engine::WriteTracker> tracker;
   Ranges sent;
   Ranges sending;  // in this round
@@ -45,7 +45,8 @@ struct MemoryRounds::Pending {
   sys::ForcedMemory memory;  // of the program that was running then
   std::vector<sys::Vma> vmas;
   Ranges changed;
-  Ranges shared;  // pages that are physically the parent's
+  Ranges shared;     // pages that are physically the parent's
+  std::string vdso;  // of a new process
 };
 
 namespace {
@@ -105,7 +106,8 @@ bool same_mappings(const std::vector<sys::Vma>& a, const std::vector<sys::Vma>& 
 std::vector<engine::TrackedMapping> tracked_mappings(const image::AddressSpace& space) {
   std::vector<engine::TrackedMapping> tracked;
   for (const image::Mapping& mapping : space.mappings())
-    tracked.push_back({{mapping.start(), mapping.end()}, engine::backing_of(mapping)});
+    if (engine::has_private_pages(mapping))
+      tracked.push_back({{mapping.start(), mapping.end()}, engine::backing_of(mapping)});
   return tracked;
 }
 
@@ -206,15 +208,20 @@ image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vma
     for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
   image::AddressSpace space;
   space.set_process(static_cast<uint32_t>(member.relations.pid()));
-  for (const sys::Vma& vma : vmas) {
-    if (!can_be_staged(vma)) continue;
-    auto file = vma.inode != 0 ? known_file(member.pid, vma) : std::nullopt;
-    if (vma.inode != 0 && !file) continue;
-    const sys::Vma& detailed = with_flags[{vma.start, vma.end}];
+  auto add = [&](const sys::Vma& vma) {
     image::Mapping& mapping = *space.add_mappings();
     mapping.set_start(vma.start);
     mapping.set_end(vma.end);
     mapping.set_protection(vma.protection);
+    return &mapping;
+  };
+  for (const sys::Vma& vma : vmas) {
+    if (auto kind = engine::vdso_part(vma)) add(vma)->set_kind(*kind);
+    if (!can_be_staged(vma)) continue;
+    auto file = vma.inode != 0 ? known_file(member.pid, vma) : std::nullopt;
+    if (vma.inode != 0 && !file) continue;
+    const sys::Vma& detailed = with_flags[{vma.start, vma.end}];
+    image::Mapping& mapping = *add(vma);
     mapping.set_kind(file ? image::MAPPING_PRIVATE_FILE : image::MAPPING_ANONYMOUS);
     mapping.set_grows_down(detailed.has_flag("gd"));
     mapping.set_no_reserve(detailed.has_flag("nr"));
@@ -319,9 +326,12 @@ Result<MemoryRounds::Pending> MemoryRounds::look_at(FrozenProcess& frozen, Membe
                   TRY(sys::ForcedMemory::open(frozen.pid)),
                   frozen.vmas,
                   {},
+                  {},
                   {}};
   pending.changed = TRY(take_changes(frozen, member, pending.pagemap));
-  if (!member.announced) pending.shared = TRY(shared_with_parent(frozen, member, pending.pagemap));
+  if (member.announced) return pending;
+  pending.shared = TRY(shared_with_parent(frozen, member, pending.pagemap));
+  pending.vdso = TRY(engine::read_vdso(pending.memory, pending.vmas));
   return pending;
 }
 
@@ -408,6 +418,8 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
   Member& member = *pending.member;
   bool fresh = !std::exchange(member.announced, true);
   image::AddressSpace space = member.layout;
+  // Once is enough: all programs get the same from the kernel.
+  if (fresh) space.set_vdso(std::move(pending.vdso));
   // After the first time the other side keeps all that its mappings allow.
   for (const sys::Range& range : fresh ? member.forked : mappings_of(space)) {
     auto* out = space.add_inherited();

@@ -121,12 +121,8 @@ Result<std::vector<image::Mapping>> LayoutReader::read(HostPid pid,
 Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const sys::Vma& vma) {
   if (vma.path == "[vsyscall]") return std::nullopt;
   image::Mapping mapping = common_fields(vma);
-  if (vma.path == "[vdso]") {
-    mapping.set_kind(image::MAPPING_VDSO);
-    return mapping;
-  }
-  if (vma.path.starts_with("[vvar")) {
-    mapping.set_kind(image::MAPPING_VVAR);
+  if (auto kind = vdso_part(vma)) {
+    mapping.set_kind(*kind);
     return mapping;
   }
   TRY(refuse_special(vma, write_tracking_));
@@ -185,6 +181,21 @@ Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, imag
   int flags = vma.shared && vma.has_flag("mw") ? O_RDWR : O_RDONLY;
   out.set_deleted_file(TRY(add_unlinked(context_, pid, link, vma.path, flags)));
   return {};
+}
+
+std::optional<image::MappingKind> vdso_part(const sys::Vma& vma) {
+  if (vma.path == "[vdso]") return image::MAPPING_VDSO;
+  if (vma.path.starts_with("[vvar")) return image::MAPPING_VVAR;  // "[vvar_vclock]", too
+  return std::nullopt;
+}
+
+Result<std::string> read_vdso(const sys::ForcedMemory& memory, const std::vector<sys::Vma>& vmas) {
+  std::string code;
+  auto vdso = std::ranges::find(vmas, std::optional(image::MAPPING_VDSO), vdso_part);
+  if (vdso == vmas.end()) return code;
+  code.resize(vdso->size());
+  TRY(memory.read(TargetAddr(vdso->start), std::as_writable_bytes(std::span(code))));
+  return code;
 }
 
 bool has_private_pages(const image::Mapping& mapping) {

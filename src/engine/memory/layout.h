@@ -13,6 +13,7 @@
 #include "image/memory.pb.h"
 #include "sys/pagemap.h"
 #include "sys/procfs.h"
+#include "sys/target_memory.h"
 
 namespace martlet::engine {
 
@@ -40,6 +41,12 @@ class LayoutReader {
   std::map<std::pair<std::string, uint64_t>, image::FileIdentity> identities_;
   bool write_tracking_ = false;
 };
+
+// Which part of the vDSO the mapping is, if it is one.
+std::optional<image::MappingKind> vdso_part(const sys::Vma& vma);
+
+// The code of the vDSO, empty if the process has none.
+Result<std::string> read_vdso(const sys::ForcedMemory& memory, const std::vector<sys::Vma>& vmas);
 
 // Whether the mapping's pages are private to the process and so belong into its part of the image.
 bool has_private_pages(const image::Mapping& mapping);

@@ -32,8 +32,18 @@ bool is_vdso_part(const image::Mapping& mapping) {
   return mapping.kind() == image::MAPPING_VDSO || mapping.kind() == image::MAPPING_VVAR;
 }
 
-bool is_vdso_part(const sys::Vma& vma) {
-  return vma.path == "[vdso]" || vma.path.starts_with("[vvar");
+// What a task has mapped for which `space` was built, as far as it matters here.
+std::vector<sys::Vma> mapped_by(const image::AddressSpace& space) {
+  std::vector<sys::Vma> vmas;
+  for (const image::Mapping& mapping : space.mappings()) {
+    sys::Vma& vma = vmas.emplace_back();
+    vma.start = mapping.start();
+    vma.end = mapping.end();
+    vma.protection = mapping.protection();
+    if (mapping.kind() == image::MAPPING_VDSO) vma.path = "[vdso]";
+    if (mapping.kind() == image::MAPPING_VVAR) vma.path = "[vvar]";
+  }
+  return vmas;
 }
 
 Result<void> check_layout(const image::AddressSpace& space, sys::Range reserved) {
@@ -87,26 +97,49 @@ prctl_mm_map kernel_map(const image::MemoryMap& map) {
 
 struct SpaceBuilder::Plan {
   std::vector<sys::Vma> current;                // what the task has mapped now
-  std::vector<std::optional<sys::Range>> kept;  // per mapping: the part that stays from the fork
+  std::vector<std::optional<sys::Range>> kept;  // per mapping: the part that stays
   std::vector<sys::Range> runs;                 // per mapping: see runs_of()
   std::vector<sys::Range> inherited;
+
+  // Whether a run that stays has to grow to its end.
+  bool grows() const {
+    size_t first = 0;
+    for (size_t i = 0; i < runs.size(); ++i) {
+      if (i == 0 || runs[i].start != runs[i - 1].start) first = i;
+      bool ends = i + 1 == runs.size() || runs[i + 1].start != runs[i].start;
+      if (ends && kept[first] && (!kept[i] || kept[i]->end < runs[i].end)) return true;
+    }
+    return false;
+  }
+  bool is_protected(const image::Mapping& mapping) const {
+    auto vma = std::ranges::upper_bound(current, mapping.start(), {}, &sys::Vma::end);
+    return vma != current.end() && vma->start <= mapping.start() && mapping.end() <= vma->end &&
+           vma->protection == mapping.protection();
+  }
 };
 
+// A task's own mappings from before stay even if none of their pages does: nothing is cheaper than
+// to leave them. A fork's stay for the pages.
 Result<SpaceBuilder::Plan> SpaceBuilder::plan(Task& task, const image::AddressSpace& space,
-                                              Before before) const {
+                                              Before before) {
   Plan plan;
-  plan.current = TRY(sys::read_maps(task.host_pid()));
   for (const auto& range : space.inherited())
     plan.inherited.push_back({range.start(), range.end()});
   plan.runs = runs_of(space);
   plan.kept.resize(plan.runs.size());
-  if (before.space == nullptr) return plan;
-  auto parts = inheritable_parts(space, *before.space, before.lineage);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    bool wanted = std::ranges::any_of(
-        plan.inherited, [&](sys::Range range) { return overlap(range, plan.runs[i]); });
-    if (wanted) plan.kept[i] = parts[i];
+  bool own = before.space != nullptr && before.lineage == Lineage::kSelf;
+  if (before.space != nullptr) {
+    auto parts = inheritable_parts(space, *before.space, before.lineage);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      bool wanted = own || std::ranges::any_of(plan.inherited, [&](sys::Range range) {
+                      return overlap(range, plan.runs[i]);
+                    });
+      if (wanted) plan.kept[i] = parts[i];
+    }
   }
+  // Where nothing grows it does not matter what the kernel has made one mapping of.
+  bool known = own && !plan.grows() && TRY(has_local_vdso(*before.space));
+  plan.current = known ? mapped_by(*before.space) : TRY(sys::read_maps(task.host_pid()));
   return plan;
 }
 
@@ -129,7 +162,7 @@ Result<void> SpaceBuilder::clear(Task& task, const Plan& plan) {
   std::ranges::sort(stays, {}, &sys::Range::start);
   std::vector<sys::Range> present;
   for (const sys::Vma& vma : plan.current)
-    if (!is_vdso_part(vma) && vma.start < kUserSpaceEnd) present.push_back({vma.start, vma.end});
+    if (!vdso_part(vma) && vma.start < kUserSpaceEnd) present.push_back({vma.start, vma.end});
   Batch batch(task);
   for (const sys::Range& range : subtract(present, stays))
     TRY(batch.room(1))->call("unmap", SYS_munmap, {range.start, range.size()});
@@ -145,9 +178,8 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
     if (is_vdso_part(mapping)) wanted.push_back(&mapping);
   std::vector<const sys::Vma*> parts;
   for (const sys::Vma& vma : plan.current)
-    if (is_vdso_part(vma)) parts.push_back(&vma);
-  if (local_vdso_.empty()) local_vdso_ = TRY(local_vdso());
-  bool same = std::ranges::equal(local_vdso_, std::as_bytes(std::span(space.vdso()))) &&
+    if (vdso_part(vma)) parts.push_back(&vma);
+  bool same = TRY(has_local_vdso(space)) &&
               std::ranges::equal(
                   wanted, parts, {}, [](auto* m) { return m->end() - m->start(); },
                   [](auto* v) { return v->size(); });
@@ -167,7 +199,7 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
   for (const sys::Vma* part : parts) {
     if (offset + part->size() > kScratchSize) return fail(Code::kUnsupported, "vDSO is too large");
     TRY(move(part->start, part->size(), aside + offset));
-    if (part->path == "[vdso]") local_address = aside + offset;
+    if (vdso_part(*part) == image::MAPPING_VDSO) local_address = aside + offset;
     offset += part->size();
   }
   if (same) {
@@ -178,6 +210,11 @@ Result<void> SpaceBuilder::place_vdso(Task& task, const image::AddressSpace& spa
   }
   TRY(batch.finish());
   return map_redirected_vdso(task, space, local_address);
+}
+
+Result<bool> SpaceBuilder::has_local_vdso(const image::AddressSpace& space) {
+  if (local_vdso_.empty()) local_vdso_ = TRY(local_vdso());
+  return std::ranges::equal(local_vdso_, std::as_bytes(std::span(space.vdso())));
 }
 
 Result<void> SpaceBuilder::map_redirected_vdso(Task& task, const image::AddressSpace& space,
@@ -232,7 +269,7 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
   for (int i = 0; i < space.mappings_size(); ++i) {
     const image::Mapping& mapping = space.mappings(i);
     if (is_vdso_part(mapping) || mapping.kind() == image::MAPPING_ANONYMOUS ||
-        TRY(segment_of(mapping)))
+        plan.kept[static_cast<size_t>(i)] || TRY(segment_of(mapping)))
       continue;
     int fd = TRY_IN(open_backing(mapping), where(mapping));
     auto known = std::ranges::find(wanted, fd);
@@ -315,6 +352,7 @@ Result<void> SpaceBuilder::grow_run(Batch& batch, const image::AddressSpace& spa
   }
   for (size_t i = first; i < plan.runs.size() && plan.runs[i].start == run.start; ++i) {
     const image::Mapping& mapping = space.mappings(static_cast<int>(i));
+    if (plan.is_protected(mapping)) continue;
     TRY(batch.room(1))
         ->call("protect", SYS_mprotect,
                {mapping.start(), mapping.end() - mapping.start(), mapping.protection()});

@@ -50,7 +50,8 @@ class SpaceBuilder {
 
  private:
   struct Plan;
-  Result<Plan> plan(Task& task, const image::AddressSpace& space, Before before) const;
+  Result<Plan> plan(Task& task, const image::AddressSpace& space, Before before);
+  Result<bool> has_local_vdso(const image::AddressSpace& space);
   Result<void> clear(Task& task, const Plan& plan);
   Result<void> place_vdso(Task& task, const image::AddressSpace& space, const Plan& plan);
   Result<void> map_redirected_vdso(Task& task, const image::AddressSpace& space,

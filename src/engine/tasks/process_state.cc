@@ -72,13 +72,7 @@ Result<void> capture_fields(const FrozenProcess& frozen, image::AddressSpace& sp
   map->set_env_start(stat.env_start);
   map->set_env_end(stat.env_end);
   map->set_auxv(TRY(read_file(sys::proc_path(frozen.pid, "auxv"))));
-  for (const sys::Vma& vma : frozen.vmas) {
-    if (vma.path != "[vdso]") continue;
-    std::string code(vma.size(), '\0');
-    TRY(sys::read_memory(frozen.pid, TargetAddr(vma.start),
-                         std::as_writable_bytes(std::span(code))));
-    space.set_vdso(std::move(code));
-  }
+  space.set_vdso(TRY(read_vdso(TRY(sys::ForcedMemory::open(frozen.pid)), frozen.vmas)));
   space.set_thp_disabled(!frozen.status.thp_enabled);
   return {};
 }
