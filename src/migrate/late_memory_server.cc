@@ -12,6 +12,7 @@
 #include "engine/memory/pages.h"
 #include "image/byte_stream.h"
 #include "image/compression.h"
+#include "migrate/short_queue.h"
 #include "sys/procfs.h"
 #include "sys/target_memory.h"
 #include "sys/thread_priority.h"
@@ -204,9 +205,12 @@ class Session {
     auto records = image::make_sink(*push_connection_);
     image::CompressingSink sink(*records, options_.compression);
     engine::PageWriter writer(sink);
+    // Wanted pages go over the same link.
+    ShortQueue queue(push_connection_->fd(), environment_.clock);
     while (auto span = stop_ ? std::nullopt : plan_.next(kPushBytes)) {
       sent_ += TRY(memory_.put(*span, writer));
       TRY(sink.flush());
+      queue.adapt();
     }
     TRY(sink.put(image::RecordType::kEnd, {}, {}));
     return sink.flush();

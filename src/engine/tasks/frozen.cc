@@ -109,7 +109,7 @@ class Freezer {
       if (round == kPatientRounds) TRY(freeze_cgroup());
       bool found_new = TRY(seize_all());
       if (cgroup_frozen_ && found_new) continue;
-      if (!cgroup_frozen_ && !found_new) return {};
+      if (!cgroup_frozen_ && !found_new) return refuse_strangers();
       TRY(thaw_cgroup());  // a task that the cgroup holds does not reach its ptrace stop
       TRY(wait_for_all());
     }
@@ -147,14 +147,18 @@ class Freezer {
     if (std::ranges::find(found, HostPid(::getpid())) != found.end())
       return fail(Code::kInvalidArgument,
                   fmt::format("martlet itself runs below process {}", root_.value));
-    if (!container_) return found;
+    return found;
+  }
+
+  Result<void> refuse_strangers() const {
+    if (!container_) return {};
     for (HostPid member : TRY(sys::list_namespace_processes(root_)))
-      if (std::ranges::find(found, member) == found.end() && !is_below_root(member))
+      if (std::ranges::find(processes_, member) == processes_.end() && !is_below_root(member))
         return std::unexpected(
             Error(Code::kUnsupported,
                   fmt::format("process {} was started from outside the container", member.value))
                 .with_remedy("end the running exec session first"));
-    return found;
+    return {};
   }
 
   // A process that has been created since the tree was listed is, and so is one that has ended.
