@@ -19,7 +19,8 @@ from hosts import Hosts  # pylint: disable=C0413
 
 
 # The program checks its memory while it is missing, so that each page comes because it is wanted.
-MIGRATE_OPTIONS = {"migrate-postcopy": ["--mode", "postcopy", "--push-after", "2s"],
+MIGRATE_OPTIONS = {"migrate-stop": ["--mode", "stop"],
+                   "migrate-postcopy": ["--mode", "postcopy", "--push-after", "2s"],
                    "migrate-hybrid": ["--mode", "hybrid", "--max-rounds", "2", "--push-after", "2s"]}
 
 

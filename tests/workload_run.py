@@ -8,7 +8,7 @@ import re
 import select
 import time
 
-MIGRATE_MODES = ("migrate", "migrate-postcopy", "migrate-hybrid")
+MIGRATE_MODES = ("migrate", "migrate-stop", "migrate-postcopy", "migrate-hybrid")
 CONTAINER_MODES = ("container", "container-twice", *MIGRATE_MODES)
 DEADLINE_SECONDS = 60
 SOURCES = pathlib.Path(__file__).resolve().parent / "workloads"

@@ -51,6 +51,7 @@ int print_fault_steps() {
                 : owner == Owner::kDestination ? "destination"
                                                : "undecided",
                 passed_by == PassedBy::kEveryMode         ? "always"
+                : passed_by == PassedBy::kModeStop        ? "stop"
                 : passed_by == PassedBy::kModesWithRounds ? "rounds"
                                                           : "late-memory");
   return 0;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/check.h"
 #include "checkpoint/host_facts.h"
@@ -253,6 +254,40 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
   return stats;
 }
 
+Result<void> MemoryRounds::prepare(image::Sink& sink) {
+  follows_ = false;
+  round_ = 1;
+  double stopped = 0;
+  auto pending = without_sharers(TRY_IN(stop_and_look(stopped), "prepare the memory"));
+  for (Pending& of_process : pending) account(of_process);
+  TRY(announce(sink));
+  for (Pending& of_process : pending) {
+    TRY(announce_space(sink, of_process));
+    auto owner = static_cast<uint32_t>(of_process.member->relations.pid());
+    for (const sys::Range& range : of_process.changed)
+      TRY(image::put_zero_pages(sink, {owner, 0, range.start, range.size()}));
+  }
+  round_ = 2;
+  TRY(announce(sink));
+  return sink.flush();
+}
+
+// Pages of its own would end the sharing of a process with its parent over there. So whoever shares
+// any is left to the capture, with its children.
+std::vector<MemoryRounds::Pending> MemoryRounds::without_sharers(std::vector<Pending> pending) {
+  std::set<const Member*> left_out;
+  std::set<int32_t> numbers;  // inside
+  for (const Pending& of_process : pending) {
+    const image::Process& relations = of_process.member->relations;
+    if (of_process.shared.empty() && !numbers.contains(relations.parent())) continue;
+    left_out.insert(of_process.member);
+    numbers.insert(relations.pid());
+  }
+  std::erase_if(pending, [&](const Pending& p) { return left_out.contains(p.member); });
+  std::erase_if(members_, [&](const auto& member) { return left_out.contains(member.get()); });
+  return pending;
+}
+
 Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& stopped_seconds) {
   SystemClock clock;
   Stopwatch watch(clock);
@@ -338,6 +373,13 @@ Result<MemoryRounds::Pending> MemoryRounds::look_at(FrozenProcess& frozen, Membe
 Result<Ranges> MemoryRounds::take_changes(FrozenProcess& frozen, Member& member,
                                           const sys::Pagemap& pagemap) {
   auto mappings = staged_mappings(frozen.vmas);
+  if (!follows_) {
+    Ranges pages;
+    for (auto [mapping, backing] : mappings)
+      for (const sys::Range& range : TRY(pagemap.anonymous_pages(mapping, backing)))
+        sys::append(pages, range);
+    return pages;
+  }
   if (member.tracker) {
     auto changed = member.tracker->take(pagemap, mappings);
     if (changed || changed.error().code() != Code::kGone) return changed;
@@ -414,7 +456,7 @@ Result<void> MemoryRounds::announce(image::Sink& sink) {
   return image::put_message(sink, image::RecordType::kRound, round);
 }
 
-Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
+Result<void> MemoryRounds::announce_space(image::Sink& sink, Pending& pending) {
   Member& member = *pending.member;
   bool fresh = !std::exchange(member.announced, true);
   image::AddressSpace space = member.layout;
@@ -426,7 +468,13 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
     out->set_start(range.start);
     out->set_end(range.end);
   }
-  TRY(image::put_message(sink, image::RecordType::kAddressSpace, space));
+  return image::put_message(sink, image::RecordType::kAddressSpace, space);
+}
+
+Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
+  Member& member = *pending.member;
+  bool fresh = !member.announced;
+  TRY(announce_space(sink, pending));
   Ranges unreadable;
   NsPid owner(member.relations.pid());
   engine::PageReader reader{member.pid, owner, pending.memory, engine::ReadMode::kKeepShared,

@@ -47,6 +47,11 @@ class MemoryRounds {
   // kUnsupported if the kernel cannot track writes.
   Result<RoundStats> next(image::Sink& sink);
 
+  // In place of rounds, where memory is not followed: has the other side make the tasks and their
+  // mappings, and pages for all that the capture will send. It has done so when it has read the
+  // second round of what this writes.
+  Result<void> prepare(image::Sink& sink);
+
   // Bytes that changed since the last round, found while the group runs, and how long a capture
   // would look for those of shared memory.
   engine::SentContent::Outlook outlook() const;
@@ -90,7 +95,9 @@ class MemoryRounds {
   std::optional<image::FileIdentity> known_file(HostPid pid, const sys::Vma& vma);
   bool can_be_staged(const sys::Vma& vma) const;
   std::vector<engine::TrackedMapping> staged_mappings(const std::vector<sys::Vma>& vmas) const;
+  std::vector<Pending> without_sharers(std::vector<Pending> pending);
   Result<void> announce(image::Sink& sink);
+  Result<void> announce_space(image::Sink& sink, Pending& pending);
   Result<uint64_t> send(image::Sink& sink, Pending& pending);
   Member* find(HostPid pid) const;
 
@@ -104,6 +111,7 @@ class MemoryRounds {
   uint32_t next_number_ = 1;
   uint64_t work_area_ = 0;
   int highest_descriptor_ = -1;
+  bool follows_ = true;  // not if it only prepares
 };
 
 }  // namespace martlet::checkpoint

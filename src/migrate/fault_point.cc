@@ -24,6 +24,7 @@ constexpr std::array kSteps = {
     FaultStep{"destination.sandbox", Owner::kSource},
     FaultStep{"source.sandbox", Owner::kSource},
     FaultStep{"destination.restoring", Owner::kSource},
+    FaultStep{"source.prepared", Owner::kSource, PassedBy::kModeStop},
     FaultStep{"source.round", Owner::kSource, PassedBy::kModesWithRounds},  // one was sent
     FaultStep{"source.rounds", Owner::kSource, PassedBy::kModesWithRounds},
     FaultStep{"source.frozen", Owner::kSource},

@@ -21,7 +21,7 @@ enum class Owner {
   kDestination,
 };
 
-enum class PassedBy { kEveryMode, kModesWithRounds, kModesWithLateMemory };
+enum class PassedBy { kEveryMode, kModeStop, kModesWithRounds, kModesWithLateMemory };
 
 struct FaultStep {
   std::string_view name;  // "source.STEP" or "destination.STEP"

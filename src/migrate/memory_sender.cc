@@ -51,6 +51,15 @@ RoundContext MemorySender::round_context() const {
           .throttle_percent = throttle_percent_};
 }
 
+Result<bool> MemorySender::prepare() {
+  auto ahead = container_.follow_memory(context_.files_known_since);
+  if (!ahead) return false;
+  ahead_ = std::move(*ahead);
+  TRY(ahead_->prepare(compressing_));
+  context_.log.add_bytes(Stage::kRounds, sink_.bytes());
+  return true;
+}
+
 Result<NextStep> MemorySender::send_rounds() {
   ahead_ = TRY(container_.follow_memory(context_.files_known_since));
   sink_.on_bytes([this](uint64_t bytes) {

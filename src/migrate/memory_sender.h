@@ -35,6 +35,9 @@ class MemorySender {
   MemorySender(const MemorySender&) = delete;
   MemorySender& operator=(const MemorySender&) = delete;
 
+  // In place of rounds: asks the destination to make pages for what the capture will send. False
+  // if it does not, because the container's memory cannot be looked at.
+  Result<bool> prepare();
   // Rounds until the policy says otherwise; kFreeze or kPostcopy. kCancelled if it says to give up.
   Result<NextStep> send_rounds();
   // One more round if what has changed since the last one would make the pause too long.

@@ -6,6 +6,7 @@
 #include "migrate/clock_sync.h"
 #include "migrate/file_sync.h"
 #include "migrate/peer.h"
+#include "migrate/prepared_source.h"
 #include "migrate/requirements.h"
 #include "migrate/striped_reader.h"
 
@@ -147,6 +148,12 @@ Result<void> DestinationSession::restore(const protocol::Restore& request) {
   TRY(fault("restoring"));
   reached(Stage::kRestore);
   auto source = image::make_source(*state);
+  if (request.prepares())
+    source = std::make_unique<PreparedSource>(std::move(source), [this] {
+      protocol::Message prepared;
+      prepared.mutable_prepared();
+      return control_.send(prepared);
+    });
   auto scope = keeper_ ? checkpoint::MemoryScope::kUrgent : checkpoint::MemoryScope::kComplete;
   restored_ = TRY(container_->restore(*source, scope));
   TRY(take_late_memory());

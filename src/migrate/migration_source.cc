@@ -75,7 +75,8 @@ class SourceRun {
   Result<void> move() {
     TRY(stage(Stage::kPreflight, &SourceRun::preflight));
     TRY(stage(Stage::kFirstCopy, &SourceRun::first_copy));
-    if (options_.mode != Mode::kStop && options_.mode != Mode::kPostcopy)
+    if (options_.mode == Mode::kStop) TRY(stage(Stage::kRounds, &SourceRun::prepare_memory));
+    if (options_.mode == Mode::kPrecopy || options_.mode == Mode::kHybrid)
       TRY(stage(Stage::kRounds, &SourceRun::send_rounds));
     TRY(stage(Stage::kFreeze, &SourceRun::freeze));
     TRY(stage(Stage::kCapture, &SourceRun::capture));
@@ -148,6 +149,7 @@ class SourceRun {
     state_ = TRY(peer_.open_state(options_.streams, limits()));
     protocol::Message restore;
     restore.mutable_restore()->set_streams(options_.streams);
+    restore.mutable_restore()->set_prepares(options_.mode == Mode::kStop);
     TRY(control_->send(restore));
     memory_.emplace(
         SendingContext{environment_, options_, tuning_, cancellation_, log_, files_known_since_},
@@ -177,6 +179,14 @@ class SourceRun {
     network_held_ = true;
     if (hold_) hold_->forward();
     return fault("frozen");
+  }
+
+  // Pages are made before the freeze: a page that is there is written several times as fast.
+  Result<void> prepare_memory() {
+    if (!TRY(memory_->prepare())) return {};
+    TRY(control_->expect(protocol::Message::kPrepared));
+    TRY(catch_up_files());
+    return fault("prepared");
   }
 
   Result<void> send_rounds() {

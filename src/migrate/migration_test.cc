@@ -21,7 +21,7 @@ TEST_F(Migration, MovesAContainer) {
   EXPECT_GT(report->stages[static_cast<size_t>(Stage::kTransfer)].bytes, 8u << 20);
   EXPECT_GT(report->pause_seconds, 0);
   EXPECT_LT(report->pause_seconds, report->total_seconds);
-  EXPECT_EQ(observer_.done.size(), kStageCount - 2);  // without rounds and late memory
+  EXPECT_EQ(observer_.done.size(), kStageCount - 1);  // without late memory
   EXPECT_THAT(to_json(*report), HasSubstr("\"pause_seconds\""));
 }
 

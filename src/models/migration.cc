@@ -11,9 +11,11 @@ constexpr double kPage = 4096;
 class Estimator {
  public:
   Estimator(MoveMode mode, const MoveInputs& inputs, const Correction* correction)
-      : inputs_(inputs), correction_(correction) {
+      : inputs_(mode == MoveMode::kStop ? with_pages_made(inputs) : inputs),
+        correction_(correction) {
     result_.mode = mode;
     for (size_t i = 0; i < kMoveStages; ++i) result_.stages[i].stage = static_cast<MoveStage>(i);
+    if (mode == MoveMode::kStop) set(MoveStage::kRounds, prepare_seconds(inputs));
   }
 
   Prediction run() {
@@ -164,7 +166,7 @@ class Estimator {
     (has_fetch() ? result_.source : result_.destination).memory_bytes = copy;
   }
 
-  const MoveInputs& inputs_;
+  const MoveInputs inputs_;
   const Correction* correction_;
   Prediction result_;
 };

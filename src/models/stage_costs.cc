@@ -121,6 +121,23 @@ Bounds first_copy_seconds(const MoveInputs& inputs) {
          on_one_connection(inputs, Bounds::exactly(files.bytes));
 }
 
+Bounds prepare_seconds(const MoveInputs& inputs) {
+  const double pages = inputs.container.memory.pages() - inputs.container.shared_pages;
+  return freeze_seconds(inputs) +
+         spread(pages * inputs.destination.page_touch + inputs.link.round_trip);
+}
+
+// A page that is there costs no more than to be copied, which is what reading one is.
+MoveInputs with_pages_made(MoveInputs inputs) {
+  const double pages = inputs.container.memory.pages();
+  if (pages <= 0) return inputs;
+  const double shared = inputs.container.shared_pages / pages;
+  HostCosts& host = inputs.destination;
+  const double made = std::min(host.page_touch, host.page_read);
+  host.page_touch = shared * host.page_touch + (1 - shared) * made;
+  return inputs;
+}
+
 // The freezer interrupts a running task, so the rest of its time slice does not count.
 Bounds freeze_seconds(const MoveInputs& inputs) {
   return spread(inputs.source.group_freeze + inputs.container.threads * inputs.source.task_stop +

@@ -28,6 +28,9 @@ Bounds record_bytes(const ContainerLoad& container);
 
 Bounds check_seconds(const MoveInputs& inputs);
 Bounds first_copy_seconds(const MoveInputs& inputs);
+// Of mode stop: the destination makes private pages before the freeze, and writes over them later.
+Bounds prepare_seconds(const MoveInputs& inputs);
+MoveInputs with_pages_made(MoveInputs inputs);
 Bounds freeze_seconds(const MoveInputs& inputs);
 // `since` is the time since the first copy began.
 Bounds second_copy_seconds(const MoveInputs& inputs, const Bounds& since);

@@ -140,7 +140,7 @@ class OptionsTest(CounterTest, unittest.TestCase):
         self.assertNotIn("\033", output + errors)
         self.assertEqual([line.split(":")[0].split(" ", 2)[:2] for line in errors.splitlines()][0],
                          ["stage", "0"])
-        self.assertEqual(len(errors.splitlines()), 10, errors)
+        self.assertEqual(len(errors.splitlines()), 11, errors)
         self.assertIn("moved from host-a to host-b", output)
 
     def test_dry_run_changes_nothing(self):
