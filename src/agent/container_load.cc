@@ -94,7 +94,8 @@ Result<SampledLoad> sample_load(const Container& container, Watch watch, Clock& 
                   .connections = count_connections(container.init()),
                   .first_pages = kFirstPagesOfTask * static_cast<double>(memory.threads),
                   .shared_pages = static_cast<double>(memory.shared_pages),
-                  .file_pages = static_cast<double>(memory.file_pages),
+                  .file_memory = models::WorkingSetCurve(static_cast<double>(memory.file_pages),
+                                                         memory.file_observations),
                   .memory = models::WorkingSetCurve(pages, memory.observations),
                   .files = TRY(scan_files(container, since, seconds, written))};
   for (const models::DirtyObservation& seen : memory.observations)

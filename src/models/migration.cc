@@ -25,7 +25,7 @@ class Estimator {
     set_pause_without_pages();
     Bounds left = Bounds::exactly(all_pages());
     if (has_rounds()) left = run_memory_rounds();
-    const Bounds first = has_fetch() ? first_pages(left) : left;
+    const Bounds first = has_fetch() ? smaller(left, first_pages()) : left;
     set_state(first);
     if (has_fetch()) set_fetch(left);
     set(MoveStage::kStopSource, stop_source_seconds(inputs_));
@@ -109,9 +109,16 @@ class Estimator {
     return rounds.pages_left;
   }
 
-  Bounds first_pages(const Bounds& left) const {
+  // What cannot follow: after rounds, of the pages of files those that were written again.
+  Bounds first_pages() const {
     const ContainerLoad& container = inputs_.container;
-    return smaller(left, Bounds::exactly(container.first_pages + container.file_pages));
+    Bounds of_files = Bounds::exactly(container.file_memory.pages());
+    if (has_rounds()) {
+      const Bounds all = result_.at(MoveStage::kRounds).seconds;
+      const double round = all.upper / std::max(1.0, result_.rounds.lower);
+      of_files = {0, container.file_memory.within(round).upper};
+    }
+    return Bounds::exactly(container.first_pages) + of_files;
   }
 
   // T_mig ≈ T_down + V/R. A page that the container touches before it was pushed costs one round

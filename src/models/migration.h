@@ -88,10 +88,11 @@ struct ContainerLoad {
   double threads = 0;
   double mappings = 0;
   double descriptors = 0;
-  double connections = 0;     // of TCP, established
-  double first_pages = 0;     // l·n: pages that must be there before the first instruction
-  double shared_pages = 0;    // of K, that the pause compares with what the rounds have sent
-  double file_pages = 0;      // of K, that cannot come after the thaw: those of file mappings
+  double connections = 0;   // of TCP, established
+  double first_pages = 0;   // l·n: pages that must be there before the first instruction
+  double shared_pages = 0;  // of K, that the pause compares with what the rounds have sent
+  // Of K, those that cannot come after the thaw: private ones of file mappings.
+  WorkingSetCurve file_memory{0};
   WorkingSetCurve memory{0};  // K pages with content that is not zero, shared ones counted once
   FileLoad files;
 };

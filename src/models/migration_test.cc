@@ -60,9 +60,19 @@ TEST(PredictPrecopy, ThePauseComparesSharedMemory) {
 TEST(PredictPostcopy, ThePauseCarriesPagesOfFileMappings) {
   MoveInputs inputs = example_inputs();
   const Prediction plain = predict(MoveMode::kPostcopy, inputs);
-  inputs.container.file_pages = 1000;
+  inputs.container.file_memory = WorkingSetCurve(1000);
   EXPECT_NEAR(predict(MoveMode::kPostcopy, inputs).pause.upper - plain.pause.upper,
               1000 * page_costs(inputs).all().upper, 1e-9);
+}
+
+// Of files that are hardly written, rounds leave little for the pause.
+TEST(PredictHybrid, ThePauseCarriesFilePagesThatAreWritten) {
+  MoveInputs inputs = example_inputs();
+  const Prediction plain = predict(MoveMode::kHybrid, inputs);
+  inputs.container.file_memory = WorkingSetCurve::linear(1000, 10, 50);
+  const Prediction written = predict(MoveMode::kHybrid, inputs);
+  EXPECT_GE(written.pause.upper, plain.pause.upper);
+  EXPECT_LE(written.pause.upper, plain.pause.upper + 50 * page_costs(inputs).all().upper + 1e-9);
 }
 
 TEST(PredictPrecopy, SaysWhatAForcedStopCosts) {
@@ -202,7 +212,7 @@ TEST_F(Properties, PostcopyPausesNoLongerThanStop) {
     const MoveInputs inputs = random_.draw();
     const ContainerLoad& container = inputs.container;
     const double touch =  // the pages of a stop are made before the freeze
-        (container.first_pages + container.file_pages) * inputs.destination.page_touch;
+        (container.first_pages + container.file_memory.pages()) * inputs.destination.page_touch;
     EXPECT_LE(predict(MoveMode::kPostcopy, inputs).pause.upper,
               predict(MoveMode::kStop, inputs).pause.upper + touch);
   }

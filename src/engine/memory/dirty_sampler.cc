@@ -22,17 +22,16 @@ struct SampledPage {
   TargetAddr address;
 };
 
-// One page drawn from each of `count` equal parts of the population.
-std::vector<SampledPage> draw_pages(const PagePopulation& population, uint64_t count,
-                                    uint64_t seed) {
-  std::mt19937_64 random(seed);
+// One page drawn from each of `count` equal parts of the ranges, which are so many pages.
+std::vector<SampledPage> draw_pages(const std::vector<PopulatedRange>& ranges, uint64_t pages,
+                                    uint64_t count, std::mt19937_64& random) {
   std::vector<SampledPage> drawn;
-  count = std::min(count, population.pages);
-  auto place = population.ranges.begin();
+  count = std::min(count, pages);
+  auto place = ranges.begin();
   uint64_t before = 0;  // pages in the ranges before `place`
   for (uint64_t part = 0; part < count; ++part) {
-    const uint64_t first = part * population.pages / count;
-    const uint64_t last = (part + 1) * population.pages / count - 1;
+    const uint64_t first = part * pages / count;
+    const uint64_t last = (part + 1) * pages / count - 1;
     const uint64_t index = std::uniform_int_distribution(first, last)(random);
     while (index >= before + place->range.size() / kPageSize)
       before += (place++)->range.size() / kPageSize;
@@ -111,14 +110,19 @@ std::vector<models::DirtyObservation> compare_all(const std::vector<Look>& looks
 Result<MemorySample> sample_memory(const std::vector<HostPid>& processes,
                                    const SampleOptions& options, Clock& clock) {
   const PagePopulation population = TRY(find_populated_pages(processes));
-  const auto pages = draw_pages(population, options.pages, options.seed);
+  std::mt19937_64 random(options.seed);
+  const auto pages = draw_pages(population.ranges, population.pages, options.pages, random);
+  const auto of_files =
+      draw_pages(population.file_ranges, population.file_pages, options.file_pages, random);
   PageHasher hasher;
   std::vector<Look> looks{look_at(pages, hasher, clock)};
+  std::vector<Look> looks_at_files{look_at(of_files, hasher, clock)};
   Nanoseconds due = options.first_look;
   for (uint32_t i = 0; i < options.looks; ++i, due *= 2) {
     const Nanoseconds left = looks.front().at + due - clock.now();
     if (left > Nanoseconds::zero()) clock.sleep_for(left);
     looks.push_back(look_at(pages, hasher, clock));
+    looks_at_files.push_back(look_at(of_files, hasher, clock));
   }
   TRY(sys::read_stat(processes.front()));  // pages of what has ended look changed
   MemorySample sample{.processes = population.processes,
@@ -126,7 +130,8 @@ Result<MemorySample> sample_memory(const std::vector<HostPid>& processes,
                       .mappings = population.mappings,
                       .shared_pages = population.shared_pages,
                       .file_pages = population.file_pages,
-                      .observations = compare_all(looks)};
+                      .observations = compare_all(looks),
+                      .file_observations = compare_all(looks_at_files)};
   const auto zeros =
       std::ranges::count(looks.front().hashes, std::optional(hasher.hash_of_zeros()));
   if (!pages.empty())

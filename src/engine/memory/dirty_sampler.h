@@ -26,10 +26,12 @@ struct MemorySample {
   uint64_t file_pages = 0;    // of the populated pages, private ones of file mappings
   double zero_share = 0;      // of the populated pages, that hold nothing but zeros
   std::vector<models::DirtyObservation> observations;
+  std::vector<models::DirtyObservation> file_observations;  // of file_pages alone
 };
 
 struct SampleOptions {
   uint32_t pages = 2048;
+  uint32_t file_pages = 512;                               // of file mappings, beside them
   Nanoseconds first_look = std::chrono::milliseconds(10);  // doubled from look to look
   uint32_t looks = 7;                                      // 10 ms to 640 ms
   uint64_t seed = 0;

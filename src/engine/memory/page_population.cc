@@ -58,7 +58,9 @@ class PopulationFinder {
       if (const auto inherited = inherited_pages(pagemap, *parent, populated))
         populated = subtract(populated, *inherited);
     for (const sys::Range& range : populated) found_.ranges.push_back({pid, range});
-    if (vma.inode != 0) found_.file_pages += total_size(populated) / kPageSize;
+    if (vma.inode == 0) return {};
+    for (const sys::Range& range : populated) found_.file_ranges.push_back({pid, range});
+    found_.file_pages += total_size(populated) / kPageSize;
     return {};
   }
 

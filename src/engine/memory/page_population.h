@@ -20,9 +20,10 @@ struct PopulatedRange {
 
 struct PagePopulation {
   std::vector<PopulatedRange> ranges;
+  std::vector<PopulatedRange> file_ranges;  // of these, private ones of file mappings
   uint64_t pages = 0;
   uint64_t shared_pages = 0;  // of these, in shared memory
-  uint64_t file_pages = 0;    // of these, private ones of file mappings
+  uint64_t file_pages = 0;    // in file_ranges
   uint64_t processes = 0;
   uint64_t threads = 0;
   uint64_t mappings = 0;
