@@ -214,8 +214,16 @@ Result<void> GroupCapture::write() {
 // What a parent has to keep for its children is known before its pages are chosen.
 Result<void> GroupCapture::find_pages() {
   TRY(look_at_pages());
-  for (size_t i = 0; i < processes_.size(); ++i)
-    if (!processes_[i].zombie) TRY_IN(find_inherited(i), name_of(processes_[i]));
+  std::vector<Ranges> from_parent(processes_.size());
+  TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
+    if (processes_[i].zombie) return {};
+    from_parent[i] = TRY_IN(find_inherited(i), name_of(processes_[i]));
+    return {};
+  }));
+  for (size_t i = 0; i < processes_.size(); ++i) {
+    Ranges& kept = for_children_[processes_[i].status.parent];
+    kept = engine::unite(kept, from_parent[i]);
+  }
   return {};
 }
 
@@ -314,26 +322,29 @@ std::vector<engine::PagePiece> GroupCapture::choose_pages(size_t index) const {
   return pieces;
 }
 
-Result<void> GroupCapture::find_inherited(size_t index) {
+// Returns what the process shares with its parent since the fork that made it. Of a process whose
+// memory was sent ahead only what the fork over there has brought along is still of interest.
+Result<Ranges> GroupCapture::find_inherited(size_t index) {
   const FrozenProcess& frozen = processes_[index];
   const image::AddressSpace& space = spaces_[index];
   std::vector<MappedPages>& mapped = pages_of_[index];
+  auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
+  Ranges from_parent;
   auto parent = std::ranges::find(processes_, frozen.status.parent, &FrozenProcess::pid);
   if (parent != processes_.end() && !parent->zombie) {
     const auto& of_parent = spaces_[static_cast<size_t>(parent - processes_.begin())];
     auto parts = engine::inheritable_parts(space, of_parent, engine::Lineage::kFork);
     auto own = TRY(sys::Pagemap::open(frozen.pid));
     auto other = TRY(sys::Pagemap::open(parent->pid));
-    Ranges& kept = for_children_[parent->pid];
     for (size_t i = 0; i < mapped.size(); ++i) {
       if (!parts[i]) continue;
-      mapped[i].inherited =
-          TRY(engine::inherited_pages(own, other, engine::clip(mapped[i].seen.pages, *parts[i])));
-      kept = engine::unite(kept, mapped[i].inherited);
+      Ranges pages = engine::clip(mapped[i].seen.pages, *parts[i]);
+      if (staged) pages = engine::intersect(pages, *staged->forked);
+      mapped[i].inherited = TRY(engine::inherited_pages(own, other, pages));
+      from_parent = engine::unite(from_parent, mapped[i].inherited);
     }
   }
-  auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
-  if (!staged) return {};
+  if (!staged) return from_parent;
   auto parts = engine::inheritable_parts(space, *staged->layout, engine::Lineage::kSelf);
   for (size_t i = 0; i < mapped.size(); ++i) {
     MappedPages& pages = mapped[i];
@@ -341,7 +352,7 @@ Result<void> GroupCapture::find_inherited(size_t index) {
     pages.inherited =
         parts[i] ? ahead_->unchanged(frozen, pages.seen, *parts[i], pages.inherited) : Ranges{};
   }
-  return {};
+  return from_parent;
 }
 
 }  // namespace martlet::checkpoint

@@ -59,7 +59,7 @@ class GroupCapture {
   // What of its pages goes into the stream.
   std::vector<engine::PagePiece> choose_pages(size_t index) const;
   // Those that are physically the parent's, or were sent ahead.
-  Result<void> find_inherited(size_t index);
+  Result<engine::Ranges> find_inherited(size_t index);
 
   std::vector<engine::FrozenProcess>& processes_;
   engine::CaptureContext& context_;

@@ -515,7 +515,7 @@ void MemoryRounds::settle(const std::vector<FrozenProcess>& processes) {
 std::optional<MemoryRounds::Staged> MemoryRounds::staged(const FrozenProcess& process) const {
   const Member* member = find(process.pid);
   if (member == nullptr || !member->holds || !member->announced) return std::nullopt;
-  return Staged{member->number, &member->layout};
+  return Staged{member->number, &member->layout, &member->forked};
 }
 
 Ranges MemoryRounds::unchanged(const FrozenProcess& process, const sys::Pagemap::Look& now,

@@ -60,6 +60,7 @@ class MemoryRounds {
   struct Staged {
     uint32_t number;                    // for image::Process::staged
     const image::AddressSpace* layout;  // the mappings that are there
+    const engine::Ranges* forked;       // pages that came with the fork from its parent there
   };
   // Decides what of the rounds still holds. `processes` are in the order of restore.
   void settle(const std::vector<engine::FrozenProcess>& processes);
