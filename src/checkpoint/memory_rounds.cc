@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "checkpoint/host_facts.h"
 #include "checkpoint/relations.h"
 #include "engine/memory/layout.h"
@@ -295,13 +296,14 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& s
   auto& processes = pause.processes();
   std::erase_if(processes, [](const FrozenProcess& process) { return process.zombie; });
   order_for_restore(processes);
-  for (FrozenProcess& frozen : processes) frozen.vmas = TRY(sys::read_maps(frozen.pid));
+  TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
+    processes[i].vmas = TRY(sys::read_maps(processes[i].pid));
+    return {};
+  }));
   if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
   if (round_ == 1) highest_descriptor_ = highest_descriptor(processes);
   TRY(adopt(processes));
-  std::vector<Pending> pending;
-  for (FrozenProcess& frozen : processes)
-    if (Member* member = find(frozen.pid)) pending.push_back(TRY(look_at(frozen, *member)));
+  auto pending = TRY(look_at_all(processes));
   TRY(pause.end());
   stopped_seconds = watch.seconds();
   return pending;
@@ -355,7 +357,35 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
   return {};
 }
 
-Result<MemoryRounds::Pending> MemoryRounds::look_at(FrozenProcess& frozen, Member& member) {
+// Those that are tracked by all processors; only this thread can begin to track one.
+Result<std::vector<MemoryRounds::Pending>> MemoryRounds::look_at_all(
+    std::vector<FrozenProcess>& processes) {
+  std::vector<std::optional<Pending>> seen(processes.size());
+  auto look_at_one = [&](size_t i) -> Result<void> {
+    Member* member = find(processes[i].pid);
+    if (member == nullptr || (follows_ && !member->tracker)) return {};
+    auto pending = look_at(processes[i], *member);
+    if (pending)
+      seen[i] = std::move(*pending);
+    else if (pending.error().code() != Code::kGone)
+      return std::unexpected(std::move(pending.error()));
+    return {};
+  };
+  TRY(for_each_in_parallel(processes.size(), look_at_one));
+  std::vector<Pending> all;
+  for (size_t i = 0; i < processes.size(); ++i) {
+    Member* member = find(processes[i].pid);
+    if (member == nullptr) continue;
+    if (!seen[i]) {  // it is new, or has executed another program
+      if (follows_) member->tracker.emplace(TRY(engine::WriteTracker::begin(processes[i])));
+      seen[i] = TRY(look_at(processes[i], *member));
+    }
+    all.push_back(std::move(*seen[i]));
+  }
+  return all;
+}
+
+Result<MemoryRounds::Pending> MemoryRounds::look_at(const FrozenProcess& frozen, Member& member) {
   Pending pending{&member,
                   TRY(sys::Pagemap::open(frozen.pid)),
                   TRY(sys::ForcedMemory::open(frozen.pid)),
@@ -370,23 +400,16 @@ Result<MemoryRounds::Pending> MemoryRounds::look_at(FrozenProcess& frozen, Membe
   return pending;
 }
 
-Result<Ranges> MemoryRounds::take_changes(FrozenProcess& frozen, Member& member,
-                                          const sys::Pagemap& pagemap) {
+// kGone: the tracker is of a program that is gone.
+Result<Ranges> MemoryRounds::take_changes(const FrozenProcess& frozen, Member& member,
+                                          const sys::Pagemap& pagemap) const {
   auto mappings = staged_mappings(frozen.vmas);
-  if (!follows_) {
-    Ranges pages;
-    for (auto [mapping, backing] : mappings)
-      for (const sys::Range& range : TRY(pagemap.anonymous_pages(mapping, backing)))
-        sys::append(pages, range);
-    return pages;
-  }
-  if (member.tracker) {
-    auto changed = member.tracker->take(pagemap, mappings);
-    if (changed || changed.error().code() != Code::kGone) return changed;
-    member.tracker.reset();  // it executed another program
-  }
-  member.tracker.emplace(TRY(engine::WriteTracker::begin(frozen)));
-  return member.tracker->take(pagemap, mappings);
+  if (follows_) return member.tracker->take(pagemap, mappings);
+  Ranges pages;
+  for (auto [mapping, backing] : mappings)
+    for (const sys::Range& range : TRY(pagemap.anonymous_pages(mapping, backing)))
+      sys::append(pages, range);
+  return pages;
 }
 
 Result<Ranges> MemoryRounds::shared_with_parent(const FrozenProcess& frozen, const Member& member,

@@ -84,9 +84,10 @@ class MemoryRounds {
   static bool is_same(const Member* known, const engine::FrozenProcess& frozen,
                       const image::Process& relations, const std::map<int32_t, bool>& is_old);
   Result<void> adopt(std::vector<engine::FrozenProcess>& processes);
-  Result<Pending> look_at(engine::FrozenProcess& frozen, Member& member);
-  Result<engine::Ranges> take_changes(engine::FrozenProcess& frozen, Member& member,
-                                      const sys::Pagemap& pagemap);
+  Result<std::vector<Pending>> look_at_all(std::vector<engine::FrozenProcess>& processes);
+  Result<Pending> look_at(const engine::FrozenProcess& frozen, Member& member);
+  Result<engine::Ranges> take_changes(const engine::FrozenProcess& frozen, Member& member,
+                                      const sys::Pagemap& pagemap) const;
   Result<engine::Ranges> shared_with_parent(const engine::FrozenProcess& frozen,
                                             const Member& member,
                                             const sys::Pagemap& pagemap) const;
