@@ -663,14 +663,11 @@ Result<void> GroupBuilder::set_credentials(Member& member) {
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::apply_credentials(member.tasks[static_cast<size_t>(i)],
                                   process.threads(i).credentials()));
-  // A change of credentials resets these two.
+  // A change of credentials resets it.
   for (int i = 0; i < process.threads_size(); ++i)
     if (uint32_t signal = process.threads(i).parent_death_signal())
       TRY(member.tasks[static_cast<size_t>(i)].call("set parent-death signal", SYS_prctl,
                                                     {PR_SET_PDEATHSIG, signal, 0, 0, 0}));
-  if (member.space->dumpable() <= 1)
-    TRY(member.leader().call("set dumpable", SYS_prctl,
-                             {PR_SET_DUMPABLE, member.space->dumpable(), 0, 0, 0}));
   return {};
 }
 
@@ -679,6 +676,8 @@ Result<void> GroupBuilder::release(Member& member) {
   Program program(*arena_);
   if (!process.shares_files())
     program.call("close control socket", SYS_close, {channel_->number()});
+  if (member.space->dumpable() <= 1)  // a change of credentials resets it
+    program.call("set dumpable", SYS_prctl, {PR_SET_DUMPABLE, member.space->dumpable(), 0, 0, 0});
   engine::apply_interval_timers(program, process);
   TRY(member.leader().run(program));
   TRY(engine::drop_arena(member.leader()));
