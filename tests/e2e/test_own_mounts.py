@@ -58,6 +58,21 @@ class OwnMountsTest(unittest.TestCase):
             self.assertIn(reason, done.stderr + done.stdout)
         self.assertFalse(image.exists())
 
+    def test_refuses_files_with_several_names(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            self.tell(host, "echo > /tmp/one; ln /tmp/one /tmp/two; echo > /mnt/file")
+            for mount, unmount, reason in (
+                    ("mount --bind /tmp/one /mnt/file", "umount /mnt/file",
+                     "/mnt/file (tmpfs) itself, and it shows a file that has several names"),
+                    ("mount --bind /mnt/file /tmp/two", "umount /tmp/two",
+                     "itself, on a file that has several names")):
+                self.tell(host, mount)
+                self.assert_refused(host, bundle / "image", reason)
+                self.tell(host, unmount)
+            host.martlet("check", "m")
+
     def test_refused_while_it_is_there(self):
         with Hosts(["host-a"]) as one:
             host = one["host-a"]
@@ -75,6 +90,34 @@ class OwnMountsTest(unittest.TestCase):
             done = host.martlet("restore", "--dir", image, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn(" /mnt ", self.tell(host, "mount -t tmpfs mine /mnt"))
+
+    @staticmethod
+    def tree_of(mountinfo):
+        """What is mounted where, on what, and how; without numbers that the kernel gives."""
+        lines = [line.split() for line in mountinfo.splitlines()]
+        points = {words[0]: words[4] for words in lines}
+        return sorted((words[4], points.get(words[1]), words[5], words[words.index("-") + 1])
+                      for words in lines)
+
+    def test_keeps_hidden_and_moved_mounts(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            before = self.tell(host, "cd /mnt; mkdir -p a b/c d; mount -t tmpfs moved a; echo kept > a/file;"
+                               " mount --move a d; mount -t proc hidden b/c; mount --bind /usr/share b;"
+                               " mount -o remount,bind,ro,noatime b; touch a/x y; mount --bind /tmp a;"
+                               " touch d/one d/two; mount --bind y d/one; cd /")
+            self.assertEqual(before.count(" /mnt/"), 5)
+            for number in (1, 2):
+                image = bundle / f"image-{number}"
+                host.martlet("checkpoint", "m", "--dir", image)
+                host.martlet("rm", "--force", "m")
+                host.martlet("restore", "--dir", image)
+                self.assertEqual(self.tree_of(self.tell(host, "read -r line < /mnt/d/file")),
+                                 self.tree_of(before))
+            shown = self.tell(host, "echo $line > /mnt/seen")
+            self.assertIn(" /mnt/b/c rw,relatime", shown)
+            self.assertEqual((bundle / "rootfs/mnt/seen").read_text(), "kept\n")
 
     def test_keeps_the_host_name_that_it_gave_itself(self):
         with Hosts(["host-a"]) as one:

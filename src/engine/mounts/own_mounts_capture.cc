@@ -314,7 +314,8 @@ class Survey {
     return note_kind(mount, own);
   }
 
-  // The names of a file are put there one after the other, so a mount may end up with an old one.
+  // The names of a file in a tmpfs are put there one after the other, so a mount that shows it or
+  // lies on it may end up with an old one.
   Result<void> note_kind(const Mount& mount, image::OwnMount& own) const {
     Fd shown = TRY(open_on_top(mount));
     struct stat status{};
@@ -322,6 +323,19 @@ class Survey {
     if (mount.type == "tmpfs" && !S_ISDIR(status.st_mode) && status.st_nlink > 1)
       return refuse_mount(mount, "and it shows a file that has several names");
     own.mutable_place()->set_directory(S_ISDIR(status.st_mode));
+    return S_ISDIR(status.st_mode) ? Result<void>() : check_covered_file(mount);
+  }
+
+  Result<void> check_covered_file(const Mount& mount) const {
+    auto parent = by_id_.find(mount.parent);
+    if (parent == by_id_.end() || parent->second->type != "tmpfs") return {};
+    const std::string& below = parent->second->point;
+    Fd bare = TRY(open_bare_mount(context_.root(), below));
+    struct stat status{};
+    if (::fstatat(bare.get(), rest_below(mount.point, below).c_str(), &status,
+                  AT_SYMLINK_NOFOLLOW) != 0)
+      return refuse_mount(mount, "and another mount hides it");
+    if (status.st_nlink > 1) return refuse_mount(mount, "on a file that has several names");
     return {};
   }
 
