@@ -63,13 +63,30 @@ class ContainerRun:
     def _start(self):
         work = "/tmp/workload"
         script = f"mkdir {work} && cd {work} && exec {self.program.path}"
-        must_succeed(self._martlet("run", "--name", self.name, "--overlay", "/", "--",
+        environment = self._bundle() if self.program.rights else ["--overlay", "/"]
+        must_succeed(self._martlet("run", "--name", self.name, *environment, "--",
                                    "/bin/sh", "-c", script), "run")
         self._attach()
         line = self.output.wait(("ready", "FAIL", "skip"), self.deadline, self.pidfd)
         if line.startswith("FAIL"):
             raise Failure(line)
         return line
+
+    def _bundle(self):
+        """An environment that gives the program the rights it asks for."""
+        bundle = self.scratch / "bundle"
+        for sub in ("proc", "dev", "sys", "tmp"):
+            (bundle / "rootfs" / sub).mkdir(parents=True)
+        mounts = [{"destination": f"/{sub}", "type": kind, "source": kind}
+                  for sub, kind in (("proc", "proc"), ("dev", "tmpfs"), ("dev/pts", "devpts"),
+                                    ("dev/shm", "tmpfs"), ("dev/mqueue", "mqueue"))]
+        rights = {name: self.program.rights for name in ("bounding", "effective", "permitted")}
+        (bundle / "config.json").write_text(json.dumps({
+            "ociVersion": "1.0.2", "root": {"path": "rootfs"}, "mounts": mounts,
+            "process": {"args": [], "cwd": "/", "user": {"uid": 0, "gid": 0},
+                        "capabilities": rights}}))
+        shown = ["/bin", "/lib", "/lib64", "/usr", self.program.path.parent]
+        return [f"--bundle={bundle}", *(f"--volume={path}:{path}:ro" for path in shown)]
 
     def _checkpoint(self, directory, *flags):
         return self._martlet("checkpoint", self.name, "--dir", directory, *flags)

@@ -29,6 +29,7 @@ class Program:
         header = (SOURCES / f"{self.name}.c").read_text()
         self.modes = self._field(header, "modes") or "pid container"
         self.refused = self._field(header, "refused")
+        self.rights = (self._field(header, "rights") or "").split()
         self.captured_once = self._field(header, "captures") == "once"
         self.huge_pages = int(self._field(header, "huge pages") or 0)
 

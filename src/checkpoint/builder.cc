@@ -21,6 +21,7 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
 #include "engine/tasks/frozen.h"
+#include "engine/tasks/host_names.h"
 #include "engine/tasks/limits.h"
 #include "engine/tasks/process_state.h"
 #include "engine/tasks/seccomp.h"
@@ -134,6 +135,10 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       ipc_ = TRY(image::parse_as<image::Ipc>(record));
       sysv_ = TRY(engine::SysvObjects::create(*context_, ipc_));
       return {};
+    case RecordType::kMounts: {
+      Member& root = members_.at(tree_.processes(0).pid());
+      return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
+    }
     case RecordType::kTmpfs: return tmpfs_->apply(record);
     case RecordType::kFileContent: return engine::apply_content(*context_, record);
     case RecordType::kFile: {
@@ -204,6 +209,7 @@ Result<void> GroupBuilder::open_sandbox(int highest_descriptor) {
       engine::Arena::create_shared(TargetAddr(tree_.work_area()), engine::kRestoreArenaDataSize)));
   channel_ = std::make_unique<engine::DescriptorChannel>(std::move(sandbox_.control), 3);
   context_ = std::make_unique<engine::ApplyContext>(root_, sandbox_.external_files);
+  mounts_ = std::make_unique<engine::MountsRestore>(*context_);
   tmpfs_ = std::make_unique<engine::TmpfsRestore>(*context_);
   spaces_ = std::make_unique<engine::SpaceBuilder>(*context_, *channel_);
   engine::Stub stub{root_, Fd()};
@@ -466,14 +472,17 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::leave_terminal));
   TRY(create_unix_sockets());
   TRY(make_zombies());
+  auto leader_of = [&](int32_t pid) -> Task* {
+    auto found = members_.find(pid);
+    return found == members_.end() ? nullptr : &found->second.leader();
+  };
+  TRY(engine::apply_host_names(tree_, *channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));
   TRY(each(&GroupBuilder::equip));
-  TRY(engine::complete_files(*context_, tree_.processes(), [&](int32_t pid) -> Task* {
-    auto found = members_.find(pid);
-    return found == members_.end() ? nullptr : &found->second.leader();
-  }));
+  TRY(engine::complete_files(*context_, tree_.processes(), leader_of));
   TRY(tmpfs_->finish());
+  TRY(mounts_->finish());
   TRY(each(&GroupBuilder::join_group));
   TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());

@@ -14,6 +14,7 @@
 #include "engine/memory/lane_reader.h"
 #include "engine/memory/page_filler.h"
 #include "engine/memory/rebuild.h"
+#include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
 #include "image/group.pb.h"
@@ -127,6 +128,7 @@ class GroupBuilder {
   std::unique_ptr<engine::DescriptorChannel> channel_;
   std::unique_ptr<engine::ApplyContext> context_;
   std::unique_ptr<engine::SpaceBuilder> spaces_;
+  std::unique_ptr<engine::MountsRestore> mounts_;
   std::unique_ptr<engine::TmpfsRestore> tmpfs_;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;

@@ -14,8 +14,10 @@
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
+#include "engine/tasks/host_names.h"
 #include "engine/tasks/namespaces.h"
 #include "engine/tasks/process_state.h"
 #include "engine/terminals/controlling.h"
@@ -94,6 +96,11 @@ void GroupCapture::count_objects() {
 
 Result<void> GroupCapture::survey() {
   TRY(context_.judge(refuse_zombie_leaders(processes_)));
+  if (!first_mounts_.empty())
+    TRY(context_.judge_in("mounts", [this]() -> Result<void> {
+      mounts_ = TRY(engine::describe_own_mounts(context_, first_mounts_));
+      return {};
+    }));
   auto inside = numbers_inside(processes_);
   list_tasks();
   if (ahead_ != nullptr) {
@@ -113,6 +120,7 @@ Result<void> GroupCapture::survey() {
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
   TRY(context_.judge(describe_sharing(processes_, tree_)));
+  TRY(engine::describe_host_names(processes_, container_, tree_));
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie)
       TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
@@ -153,7 +161,7 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
     frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
-    frozen.other_namespace = engine::find_other_namespace(context_.root(), of_root, frozen);
+    engine::note_namespaces(context_.root(), of_root, frozen);
     return {};
   }));
   return descriptors;
@@ -186,7 +194,7 @@ Result<void> GroupCapture::gather() {
 // Contents that files bring along (of files without a name) go into the stream while the files are
 // captured, before the files themselves.
 Result<void> GroupCapture::gather_files() {
-  TRY(context_.judge(engine::capture_tmpfs(context_)));
+  TRY(context_.judge(engine::capture_tmpfs(context_, mounts_)));
   files_ = TRY(engine::capture_files(context_, kinds_));
   return {};
 }
@@ -200,6 +208,7 @@ Result<void> GroupCapture::write() {
   TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
+  if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));
   TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));

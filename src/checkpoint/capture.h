@@ -17,6 +17,7 @@
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
 #include "image/memory.pb.h"
+#include "image/mounts.pb.h"
 #include "sys/pagemap.h"
 
 namespace martlet::checkpoint {
@@ -26,14 +27,15 @@ class GroupCapture {
   // `lanes` are streams for pages beside the context's sink. `ahead` is what was sent while the
   // group ran; null if nothing was.
   GroupCapture(std::vector<engine::FrozenProcess>& processes, engine::CaptureContext& context,
-               std::span<image::Sink* const> lanes, bool container, MemoryRounds* ahead,
+               std::span<image::Sink* const> lanes, const GroupSpec& spec, MemoryRounds* ahead,
                MemoryScope scope)
       : processes_(processes),
         context_(context),
         pages_(context.sink(), lanes),
         layouts_(context, context.shared_objects()),
         lane_count_(static_cast<uint32_t>(lanes.size())),
-        container_(container),
+        container_(spec.container),
+        first_mounts_(spec.first_mounts),
         ahead_(ahead),
         scope_(scope) {}
 
@@ -67,10 +69,12 @@ class GroupCapture {
   engine::LayoutReader layouts_;
   uint32_t lane_count_;
   bool container_;
+  const std::string& first_mounts_;
   MemoryRounds* ahead_;
   MemoryScope scope_;
   CaptureStats stats_;
   image::Tree tree_;
+  image::Mounts mounts_;
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   struct MappedPages {
     sys::Pagemap::Look seen;

@@ -7,7 +7,6 @@
 #include "checkpoint/capture.h"
 #include "checkpoint/memory_rounds.h"
 #include "engine/files/unread_queues.h"
-#include "engine/mounts/own_mounts.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
@@ -40,11 +39,6 @@ struct FrozenGroup::State {
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   Nanoseconds freeze_time{};
-
-  Result<void> survey_mounts() {
-    if (spec.first_mounts.empty()) return {};
-    return context->judge(engine::refuse_own_mounts(spec.root, spec.first_mounts));
-  }
 };
 
 FrozenGroup::FrozenGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -87,9 +81,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   Stopwatch watch(clock);
   state_->context = std::make_unique<engine::CaptureContext>(sink, state_->spec.root,
                                                              state_->spec.external_files);
-  GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec.container, ahead,
-                       scope);
-  TRY_IN(state_->survey_mounts(), "capture");
+  GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -101,9 +93,8 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   state_->context = std::make_unique<engine::CaptureContext>(state_->nowhere, state_->spec.root,
                                                              state_->spec.external_files);
   state_->context->collect_refusals();
-  GroupCapture capture(state_->processes, *state_->context, {}, state_->spec.container, nullptr,
+  GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
                        MemoryScope::kComplete);
-  TRY_IN(state_->survey_mounts(), "check");
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(state_->context->refusals());

@@ -1,5 +1,6 @@
 #include "checkpoint/memory_rounds.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -154,6 +155,11 @@ Result<bool> shares_with_parent(const FrozenProcess& frozen) {
   return false;
 }
 
+uint64_t mount_of(const std::string& path) {
+  struct statx status{};
+  return ::statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &status) == 0 ? status.stx_mnt_id : 0;
+}
+
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
@@ -185,13 +191,16 @@ std::vector<engine::TrackedMapping> MemoryRounds::staged_mappings(
   return mappings;
 }
 
-// Of the container's own files, for only those are copied before the rounds.
+// Of the container's own files, for only those are copied before the rounds; and where a mount of
+// its own shows them they are not before the container's mounts are.
 std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const sys::Vma& vma) {
   auto [place, is_new] = files_.try_emplace({vma.device, vma.inode});
   if (!is_new) return place->second;
+  const std::string link = engine::map_files_link(pid, vma);
+  const std::string top = sys::proc_path(spec_.root, "root/");
   struct stat status{}, root{};
-  if (::stat(engine::map_files_link(pid, vma).c_str(), &status) != 0 ||
-      ::stat(sys::proc_path(spec_.root, "root/").c_str(), &root) != 0)
+  if (::stat(link.c_str(), &status) != 0 || ::stat(top.c_str(), &root) != 0 ||
+      mount_of(link) != mount_of(top))
     return std::nullopt;
   if (!S_ISREG(status.st_mode) || status.st_dev != root.st_dev ||
       change_time(status) >= files_known_since_)

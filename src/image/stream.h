@@ -38,6 +38,7 @@ enum class RecordType : uint16_t {
   kRound = 16,         // memory that is sent ahead, while the group runs
   kMissingPages = 17,  // head: PageRun, no body: pages that come after the group runs again
   kGuardPages = 18,    // head: PageRun, no body: a guard region
+  kMounts = 21,        // head: Mounts: what differs from the declared ones
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

@@ -1,4 +1,4 @@
-"""A container whose bundle lets it mount, and that has done so."""
+"""A container whose bundle lets it mount and rename: what is refused, kept, and what a failed restore leaves."""
 
 import json
 import pathlib
@@ -7,9 +7,8 @@ import unittest
 import hosts
 from hosts import Hosts, wait_until
 
-SCRIPT = ("while sleep 0.1; do"
-          " if [ -e /tmp/mount ]; then mount -t tmpfs mine /mnt && rm /tmp/mount; fi;"
-          " if [ -e /tmp/unmount ]; then umount /mnt && rm /tmp/unmount; fi; done")
+# Does what /tmp/order says, and removes it.
+SCRIPT = "while sleep 0.1; do if [ -e /tmp/order ]; then . /tmp/order; rm /tmp/order; fi; done"
 
 
 class OwnMountsTest(unittest.TestCase):
@@ -30,35 +29,128 @@ class OwnMountsTest(unittest.TestCase):
         return directory
 
     @staticmethod
-    def tell(host, word):
-        """Lets the program do something, and waits until it has."""
+    def tell(host, order):
+        """Lets the program execute a line of shell; returns its mounts afterwards."""
         pid = json.loads(host.martlet("inspect", "m", "--json").stdout)["pid"]
-        order = pathlib.Path(f"/proc/{pid}/root/tmp/{word}")
-        order.touch()
-        wait_until(lambda: not order.exists(), f"the container to {word}")
+        path = pathlib.Path(f"/proc/{pid}/root/tmp/order")
+        unfinished = path.with_name("unfinished")
+        unfinished.write_text(order + "\n")
+        unfinished.rename(path)
+        wait_until(lambda: not path.exists(), f"the container to {order}")
         return pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
+
+    @staticmethod
+    def mounts_below(directory):
+        lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        return [line for line in lines if str(directory) in line]
+
+    def start(self, host):
+        bundle = self.make_bundle()
+        binds = [f"--volume={path}:{path}:ro" for path in ("/bin", "/lib", "/lib64", "/usr")]
+        host.martlet("run", "--name", "m", "--bundle", bundle, *binds)
+        host.martlet("check", "m")
+        return bundle
+
+    def assert_refused(self, host, image, reason):
+        for command in (("checkpoint", "m", "--dir", image), ("check", "m")):
+            done = host.martlet(*command, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(reason, done.stderr + done.stdout)
+        self.assertFalse(image.exists())
+
+    def test_refuses_files_with_several_names(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            self.tell(host, "echo > /tmp/one; ln /tmp/one /tmp/two; echo > /mnt/file")
+            for mount, unmount, reason in (
+                    ("mount --bind /tmp/one /mnt/file", "umount /mnt/file",
+                     "/mnt/file (tmpfs) itself, and it shows a file that has several names"),
+                    ("mount --bind /mnt/file /tmp/two", "umount /tmp/two",
+                     "itself, on a file that has several names")):
+                self.tell(host, mount)
+                self.assert_refused(host, bundle / "image", reason)
+                self.tell(host, unmount)
+            host.martlet("check", "m")
 
     def test_refused_while_it_is_there(self):
         with Hosts(["host-a"]) as one:
             host = one["host-a"]
-            bundle = self.make_bundle()
-            binds = [f"--volume={path}:{path}:ro" for path in ("/bin", "/lib", "/lib64", "/usr")]
-            host.martlet("run", "--name", "m", "--bundle", bundle, *binds)
-            host.martlet("check", "m")
-            mounts = self.tell(host, "mount")
-            self.assertIn(" /mnt ", mounts)
+            bundle = self.start(host)
             image = bundle / "image"
-            for command in (("checkpoint", "m", "--dir", image), ("check", "m")):
-                done = host.martlet(*command, check=False)
-                self.assertNotEqual(done.returncode, 0)
-                self.assertIn("/mnt (tmpfs)", done.stderr + done.stdout)
-            self.assertFalse(image.exists())
-            self.assertNotIn(" /mnt ", self.tell(host, "unmount"))
+            for mount, unmount, reason in (
+                    ("mount -t ramfs mine /mnt", "umount /mnt", "/mnt (ramfs)"),
+                    ("mount -t tmpfs a /mnt; mount -t tmpfs b /mnt", "umount /mnt; umount /mnt",
+                     "tmpfs /mnt: another mount lies on top")):
+                self.assertIn(" /mnt ", self.tell(host, mount))
+                self.assert_refused(host, image, reason)
+                self.assertNotIn(" /mnt ", self.tell(host, unmount))
             host.martlet("checkpoint", "m", "--dir", image)
             host.martlet("rm", "--force", "m")
             done = host.martlet("restore", "--dir", image, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn(" /mnt ", self.tell(host, "mount"))
+            self.assertIn(" /mnt ", self.tell(host, "mount -t tmpfs mine /mnt"))
+
+    @staticmethod
+    def tree_of(mountinfo):
+        """What is mounted where, on what, and how; without numbers that the kernel gives."""
+        lines = [line.split() for line in mountinfo.splitlines()]
+        points = {words[0]: words[4] for words in lines}
+        return sorted((words[4], points.get(words[1]), words[5], words[words.index("-") + 1])
+                      for words in lines)
+
+    def test_keeps_hidden_and_moved_mounts(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            before = self.tell(host, "cd /mnt; mkdir -p a b/c d; mount -t tmpfs moved a; echo kept > a/file;"
+                               " mount --move a d; mount -t proc hidden b/c; mount --bind /usr/share b;"
+                               " mount -o remount,bind,ro,noatime b; touch a/x y; mount --bind /tmp a;"
+                               " touch d/one d/two; mount --bind y d/one; cd /")
+            self.assertEqual(before.count(" /mnt/"), 5)
+            for number in (1, 2):
+                image = bundle / f"image-{number}"
+                host.martlet("checkpoint", "m", "--dir", image)
+                host.martlet("rm", "--force", "m")
+                host.martlet("restore", "--dir", image)
+                self.assertEqual(self.tree_of(self.tell(host, "read -r line < /mnt/d/file")),
+                                 self.tree_of(before))
+            shown = self.tell(host, "echo $line > /mnt/seen")
+            self.assertIn(" /mnt/b/c rw,relatime", shown)
+            self.assertEqual((bundle / "rootfs/mnt/seen").read_text(), "kept\n")
+
+    def test_keeps_the_host_name_that_it_gave_itself(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            self.tell(host, "echo other > /proc/sys/kernel/hostname")
+            host.martlet("checkpoint", "m", "--dir", bundle / "image")
+            host.martlet("rm", "--force", "m")
+            host.martlet("restore", "--dir", bundle / "image")
+            self.tell(host, "cat /proc/sys/kernel/hostname > /mnt/seen")
+            self.assertEqual((bundle / "rootfs/mnt/seen").read_text(), "other\n")
+
+    def test_a_failed_restore_leaves_nothing(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            image = bundle / "image"
+            self.tell(host, "mkdir /mnt/own; mount -t tmpfs mine /mnt/own; echo kept > /mnt/own/file")
+            host.martlet("checkpoint", "m", "--dir", image)
+            host.martlet("rm", "--force", "m")
+            points = [image / "upper/mnt/own", bundle / "rootfs/mnt/own"]
+            before = self.mounts_below(host.directory)
+            for point in points:
+                point.rmdir()
+            done = host.martlet("restore", "--dir", image, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("mount /mnt/own", done.stderr)
+            self.assertEqual(json.loads(host.martlet("ps", "--json").stdout), [])
+            self.assertEqual(self.mounts_below(host.directory), before)
+            points[0].mkdir()
+            host.martlet("restore", "--dir", image)
+            self.assertIn(" /mnt/own ", self.tell(host, "cp /mnt/own/file /mnt/seen"))
+            self.assertEqual((bundle / "rootfs/mnt/seen").read_text(), "kept\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include "engine/files/event_kind.h"
 #include "engine/files/file_kind.h"
 #include "engine/files/inotify_kind.h"
+#include "engine/files/namespace_kind.h"
 #include "engine/files/path_kind.h"
 #include "engine/files/pid_kind.h"
 #include "engine/files/pipe_kind.h"
@@ -58,6 +59,7 @@ const std::vector<const FileKind*>& file_kinds() {
       &pipe_kind(),
       &inotify_kind(),
       &pid_kind(),
+      &namespace_kind(),
       &memory_file_kind(),
       &terminal_master_kind(),
       &terminal_slave_kind(),

@@ -1,10 +1,14 @@
 #include "engine/mounts/mount_table.h"
 
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "base/fd.h"
 #include "sys/procfs.h"
@@ -32,21 +36,57 @@ std::string unescape(std::string_view text) {
   return plain;
 }
 
+// The default of access times is "relatime", which stands there like all the others.
+constexpr std::pair<std::string_view, uint64_t> kAttributes[] = {
+    {"ro", MOUNT_ATTR_RDONLY},
+    {"nosuid", MOUNT_ATTR_NOSUID},
+    {"nodev", MOUNT_ATTR_NODEV},
+    {"noexec", MOUNT_ATTR_NOEXEC},
+    {"noatime", MOUNT_ATTR_NOATIME},
+    {"relatime", MOUNT_ATTR_RELATIME},
+    {"nodiratime", MOUNT_ATTR_NODIRATIME},
+    {"nosymfollow", MOUNT_ATTR_NOSYMFOLLOW}};
+
+void read_options(const std::string& options, Mount& out) {
+  std::istringstream words(options);
+  bool with_access_time = true;
+  for (std::string word; std::getline(words, word, ',');) {
+    auto known =
+        std::ranges::find(kAttributes, word, [](const auto& entry) { return entry.first; });
+    if (known != std::end(kAttributes)) out.attributes |= known->second;
+    if (word == "noatime" || word == "relatime") with_access_time = false;
+    if (word == "idmapped") out.id_mapped = true;
+  }
+  if (with_access_time) out.attributes |= MOUNT_ATTR_STRICTATIME;
+  out.read_only = (out.attributes & MOUNT_ATTR_RDONLY) != 0;
+}
+
+uint32_t number_after(std::string_view word, std::string_view key) {
+  if (!word.starts_with(key)) return 0;
+  return static_cast<uint32_t>(std::strtoul(word.data() + key.size(), nullptr, 10));
+}
+
+void read_propagation(const std::string& word, Mount& out) {
+  if (uint32_t group = number_after(word, "shared:")) out.shared_group = group;
+  if (uint32_t group = number_after(word, "master:")) out.master_group = group;
+  if (word == "unbindable") out.unbindable = true;
+}
+
 // "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"
 Mount parse_mount(const std::string& line) {
   std::istringstream words(line);
-  std::string id, parent, device, root, point, options, word;
+  std::string device, root, point, options, word, name;
   Mount mount;
-  words >> id >> parent >> device >> root >> point >> options;
-  while (words >> word && word != "-") continue;
-  words >> mount.type;
+  words >> mount.id >> mount.parent >> device >> root >> point >> options;
+  while (words >> word && word != "-") read_propagation(word, mount);
+  words >> mount.type >> name >> mount.system;
   unsigned major = 0, minor = 0;
   if (std::sscanf(device.c_str(), "%u:%u", &major, &minor) == 2)
     mount.device = makedev(major, minor);
-  mount.id = std::strtoull(id.c_str(), nullptr, 10);
   mount.root = unescape(root);
   mount.point = unescape(point);
-  mount.read_only = options == "ro" || options.starts_with("ro,");
+  mount.name = unescape(name);
+  read_options(options, mount);
   return mount;
 }
 
@@ -61,6 +101,17 @@ std::vector<Mount> parse_mounts(std::string_view mountinfo) {
 
 Result<std::vector<Mount>> read_mounts(HostPid process) {
   return parse_mounts(TRY(read_file(sys::proc_path(process, "mountinfo"))));
+}
+
+bool is_at_or_below(std::string_view path, std::string_view above) {
+  if (above == "/") return path.starts_with('/');
+  return path.starts_with(above) && (path.size() == above.size() || path[above.size()] == '/');
+}
+
+std::string rest_below(std::string_view path, std::string_view above) {
+  std::string_view rest = path.substr(above == "/" ? 1 : above.size());
+  if (rest.starts_with('/')) rest.remove_prefix(1);
+  return std::string(rest);
 }
 
 }  // namespace martlet::engine

@@ -3,7 +3,7 @@
 // restore.
 //
 // A tmpfs that is mounted in the capturing process's namespace too belongs to the host and is left
-// alone, and so is one that the container can only read.
+// alone, and so is one that the container could only read from the beginning.
 #pragma once
 
 #include <map>
@@ -13,14 +13,15 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "engine/context.h"
+#include "image/mounts.pb.h"
 #include "image/stream.h"
 #include "image/tmpfs.pb.h"
 
 namespace martlet::engine {
 
 // Puts the content of every tmpfs into the sink, as kTmpfs records. Nothing for a group in the
-// mount namespace of the caller.
-Result<void> capture_tmpfs(CaptureContext& context);
+// mount namespace of the caller. `changes` are those of the container's mounts.
+Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes);
 
 // Fills the mounts from the records, in the order in which they were put.
 class TmpfsRestore {

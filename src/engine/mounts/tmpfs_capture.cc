@@ -174,32 +174,52 @@ class TmpfsReader {
   std::vector<std::byte> buffer_;
 };
 
-// One mount of each tmpfs of the group: the one that shows most of it.
-Result<std::vector<Mount>> own_tmpfs_mounts(HostPid root) {
-  std::set<dev_t> known;
-  for (const Mount& mount : TRY(read_mounts(HostPid(::getpid())))) known.insert(mount.device);
-  std::vector<Mount> mounts = TRY(read_mounts(root));
-  std::ranges::stable_sort(mounts, {}, [](const Mount& mount) { return mount.root.size(); });
-  std::erase_if(mounts, [&](const Mount& mount) {
-    return mount.type != "tmpfs" || mount.read_only || !known.insert(mount.device).second;
-  });
-  return mounts;
+// What the container has made read-only holds what it wrote before.
+std::set<std::string> changed_points(const image::Mounts& changes) {
+  std::set<std::string> points;
+  for (const image::OwnMount& own : changes.own()) points.insert(own.point());
+  for (const image::ChangedMount& changed : changes.changed()) points.insert(changed.point());
+  return points;
 }
 
-Result<void> capture_mount(CaptureContext& context, const Mount& mount) {
-  Fd fd = TRY(open_bare_mount(context.root(), mount.point));
-  struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) return fail_errno("stat");
-  if (status.st_dev != mount.device)
-    return fail(Code::kUnsupported, "another mount lies on top of this tmpfs");
-  return TmpfsReader(context.sink(), mount.point, fd).read();
+using Candidates = std::vector<Mount>;  // mounts of one tmpfs that show as much of it
+
+// For each tmpfs of the group the mounts that show most of it.
+Result<std::vector<Candidates>> own_tmpfs_mounts(HostPid root, const image::Mounts& changes) {
+  std::set<dev_t> of_host;
+  for (const Mount& mount : TRY(read_mounts(HostPid(::getpid())))) of_host.insert(mount.device);
+  const std::set<std::string> changed = changed_points(changes);
+  std::vector<Mount> mounts = TRY(read_mounts(root));
+  std::ranges::stable_sort(mounts, {}, [](const Mount& mount) { return mount.root.size(); });
+  std::map<dev_t, Candidates> systems;
+  for (Mount& mount : mounts) {
+    if (mount.type != "tmpfs" || of_host.contains(mount.device) ||
+        (mount.read_only && !changed.contains(mount.point)))
+      continue;
+    Candidates& same = systems[mount.device];
+    if (same.empty() || same.front().root == mount.root) same.push_back(std::move(mount));
+  }
+  std::vector<Candidates> all;
+  for (auto& [device, candidates] : systems) all.push_back(std::move(candidates));
+  return all;
+}
+
+// Opens the first that no other mount hides.
+Result<void> capture_mount(CaptureContext& context, const Candidates& candidates) {
+  for (const Mount& mount : candidates) {
+    auto fd = open_bare_mount(context.root(), mount.point);
+    struct stat status{};
+    if (fd && ::fstat(fd->get(), &status) == 0 && status.st_dev == mount.device)
+      return TmpfsReader(context.sink(), mount.point, *fd).read();
+  }
+  return fail(Code::kUnsupported, "another mount lies on top of this tmpfs");
 }
 
 }  // namespace
 
-Result<void> capture_tmpfs(CaptureContext& context) {
-  for (const Mount& mount : TRY(own_tmpfs_mounts(context.root())))
-    TRY_IN(capture_mount(context, mount), "tmpfs " + mount.point);
+Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes) {
+  for (const Candidates& candidates : TRY(own_tmpfs_mounts(context.root(), changes)))
+    TRY_IN(capture_mount(context, candidates), "tmpfs " + candidates.front().point);
   return {};
 }
 

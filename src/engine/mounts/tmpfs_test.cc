@@ -32,6 +32,32 @@ TEST(MountTableTest, parses_and_unescapes) {
   EXPECT_TRUE(mounts[1].read_only);
 }
 
+TEST(MountTableTest, reads_how_a_mount_behaves) {
+  auto mounts = parse_mounts(
+      "36 35 98:7 / /a ro,nosuid,noexec,relatime shared:3 master:21 - tmpfs my\\040name "
+      "ro,size=4k\n"
+      "37 36 98:7 / /b rw unbindable - tmpfs none rw\n");
+  ASSERT_EQ(mounts.size(), 2u);
+  EXPECT_EQ(mounts[0].parent, 35u);
+  EXPECT_EQ(mounts[0].attributes,
+            static_cast<uint64_t>(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  EXPECT_EQ(mounts[0].shared_group, 3u);
+  EXPECT_EQ(mounts[0].master_group, 21u);
+  EXPECT_EQ(mounts[0].name, "my name");
+  EXPECT_EQ(mounts[0].system, "ro,size=4k");
+  EXPECT_EQ(mounts[1].attributes, static_cast<uint64_t>(MOUNT_ATTR_STRICTATIME));
+  EXPECT_TRUE(mounts[1].unbindable);
+}
+
+TEST(MountTableTest, tells_what_is_below) {
+  EXPECT_TRUE(is_at_or_below("/a/b", "/a"));
+  EXPECT_TRUE(is_at_or_below("/a", "/"));
+  EXPECT_FALSE(is_at_or_below("/ab", "/a"));
+  EXPECT_EQ(rest_below("/a/b/c", "/a"), "b/c");
+  EXPECT_EQ(rest_below("/a", "/a"), "");
+  EXPECT_EQ(rest_below("/a", "/"), "a");
+}
+
 class TmpfsTest : public testing::Test {
  protected:
   bool mount_here() const {
@@ -43,7 +69,7 @@ class TmpfsTest : public testing::Test {
 
   Result<void> capture(HostPid from) {
     CaptureContext context(sink_, from, {});
-    return capture_tmpfs(context);
+    return capture_tmpfs(context, {});
   }
 
   Result<void> apply(HostPid to) {

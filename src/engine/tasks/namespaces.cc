@@ -24,10 +24,12 @@ constexpr Kind kKinds[] = {
 
 static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
-std::string other_namespace_of(const Namespaces& of_root, HostPid task) {
-  const Namespaces own = namespaces_of(task);
+constexpr size_t kUts = 4;
+static_assert(std::string_view(kKinds[kUts].file) == "uts");
+
+std::string other_namespace_of(const Namespaces& expected, const Namespaces& own, HostPid task) {
   for (size_t i = 0; i < own.size(); ++i)
-    if (own[i] != of_root[i])
+    if (own[i] != expected[i])
       return fmt::format("task {} has a {} namespace of its own", task.value, kKinds[i].name);
   return {};
 }
@@ -49,16 +51,21 @@ Namespaces namespaces_of(HostPid task) {
   return found;
 }
 
-std::string find_other_namespace(HostPid root, const Namespaces& of_root,
-                                 const FrozenProcess& process) {
-  if (process.pid != root)
-    if (auto found = other_namespace_of(of_root, process.pid); !found.empty()) return found;
-  if (!threads_may_differ(process)) return {};
-  for (const FrozenThread& thread : process.threads) {
-    if (thread.tracee.tid() == process.pid) continue;
-    if (auto found = other_namespace_of(of_root, thread.tracee.tid()); !found.empty()) return found;
+void note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process) {
+  Namespaces expected = of_root;
+  if (process.pid != root) {
+    const Namespaces own = namespaces_of(process.pid);
+    expected[kUts] = own[kUts];
+    process.other_namespace = other_namespace_of(expected, own, process.pid);
   }
-  return {};
+  process.uts_namespace = expected[kUts];
+  if (!process.other_namespace.empty() || !threads_may_differ(process)) return;
+  for (const FrozenThread& thread : process.threads) {
+    const HostPid task = thread.tracee.tid();
+    if (task == process.pid) continue;
+    process.other_namespace = other_namespace_of(expected, namespaces_of(task), task);
+    if (!process.other_namespace.empty()) return;
+  }
 }
 
 }  // namespace martlet::engine

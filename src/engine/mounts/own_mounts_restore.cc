@@ -1,0 +1,267 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "engine/mounts/attributes.h"
+#include "engine/mounts/mount_table.h"
+#include "engine/mounts/own_mounts.h"
+
+namespace martlet::engine {
+namespace {
+
+constexpr uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                 MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODIRATIME | MOUNT_ATTR_NOSYMFOLLOW;
+
+Result<Fd> open_point(const std::string& point) {
+  Fd mount(static_cast<int>(
+      ::syscall(SYS_open_tree, AT_FDCWD, point.c_str(), OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW)));
+  if (!mount.valid()) return fail_errno("open");
+  return mount;
+}
+
+// Neither symbolic links nor other mounts are on the way.
+Result<Fd> open_inside(const Fd& mount, const std::string& path) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  const char* name = path.empty() ? "." : path.c_str();
+  Fd fd(static_cast<int>(::syscall(SYS_openat2, mount.get(), name, &how, sizeof how)));
+  if (!fd.valid()) return fail_errno("open " + path);
+  return fd;
+}
+
+Result<Fd> clone(const Fd& place) {
+  Fd mount(static_cast<int>(::syscall(SYS_open_tree, place.get(), "",
+                                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)));
+  if (!mount.valid()) return fail_errno("show it again");
+  return mount;
+}
+
+Result<void> set_attributes(const Fd& mount, const mount_attr& attributes) {
+  if (::syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes,
+                sizeof attributes) != 0)
+    return fail_errno("set the attributes");
+  return {};
+}
+
+Result<void> set_flags(const Fd& mount, uint64_t flags) {
+  if ((flags & ~(kAttributes | MOUNT_ATTR__ATIME)) != 0)
+    return fail(Code::kBadImage, "unknown attributes");
+  mount_attr attributes{};
+  attributes.attr_set = flags;
+  attributes.attr_clr = kAttributes | MOUNT_ATTR__ATIME;
+  return set_attributes(mount, attributes);
+}
+
+Result<void> set_propagation_type(const Fd& mount, uint64_t type) {
+  mount_attr attributes{};
+  attributes.propagation = type;
+  return set_attributes(mount, attributes);
+}
+
+Result<void> make_files_read_only(const Fd& mount) {
+  Fd system(
+      static_cast<int>(::syscall(SYS_fspick, mount.get(), "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)));
+  if (!system.valid() ||
+      ::syscall(SYS_fsconfig, system.get(), FSCONFIG_SET_FLAG, "ro", nullptr, 0) != 0 ||
+      ::syscall(SYS_fsconfig, system.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0)
+    return fail_errno("make the file system read-only");
+  return {};
+}
+
+Result<void> join_group(const Fd& from, const Fd& to) {
+  TRY(set_propagation_type(to, MS_PRIVATE));
+  if (::syscall(SYS_move_mount, from.get(), "", to.get(), "",
+                MOVE_MOUNT_SET_GROUP | MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    return fail_errno("join the mounts that it shares with");
+  return {};
+}
+
+constexpr size_t kPadding = 64;  // of a few strings in an arena
+
+using Devices = std::set<dev_t>;
+
+// Places in a tmpfs come with its contents, which follow; all others are there.
+Result<void> make_in_tmpfs(const Fd& top, const std::string& path, mode_t type,
+                           const Devices& of_host) {
+  struct stat status{};
+  if (path.empty() || ::fstatat(top.get(), path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0)
+    return {};
+  if (errno != ENOENT) return fail_errno("look for " + path);
+  const std::string above = parent_of(path);
+  TRY(make_in_tmpfs(top, above, S_IFDIR, of_host));
+  Fd parent(::openat(top.get(), above.empty() ? "." : above.c_str(),
+                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct statfs system{};
+  if (!parent.valid() || ::fstatfs(parent.get(), &system) != 0 ||
+      ::fstat(parent.get(), &status) != 0)
+    return fail_errno("open " + above);
+  if (system.f_type != TMPFS_MAGIC || of_host.contains(status.st_dev))
+    return fail(Code::kNotFound, fmt::format("there is no {}", path));
+  const std::string name = name_of(path);
+  if ((type == S_IFDIR ? ::mkdirat(parent.get(), name.c_str(), 0700)
+                       : ::mknodat(parent.get(), name.c_str(), S_IFREG | 0600, 0)) != 0)
+    return fail_errno("create " + path);
+  return {};
+}
+
+Result<void> make_point(const std::string& point, mode_t type, const Devices& of_host) {
+  if (!point.starts_with('/')) return fail(Code::kBadImage, "a mount point is no path");
+  Fd root = TRY(open_file("/", O_PATH | O_DIRECTORY));
+  return make_in_tmpfs(root, point.substr(1), type, of_host);
+}
+
+mode_t type_of(const image::OwnMount& own) {
+  return own.type().empty() && !own.place().directory() ? S_IFREG : S_IFDIR;
+}
+
+std::string link_of(const std::string& point) {
+  return "mount " + point;
+}
+
+}  // namespace
+
+Result<void> MountsRestore::apply(Task& first, image::Mounts mounts) {
+  if (mounts_.ByteSizeLong() != 0) return fail(Code::kBadImage, "mounts come twice");
+  mounts_ = std::move(mounts);
+  for (const Mount& mount : TRY(read_mounts(HostPid(::getpid())))) of_host_.insert(mount.device);
+  TRY(in_namespace([this] { return change_declared(); }));
+  for (const image::OwnMount& own : mounts_.own())
+    TRY_IN(own.type().empty() ? bind(own) : make(first, own), link_of(own.point()));
+  for (Entry& changed : changed_) entries_.push_back(std::move(changed));
+  changed_.clear();
+  return {};
+}
+
+Result<void> MountsRestore::in_namespace(const std::function<Result<void>()>& work) const {
+  return run_in_namespace(context_.root(), "mnt", work);
+}
+
+// What is shown of declared mounts is taken before any of them is gone or hidden.
+Result<void> MountsRestore::change_declared() {
+  for (const image::OwnMount& own : mounts_.own())
+    if (own.type().empty() && !own.place().declared().empty())
+      TRY_IN(take_declared(own), link_of(own.point()));
+  for (const image::ChangedMount& changed : mounts_.changed())
+    changed_.push_back({TRY_IN(open_point(changed.point()), link_of(changed.point())),
+                        &changed.state(), changed.point()});
+  for (const std::string& point : mounts_.removed())
+    if (::umount2(point.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0)
+      return fail_errno("unmount " + point);
+  return {};
+}
+
+Result<void> MountsRestore::take_declared(const image::OwnMount& own) {
+  const image::BoundPlace& place = own.place();
+  Fd declared = TRY(open_point(place.declared()));
+  TRY(make_in_tmpfs(declared, place.path(), type_of(own), of_host_));
+  from_declared_[&own] = TRY(clone(TRY(open_inside(declared, place.path()))));
+  return {};
+}
+
+Result<void> MountsRestore::bind(const image::OwnMount& own) {
+  return in_namespace([&]() -> Result<void> {
+    auto taken = from_declared_.find(&own);
+    Fd mount = taken != from_declared_.end() ? std::move(taken->second) : TRY(take_own(own));
+    // Even where it is not private in the end, nothing may come of it before.
+    TRY(set_propagation_type(mount, own.state().outer_master() ? MS_SLAVE : MS_PRIVATE));
+    TRY(make_point(own.point(), type_of(own), of_host_));
+    if (::syscall(SYS_move_mount, mount.get(), "", AT_FDCWD, own.point().c_str(),
+                  MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      return fail_errno("attach");
+    entries_.push_back({std::move(mount), &own.state(), own.point()});
+    return {};
+  });
+}
+
+Result<Fd> MountsRestore::take_own(const image::OwnMount& own) const {
+  const image::BoundPlace& place = own.place();
+  if (place.own() == 0 || place.own() > entries_.size())
+    return fail(Code::kBadImage, "shows a mount that there is not yet");
+  const Fd& source = entries_[place.own() - 1].mount;
+  TRY(make_in_tmpfs(source, place.path(), type_of(own), of_host_));
+  return clone(TRY(open_inside(source, place.path())));
+}
+
+Result<void> MountsRestore::make(Task& first, const image::OwnMount& own) {
+  if (!can_be_made(own.type())) return fail(Code::kBadImage, "a file system of an impossible type");
+  TRY(in_namespace([&] { return make_point(own.point(), S_IFDIR, of_host_); }));
+  Program program(first.arena());
+  if (!program.fits(1, own.ByteSizeLong() + kPadding))
+    return fail(Code::kBadImage, "options of an impossible length");
+  program.call("mount", SYS_mount,
+               {program.put_string(own.name()), program.put_string(own.point()),
+                program.put_string(own.type()), 0, program.put_string(own.options())});
+  TRY(first.run(program));
+  return in_namespace([&]() -> Result<void> {
+    entries_.push_back({TRY(open_point(own.point())), &own.state(), own.point()});
+    return {};
+  });
+}
+
+Result<void> MountsRestore::finish() {
+  if (entries_.empty()) return {};
+  return in_namespace([this]() -> Result<void> {
+    for (const Entry& entry : entries_) {
+      if (entry.state->read_only_files())
+        TRY_IN(make_files_read_only(entry.mount), link_of(entry.point));
+      TRY_IN(set_flags(entry.mount, entry.state->attributes()), link_of(entry.point));
+    }
+    return set_propagation();
+  });
+}
+
+// A group is made when its masters are there.
+Result<void> MountsRestore::set_propagation() {
+  std::map<uint32_t, Group> groups;
+  for (const Entry& entry : entries_)
+    if (uint32_t group = entry.state->shared_group()) groups[group].push_back(&entry);
+  while (!groups.empty()) {
+    auto next = std::ranges::find_if(groups, [&](const auto& group) {
+      uint32_t master = group.second.front()->state->master_group();
+      return master == 0 || shared_.contains(master);
+    });
+    if (next == groups.end()) return fail(Code::kBadImage, "mounts are slaves of each other");
+    TRY(share(next->first, next->second));
+    groups.erase(next);
+  }
+  for (const Entry& entry : entries_)
+    if (entry.state->shared_group() == 0) TRY_IN(set_alone(entry), link_of(entry.point));
+  return {};
+}
+
+Result<void> MountsRestore::share(uint32_t number, Group peers) {
+  std::ranges::stable_sort(peers, {}, [](const Entry* entry) { return entry->state->depth(); });
+  const Entry& top = *peers.front();
+  TRY_IN(set_alone(top), link_of(top.point));
+  TRY_IN(set_propagation_type(top.mount, MS_SHARED), link_of(top.point));
+  shared_[number] = &top;
+  for (const Entry* peer : peers)
+    if (peer != &top) TRY_IN(join_group(top.mount, peer->mount), link_of(peer->point));
+  return {};
+}
+
+// As if it had no peers.
+Result<void> MountsRestore::set_alone(const Entry& entry) const {
+  const image::MountState& state = *entry.state;
+  if (uint32_t group = state.master_group()) {
+    auto master = shared_.find(group);
+    if (master == shared_.end()) return fail(Code::kBadImage, "its master is not there");
+    TRY(join_group(master->second->mount, entry.mount));
+    return set_propagation_type(entry.mount, MS_SLAVE);
+  }
+  if (state.outer_master()) return {};
+  return set_propagation_type(entry.mount, state.unbindable() ? MS_UNBINDABLE : MS_PRIVATE);
+}
+
+}  // namespace martlet::engine
