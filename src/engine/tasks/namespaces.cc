@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "base/fd.h"
+#include "base/parallel.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -78,13 +79,12 @@ std::string find_other_namespace(HostPid root, const Namespaces& of_root,
     if (auto found = other_namespace_of(of_root, process.pid, Scope::kProcess); !found.empty())
       return found;
   if (!threads_may_differ(process)) return {};
-  for (const FrozenThread& thread : process.threads) {
-    if (thread.tracee.tid() == process.pid) continue;
-    if (auto found = other_namespace_of(of_root, thread.tracee.tid(), Scope::kThread);
-        !found.empty())
-      return found;
-  }
-  return {};
+  auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
+    auto found = other_namespace_of(of_root, process.threads[i].tracee.tid(), Scope::kThread);
+    if (found.empty()) return {};
+    return fail(Code::kUnsupported, std::move(found));
+  });
+  return alike ? std::string() : alike.error().cause();
 }
 
 }  // namespace martlet::engine
