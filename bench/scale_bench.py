@@ -115,7 +115,7 @@ def run(build, rounds):
         growth.append([one] + [exponent(counts, [m[what] for m in medians]) for what in TIMES])
     return ("Checkpoint (the whole command, and of it the time that the tasks stand still) and restore of many objects\n\n"
             + table(["object", "count", "checkpoint", "of each", "frozen", "of each", "restore", "of each"], rows)
-            + "\n\nThe time grows with this power of the count; 1.00 is linear, less: a part does not depend on it\n\n"
+            + "\nThe time grows with this power of the count; 1.00 is linear, less: a part does not depend on it\n\n"
             + table(["object", *TIMES], growth)), []
 
 
