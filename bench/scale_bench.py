@@ -2,6 +2,7 @@
 
 Each measurement runs in PID, network and mount namespaces of its own, so that the PIDs are free for the restore."""
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -14,13 +15,15 @@ import time
 
 from tables import ms, table
 
-# The kinds of scale_workload.c, the counts, and what one of them is called in the table.
-KINDS = (("tasks", (250, 500, 1000), "task of a tree"),
-         ("threads", (2500, 5000, 10000), "thread of one task"),
-         ("descriptors", (25000, 50000, 100000), "descriptor, ten to a file"),
-         ("mappings", (12500, 25000, 50000), "mapping of one page"),
-         ("connections", (2500, 5000, 10000), "TCP connection"),
-         ("memory", (256, 512, 1024), "MiB of memory"))
+# The kinds of scale_workload.c, the largest count, and what one of them is called in the table.
+KINDS = (("tasks", 1000, "task of a tree"),
+         ("threads", 10000, "thread of one task"),
+         ("descriptors", 100000, "descriptor, ten to a file"),
+         ("mappings", 50000, "mapping of one page"),
+         ("connections", 10000, "TCP connection"),
+         ("memory", 1024, "MiB of memory"))
+SHARES = (8, 4, 2, 1)  # of the largest count
+TIMES = ("checkpoint", "frozen", "restore")
 PID = 1000
 DEADLINE = 120
 
@@ -42,11 +45,13 @@ def reap_all(but=()):
 
 
 def martlet(build, *args):
+    """Its report, and the time that the whole command took."""
+    start = time.monotonic()
     done = subprocess.run([build / "bin/martlet", *args, "--json"], capture_output=True, text=True, timeout=DEADLINE,
                           check=False)
     if done.returncode != 0:
         raise SystemExit(f"martlet {args[0]}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+    return json.loads(done.stdout), time.monotonic() - start
 
 
 def measure_inside(build, kind, count, folder):
@@ -63,13 +68,13 @@ def measure_inside(build, kind, count, folder):
         subprocess.Popen([program, kind, count, *port], stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/",
                          start_new_session=True)
     await_line(output, "ready")
-    taken = martlet(build, "checkpoint", "--pid", str(PID), "--dir", folder / "image")
+    taken, checkpoint = martlet(build, "checkpoint", "--pid", str(PID), "--dir", folder / "image")
     reap_all(but=peers)
-    back = martlet(build, "restore", "--dir", folder / "image")
+    back, _ = martlet(build, "restore", "--dir", folder / "image")
     os.kill(PID, signal.SIGUSR1)
     await_line(output, "ok")
     reap_all()
-    return {"frozen": taken["frozen_seconds"], "restore": back["restore_seconds"]}
+    return {"checkpoint": checkpoint, "frozen": taken["frozen_seconds"], "restore": back["restore_seconds"]}
 
 
 # --- Outside
@@ -91,20 +96,27 @@ def each(seconds, count):
     return f"{seconds / count * 1e6:.1f} us"
 
 
+def exponent(counts, seconds):
+    """Of the power of the count that fits the times best: the slope of their logarithms."""
+    slope, _ = statistics.linear_regression([math.log(c) for c in counts], [math.log(s) for s in seconds])
+    return f"{slope:.2f}"
+
+
 def run(build, rounds):
-    rows = []
-    for kind, counts, one in KINDS:
-        first = None
+    rows, growth = [], []
+    for kind, largest, one in KINDS:
+        counts = [largest // share for share in SHARES]
+        medians = []
         for count in counts:
             runs = [measure(build, kind, count) for _ in range(rounds)]
-            frozen, restore = (statistics.median(r[what] for r in runs) for what in ("frozen", "restore"))
-            costs = frozen / count, restore / count
-            first = first or costs
-            growth = " / ".join(f"{now / then:.2f}" for now, then in zip(costs, first))
-            rows.append([one, f"{count:,}", ms(frozen), each(frozen, count), ms(restore), each(restore, count), growth])
-    head = ["object", "count", "frozen", "of each", "restore", "of each", "growth"]
-    return ("Checkpoint and restore of many objects; growth is the cost of each, frozen and in the restore, beside that of "
-            "the smallest count: 1.00 is linear\n\n" + table(head, rows)), []
+            medians.append({what: statistics.median(r[what] for r in runs) for what in TIMES})
+            rows.append([one, f"{count:,}"] + [cell for what in TIMES
+                                               for cell in (ms(medians[-1][what]), each(medians[-1][what], count))])
+        growth.append([one] + [exponent(counts, [m[what] for m in medians]) for what in TIMES])
+    return ("Checkpoint (the whole command, and of it the time that the tasks stand still) and restore of many objects\n\n"
+            + table(["object", "count", "checkpoint", "of each", "frozen", "of each", "restore", "of each"], rows)
+            + "\nThe time grows with this power of the count; 1.00 is linear, less: a part does not depend on it\n\n"
+            + table(["object", *TIMES], growth)), []
 
 
 if __name__ == "__main__":

@@ -162,6 +162,8 @@ static void connections(int count, int port) {
   for (int i = 0; i < count; i++) {
     sockets[i] = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(sockets[i] >= 0 && connect(sockets[i], (struct sockaddr*)&peer, sizeof peer) == 0);
+    char accepted;
+    CHECK(read(sockets[i], &accepted, 1) == 1);
   }
   ready();
   for (int i = 0; i < count; i++) CHECK(write(sockets[i], &i, sizeof i) == sizeof i);
@@ -171,7 +173,8 @@ static void connections(int count, int port) {
   }
 }
 
-// The other ends of connections(), outside of what is captured. Writes its port.
+// The other ends of connections(), outside of what is captured. Writes its port. Greets each, so
+// that no connection waits to be accepted.
 static void peer(int count) {
   allow_descriptors();
   int* sockets = calloc((size_t)count, sizeof *sockets);
@@ -182,7 +185,10 @@ static void peer(int count) {
   CHECK(getsockname(listener, (struct sockaddr*)&own, &size) == 0);
   printf("%d\n", ntohs(own.sin_port));
   fflush(stdout);
-  for (int i = 0; i < count; i++) CHECK((sockets[i] = accept(listener, NULL, NULL)) >= 0);
+  for (int i = 0; i < count; i++) {
+    CHECK((sockets[i] = accept(listener, NULL, NULL)) >= 0);
+    CHECK(write(sockets[i], "", 1) == 1);
+  }
   for (int i = 0; i < count; i++) {
     int value;
     CHECK(read(sockets[i], &value, sizeof value) == sizeof value);

@@ -48,17 +48,30 @@ Result<void> write_full(int fd, std::span<const std::byte> bytes) {
   return {};
 }
 
-Result<std::string> read_file(const std::string& path) {
-  Fd fd = TRY(open_file(path, O_RDONLY));
+namespace {
+
+Result<std::string> read_to_end(const Fd& fd, const std::string& name) {
   std::string content;  // as small as the file: some are kept by the thousand
   char part[16384];
   for (;;) {
     ssize_t got = ::read(fd.get(), part, sizeof part);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read " + path);
+    if (got < 0) return fail_errno("read " + name);
     if (got == 0) return content;
     content.append(part, static_cast<size_t>(got));
   }
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path) {
+  return read_to_end(TRY(open_file(path, O_RDONLY)), path);
+}
+
+Result<std::string> read_file(const Fd& directory, const std::string& name) {
+  Fd fd(::openat(directory.get(), name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return fail_errno("open " + name);
+  return read_to_end(fd, name);
 }
 
 Result<void> write_file(const std::string& path, std::string_view content) {

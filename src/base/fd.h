@@ -48,6 +48,8 @@ Result<void> write_full(int fd, std::span<const std::byte> bytes);
 
 // The whole content of a (small) file, such as one of /proc.
 Result<std::string> read_file(const std::string& path);
+// Of a file in an open directory.
+Result<std::string> read_file(const Fd& directory, const std::string& name);
 // Replaces the content of an existing file or control file in one write.
 Result<void> write_file(const std::string& path, std::string_view content);
 // Writes a new file beside `path`, syncs it and renames it into place, so that after a power cut

@@ -583,7 +583,8 @@ Result<void> GroupBuilder::equip(Member& member) {
   if (!process.shares_files())
     TRY(engine::install_descriptors(*context_, *channel_, leader, process));
   TRY(engine::apply_signal_actions(leader, process));
-  for (Task& task : member.tasks) task.set_done_signal(engine::unused_signal(process));
+  const int done_signal = engine::unused_signal(process);
+  for (Task& task : member.tasks) task.set_done_signal(done_signal);
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::apply_thread(member.tasks[static_cast<size_t>(i)], process.threads(i)));
   return {};

@@ -56,6 +56,7 @@ const OpenFile* CaptureContext::file_of(HostPid process, int number) const {
 
 Result<void> CaptureContext::judge(Result<void> outcome) {
   if (outcome || !refusals_ || outcome.error().code() != Code::kUnsupported) return outcome;
+  const auto lock = alone();
   refusals_->push_back(std::move(outcome.error()));
   return {};
 }
@@ -82,6 +83,11 @@ std::optional<NsPid> CaptureContext::task(HostPid task) const {
 int CaptureContext::stashed(const std::string& key) const {
   auto found = stash_.find(key);
   return found == stash_.end() ? -1 : found->second.get();
+}
+
+void CaptureContext::on_thaw(std::function<void()> undo) {
+  const auto lock = alone();
+  undo_.push_back(std::move(undo));
 }
 
 void CaptureContext::run_undo() {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ struct ExternalFile {
 Result<void> run_in_namespace(HostPid process, const std::string& kind,
                               const std::function<Result<void>()>& work);
 
-// Shared state of one capture; lives on the engine's thread while the group is frozen.
+// Shared state of one capture; lives on the engine's thread while the group is frozen. Other
+// threads may use what says so, and anything while they hold alone().
 class CaptureContext {
  public:
   CaptureContext(image::Sink& sink, HostPid root, std::vector<ExternalFile> external_files)
@@ -73,14 +75,18 @@ class CaptureContext {
   // of it.
   void collect_refusals() { refusals_.emplace(); }
   std::vector<Error>& refusals() { return *refusals_; }
-  // The outcome of capturing one object, or success if its refusal is noted.
+  // The outcome of capturing one object, or success if its refusal is noted. Any thread.
   Result<void> judge(Result<void> outcome);
   // Runs `step`, and adds the link to what it fails with or notes.
   Result<void> judge_in(const std::string& link, const std::function<Result<void>()>& step);
 
-  // Registers what must be put back if the group goes on running here; run in reverse order.
-  void on_thaw(std::function<void()> undo) { undo_.push_back(std::move(undo)); }
+  // Registers what must be put back if the group goes on running here; run in reverse order. Any
+  // thread.
+  void on_thaw(std::function<void()> undo);
   void run_undo();
+
+  // No other thread has this at the same time.
+  std::unique_lock<std::recursive_mutex> alone() { return std::unique_lock(mutex_); }
 
  private:
   image::Sink& sink_;
@@ -93,6 +99,7 @@ class CaptureContext {
   std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixMessage>> unix_queues_;
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
+  std::recursive_mutex mutex_;  // recursive: under alone(), judge() and on_thaw() may be called
   std::vector<std::function<void()>> undo_;
   std::optional<std::vector<Error>> refusals_;
 };

@@ -1,6 +1,7 @@
 #include "sys/procfs.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -169,6 +170,13 @@ Result<std::vector<int>> list_numbers(const std::string& directory) {
   return numbers;
 }
 
+Result<std::string> read_link_at(int directory, const std::string& path) {
+  char target[PATH_MAX];
+  ssize_t length = ::readlinkat(directory, path.c_str(), target, sizeof target);
+  if (length < 0) return fail_errno("read link " + path);
+  return std::string(target, static_cast<size_t>(length));
+}
+
 std::vector<HostPid> as_pids(const std::vector<int>& numbers) {
   std::vector<HostPid> pids;
   for (int number : numbers) pids.emplace_back(number);
@@ -302,10 +310,11 @@ Result<std::vector<int>> list_descriptors(HostPid pid) {
 }
 
 Result<std::string> read_link(const std::string& path) {
-  char target[PATH_MAX];
-  ssize_t length = ::readlink(path.c_str(), target, sizeof target);
-  if (length < 0) return fail_errno("read link " + path);
-  return std::string(target, static_cast<size_t>(length));
+  return read_link_at(AT_FDCWD, path);
+}
+
+Result<std::string> read_link(const Fd& directory, const std::string& name) {
+  return read_link_at(directory.get(), name);
 }
 
 Result<std::vector<HostPid>> list_namespace_processes(HostPid init) {

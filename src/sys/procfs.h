@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
 
@@ -96,6 +97,8 @@ Result<std::vector<HostPid>> list_children(HostPid pid);
 std::vector<HostPid> list_tree(HostPid root);
 Result<std::vector<int>> list_descriptors(HostPid pid);
 Result<std::string> read_link(const std::string& path);
+// Of a link in an open directory.
+Result<std::string> read_link(const Fd& directory, const std::string& name);
 
 // Every process of the PID namespace that `init` is the first process of.
 Result<std::vector<HostPid>> list_namespace_processes(HostPid init);

@@ -54,6 +54,10 @@ class FileKind {
   virtual Result<void> capture(CaptureContext& context, const OpenFile& file,
                                image::File& out) const = 0;
 
+  // Whether files of this kind may be captured at the same time, on any threads. Of the context
+  // capture() then uses judge() and on_thaw(), and what else it does under alone().
+  virtual bool is_captured_in_parallel() const { return false; }
+
   virtual bool owns(const image::File& file) const = 0;
 
   // Creates the description. Called in the order of the images' ids. Descriptions that can only be

@@ -9,7 +9,9 @@
 #include <charconv>
 #include <numeric>
 
+#include "base/parallel.h"
 #include "engine/batch.h"
+#include "engine/files/fd_info.h"
 #include "engine/files/file_locks.h"
 #include "engine/sockets/unix_queue.h"
 #include "sys/pidfd.h"
@@ -25,18 +27,41 @@ Result<int> flags_in(const std::string& info) {
   return static_cast<int>(std::strtoul(info.c_str() + at + 6, nullptr, 8));
 }
 
-Result<OpenFile> look_at_descriptor(HostPid pid, int number) {
-  OpenFile file;
-  file.holder = pid;
-  file.number = number;
-  std::string name = std::to_string(number);
-  std::string path = sys::proc_path(pid, "fd/" + name);
-  if (::stat(path.c_str(), &file.status) != 0) return fail_errno("stat");
-  file.link = TRY(sys::read_link(path));
-  file.info = TRY(read_file(sys::proc_path(pid, "fdinfo/" + name)));
-  file.flags = TRY(flags_in(file.info));
-  return file;
+// The kernel's number of an eventfd; 0 for other files, and before Linux 5.2.
+uint64_t event_number(const std::string& info) {
+  auto field = info_field(info, "eventfd-id");
+  return field ? take_number(*field, 10).value_or(0) : 0;
 }
+
+// What a process shows of its descriptors. Each is found below an open directory, so that the way
+// to the process is gone once.
+class DescriptorView {
+ public:
+  static Result<DescriptorView> open(HostPid pid) {
+    DescriptorView view(pid);
+    view.links_ = TRY(open_file(sys::proc_path(pid, "fd"), O_PATH | O_DIRECTORY));
+    view.infos_ = TRY(open_file(sys::proc_path(pid, "fdinfo"), O_PATH | O_DIRECTORY));
+    return view;
+  }
+
+  Result<OpenFile> look_at(int number) const {
+    OpenFile file;
+    file.holder = pid_;
+    file.number = number;
+    const std::string name = std::to_string(number);
+    if (::fstatat(links_.get(), name.c_str(), &file.status, 0) != 0) return fail_errno("stat");
+    file.link = TRY(sys::read_link(links_, name));
+    file.info = TRY(read_file(infos_, name));
+    file.flags = TRY(flags_in(file.info));
+    return file;
+  }
+
+ private:
+  explicit DescriptorView(HostPid pid) : pid_(pid) {}
+
+  HostPid pid_;
+  Fd links_, infos_;
+};
 
 std::string descriptor_name(HostPid pid, int number) {
   return fmt::format("process {}: fd {}", pid.value, number);
@@ -89,7 +114,7 @@ Result<const FileKind*> choose_kind(CaptureContext& context, const OpenFile& fil
 // A description in flight; if no process has it, it belongs to the group's root and has no number.
 Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
   HostPid here(::getpid());
-  OpenFile file = TRY(look_at_descriptor(here, received.get()));
+  OpenFile file = TRY(TRY(DescriptorView::open(here)).look_at(received.get()));
   for (const OpenFile& other : context.files()) {
     bool alike =
         other.status.st_dev == file.status.st_dev && other.status.st_ino == file.status.st_ino;
@@ -122,6 +147,18 @@ Result<void> apply_owner(const image::File& file, Task& task, int number) {
   return program.empty() ? Result<void>() : task.run(program);
 }
 
+Result<void> capture_file(CaptureContext& context, size_t index, const FileKind& kind,
+                          image::File& out) {
+  const OpenFile& file = context.files()[index];
+  out.set_id(file.id);
+  out.set_flags(static_cast<uint32_t>(file.flags));
+  TRY_IN(capture_owner(file, out), where(file));
+  auto captured = kind.capture(context, file, out);
+  if (captured) return {};
+  return context.judge(
+      in_context(std::move(captured), where(file) + ": " + std::string(kind.name())));
+}
+
 enum class NeedsTasks { kNo, kYes };
 
 Result<void> create_all(ApplyContext& context, NeedsTasks which) {
@@ -139,9 +176,16 @@ Result<void> create_all(ApplyContext& context, NeedsTasks which) {
 }  // namespace
 
 Result<std::vector<OpenFile>> FileTable::look_at(HostPid pid) {
-  std::vector<OpenFile> files;
-  for (int number : TRY(sys::list_descriptors(pid)))
-    files.push_back(TRY_IN(look_at_descriptor(pid, number), descriptor_name(pid, number)));
+  constexpr size_t kPart = 256;  // one processor takes so many at a time
+  const std::vector<int> numbers = TRY(sys::list_descriptors(pid));
+  const DescriptorView view = TRY(DescriptorView::open(pid));
+  std::vector<OpenFile> files(numbers.size());
+  TRY(for_each_in_parallel((numbers.size() + kPart - 1) / kPart, [&](size_t part) -> Result<void> {
+    const size_t end = std::min(numbers.size(), (part + 1) * kPart);
+    for (size_t i = part * kPart; i < end; ++i)
+      files[i] = TRY_IN(view.look_at(numbers[i]), descriptor_name(pid, numbers[i]));
+    return {};
+  }));
   return files;
 }
 
@@ -161,28 +205,27 @@ Result<void> FileTable::add(HostPid pid, std::vector<OpenFile> descriptors, imag
   return {};
 }
 
+// The search begins where the last one ended: duplicates often come one after the other.
 Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
-  std::vector<uint32_t>& similar =
-      similar_[{candidate.status.st_dev, candidate.status.st_ino, candidate.flags}];
-  auto place = similar.begin();
-  for (auto end = similar.end(); place != end;) {
-    auto middle = place + (end - place) / 2;
-    const OpenFile& other = context_.files()[*middle - 1];
+  Similar& similar = similar_[{candidate.status.st_dev, candidate.status.st_ino, candidate.flags,
+                               event_number(candidate.info)}];
+  size_t first = 0, last = similar.ids.size();
+  for (size_t middle = similar.latest; first < last; middle = (first + last) / 2) {
+    const OpenFile& other = context_.files()[similar.ids[middle] - 1];
     int order =
         TRY(sys::compare_files(candidate.holder, candidate.number, other.holder, other.number));
+    similar.latest = middle;
     if (order == 0) return other.id;
-    if (order < 0)
-      end = middle;
-    else
-      place = middle + 1;
+    (order < 0 ? last : first) = order < 0 ? middle : middle + 1;
   }
+  similar.latest = first;
   Fd duplicate = TRY(sys::duplicate_descriptor(pidfd, candidate.number));
   candidate.fd = duplicate.get();
   candidate.id = static_cast<uint32_t>(context_.files().size() + 1);
   uint32_t id = candidate.id;
   context_.keep(std::move(duplicate));
   context_.files().push_back(std::move(candidate));
-  similar.insert(place, id);
+  similar.ids.insert(similar.ids.begin() + static_cast<ptrdiff_t>(first), id);
   return id;
 }
 
@@ -197,19 +240,18 @@ Result<std::vector<image::File>> capture_files(CaptureContext& context,
   TRY(read_unix_queues(context, [&](Fd received) { return add_received(context, received); }));
   for (size_t i = kinds.size(); i < context.files().size(); ++i)
     kinds.push_back(TRY(choose_kind(context, context.files()[i])));
-  std::vector<image::File> captured;
-  captured.reserve(kinds.size());
+  std::vector<image::File> captured(kinds.size());
+  auto capture = [&](size_t i) { return capture_file(context, i, *kinds[i], captured[i]); };
+  std::vector<size_t> in_parallel;
   for (size_t i = 0; i < kinds.size(); ++i) {
     if (kinds[i] == nullptr) continue;  // its refusal is noted
-    const OpenFile& file = context.files()[i];
-    image::File out;
-    out.set_id(file.id);
-    out.set_flags(static_cast<uint32_t>(file.flags));
-    TRY_IN(capture_owner(file, out), where(file));
-    TRY(context.judge(in_context(kinds[i]->capture(context, file, out),
-                                 where(file) + ": " + std::string(kinds[i]->name()))));
-    captured.push_back(std::move(out));
+    if (kinds[i]->is_captured_in_parallel())
+      in_parallel.push_back(i);
+    else
+      TRY(capture(i));
   }
+  TRY(for_each_in_parallel(in_parallel.size(), [&](size_t n) { return capture(in_parallel[n]); }));
+  std::erase_if(captured, [](const image::File& file) { return file.id() == 0; });
   return captured;
 }
 

@@ -29,9 +29,14 @@ class FileTable {
   Result<uint32_t> identify(const Fd& pidfd, OpenFile candidate);
 
   CaptureContext& context_;
-  // Descriptions that may be equal, by device, inode and flags; in the kernel's order. All files of
-  // the kind of eventfd have one inode, so they are many.
-  std::map<std::tuple<uint64_t, uint64_t, int>, std::vector<uint32_t>> similar_;
+  // Descriptions that may be equal. A file without an inode of its own, such as a timerfd, is
+  // similar to all others, so they may be many.
+  struct Similar {
+    std::vector<uint32_t> ids;  // in the kernel's order
+    size_t latest = 0;          // where the one looked for last is among them
+  };
+  // By device, inode, flags and, for an eventfd, its number.
+  std::map<std::tuple<uint64_t, uint64_t, int, uint64_t>, Similar> similar_;
 };
 
 // The kind of every description; kUnsupported names the first that has none (null in a check).

@@ -124,16 +124,20 @@ Result<void> capture_connection(CaptureContext& context, const OpenFile& file,
 
 // A socket that waits for the answer to its first segment has no peer yet as far as getpeername is
 // concerned; sock_diag knows it.
-Result<void> capture_connecting(CaptureContext& context, const OpenFile& file,
-                                image::TcpSocket& out) {
-  TRY(drop_arrivals(context, file, out.common()));
+Result<std::string> find_wanted_peer(CaptureContext& context, const OpenFile& file, int family) {
+  const auto alone = context.alone();  // an answer of sock_diag is for one
   int diag = TRY(group_sock_diag(context));
-  auto sockets =
-      TRY(sys::list_tcp_sockets(diag, static_cast<int>(out.family()), 1u << TCP_SYN_SENT));
+  auto sockets = TRY(sys::list_tcp_sockets(diag, family, 1u << TCP_SYN_SENT));
   auto own = std::ranges::find(sockets, static_cast<uint32_t>(file.status.st_ino),
                                &sys::TcpSocketInfo::inode);
   if (own == sockets.end()) return fail(Code::kGone, "connection attempt ended meanwhile");
-  out.set_remote(sys::to_address(own->remote));
+  return sys::to_address(own->remote);
+}
+
+Result<void> capture_connecting(CaptureContext& context, const OpenFile& file,
+                                image::TcpSocket& out) {
+  TRY(drop_arrivals(context, file, out.common()));
+  out.set_remote(TRY(find_wanted_peer(context, file, static_cast<int>(out.family()))));
   TRY(enter_repair(context, file));
   out.set_send_sequence(TRY(sys::tcp_sequence(file.fd, TcpQueue::kSend)) - 1);
   return {};

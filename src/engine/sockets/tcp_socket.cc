@@ -26,6 +26,9 @@ class TcpSocketKind final : public FileKind {
     return capture_tcp(context, file, *out.mutable_tcp());
   }
 
+  // A server has them by the thousand.
+  bool is_captured_in_parallel() const override { return true; }
+
   bool owns(const image::File& file) const override { return file.has_tcp(); }
 
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {

@@ -16,11 +16,10 @@ namespace {
 
 bool may_have_queue(const OpenFile& file) {
   if (!S_ISSOCK(file.status.st_mode)) return false;
-  auto type = socket_type(file.fd);
-  if (!type || type->family != AF_UNIX) return false;
-  if (sys::get_int_option(file.fd, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0) return false;
   pollfd state{file.fd, POLLIN, 0};
-  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLIN) != 0;
+  if (::poll(&state, 1, 0) != 1 || (state.revents & POLLIN) == 0) return false;
+  return sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC) == AF_UNIX &&
+         sys::get_int_option(file.fd, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) == 0;
 }
 
 // At the end of what a closed peer has sent, a stream and a packet socket go on with nothing.

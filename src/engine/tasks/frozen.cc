@@ -184,26 +184,21 @@ class Freezer {
   }
 
   Result<bool> seize_thread(HostPid pid, HostPid tid) {
-    auto status = sys::read_status(tid);
-    if (!status) return false;
-    if (status->kernel_thread)
-      return fail(Code::kInvalidArgument, fmt::format("process {} is a kernel thread", pid.value));
-    if (status->state == 'Z' || status->state == 'X') {
-      zombies_.insert(tid);
-      return true;
-    }
     auto wait = find_timed_wait(tid);
     auto tracee = sys::Tracee::seize(tid, sys::Death::kGoOn);
     if (!tracee) {
       if (tracee.error().code() == Code::kGone) return false;
-      auto again = sys::read_status(tid);
-      if (!again) return false;
-      if (again->state == 'Z' || again->state == 'X') {  // it was about to end
+      auto status = sys::read_status(tid);
+      if (!status) return false;
+      if (status->kernel_thread)
+        return fail(Code::kInvalidArgument,
+                    fmt::format("process {} is a kernel thread", pid.value));
+      if (status->state == 'Z' || status->state == 'X') {
         zombies_.insert(tid);
         return true;
       }
       // A child of a seized task is attached by the kernel.
-      if (again->tracer.value != ::gettid()) return std::unexpected(tracee.error());
+      if (status->tracer.value != ::gettid()) return std::unexpected(tracee.error());
       tracee = sys::Tracee::adopt(tid);
     }
     TRY(tracee->interrupt());
@@ -392,11 +387,6 @@ Result<void> settle(sys::Tracee& tracee) {
   return {};
 }
 
-Result<void> put_back(FrozenThread& thread) {
-  TRY(settle(thread.tracee));
-  return load_own_state(thread);
-}
-
 Result<void> load_own_state(FrozenThread& thread) {
   user_regs_struct registers = thread.registers;
   if (thread.instrumented) restart_from_arguments(registers);
@@ -406,11 +396,20 @@ Result<void> load_own_state(FrozenThread& thread) {
   return thread.tracee.set_registers(registers);
 }
 
+namespace {
+
+Result<void> let_go(FrozenThread& thread) {
+  TRY(settle(thread.tracee));
+  TRY(load_own_state(thread));
+  return thread.tracee.detach();
+}
+
+}  // namespace
+
 Result<void> thaw_process(FrozenProcess& process) {
   Result<void> outcome;
   for (FrozenThread& thread : process.threads) {
-    auto done = put_back(thread);
-    if (done) done = thread.tracee.detach();
+    auto done = let_go(thread);
     if (!done && done.error().code() != Code::kGone && outcome) outcome = std::move(done);
   }
   return outcome;

@@ -60,8 +60,6 @@ Result<std::vector<FrozenProcess>> freeze_processes(HostPid root, bool container
 // Gives the thread the registers and the mask that it goes on with, in whatever stop it is: also if
 // this process dies before it lets it go.
 Result<void> load_own_state(FrozenThread& thread);
-// The thread stands as it will go on.
-Result<void> put_back(FrozenThread& thread);
 
 // Lets a process go on exactly where it stopped.
 Result<void> thaw_process(FrozenProcess& process);

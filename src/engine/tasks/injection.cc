@@ -98,6 +98,9 @@ std::vector<TargetAddr> find_abandoned_arenas(HostPid pid) {
   return found;
 }
 
+Injection::Injection(FrozenProcess& process, WayBack way_back)
+    : process_(&process), way_back_(way_back), done_signal_(choose_done_signal(process)) {}
+
 Result<Injection> Injection::enter(FrozenProcess& process) {
   auto way_back = prepare_way_back(process, process.leader());
   if (!way_back) way_back = WayBack{TRY(find_syscall_instruction(process)), TargetAddr()};
@@ -148,7 +151,7 @@ Result<void> Injection::run(FrozenThread& thread, Program& program,
   if (!frame) return std::unexpected(frame.error());
   thread.instrumented = true;
   Task task(std::move(thread.tracee), process_->ns_pid, thread.tid, *arena_);
-  task.set_done_signal(choose_done_signal(*process_));
+  task.set_done_signal(done_signal_);
   task.set_return_frame(*frame);
   auto outcome = task.run(program, meanwhile);
   thread.tracee = std::move(task.tracee());
@@ -172,8 +175,6 @@ Result<void> Injection::end() {
 
 Result<void> Injection::unmap(TargetAddr arena) {
   TRY(plain_call(SYS_munmap, {arena.value, kMappedSize}));
-  for (FrozenThread& thread : process_->threads)
-    if (thread.instrumented) TRY(put_back(thread));
   return {};
 }
 

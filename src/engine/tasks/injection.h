@@ -41,7 +41,7 @@ class Injection {
   ~Injection();
 
  private:
-  Injection(FrozenProcess& process, WayBack way_back) : process_(&process), way_back_(way_back) {}
+  Injection(FrozenProcess& process, WayBack way_back);
   static Result<Injection> enter(FrozenProcess& process);
   Result<long> plain_call(long number, std::initializer_list<uint64_t> arguments);
   Result<void> map_arena();
@@ -50,6 +50,7 @@ class Injection {
 
   FrozenProcess* process_;
   WayBack way_back_;              // of the leader; with no stack it has none
+  int done_signal_;               // ends every program
   std::unique_ptr<Arena> arena_;  // without the return frame behind it
 };
 

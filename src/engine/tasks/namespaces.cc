@@ -1,25 +1,40 @@
 #include "engine/tasks/namespaces.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
-#include <sys/stat.h>
 
+#include <cstdlib>
 #include <iterator>
 #include <tuple>
 
+#include "base/fd.h"
+#include "base/parallel.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
 
+// Whether a thread can have another one than its leader, with whom it shares its directories (who
+// does not is refused, see checkpoint/sharing.h): no process with threads changes its user or time
+// namespace, no thread its own PID namespace, and none that shares its directories its mounts.
+enum class Scope { kProcess, kThread };
+
 struct Kind {
   const char* file;
   std::string_view name;
+  Scope scope;
 };
 constexpr Kind kKinds[] = {
-    {"pid", "PID"},       {"mnt", "mount"}, {"net", "network"},
-    {"ipc", "IPC"},       {"uts", "UTS"},   {"user", "user"},
-    {"cgroup", "cgroup"}, {"time", "time"}, {"pid_for_children", "PID (for its children)"},
+    {"pid", "PID", Scope::kProcess},
+    {"mnt", "mount", Scope::kProcess},
+    {"net", "network", Scope::kThread},
+    {"ipc", "IPC", Scope::kThread},
+    {"uts", "UTS", Scope::kThread},
+    {"user", "user", Scope::kProcess},
+    {"cgroup", "cgroup", Scope::kThread},
+    {"time", "time", Scope::kProcess},
+    {"pid_for_children", "PID (for its children)", Scope::kThread},
 };
 
 static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
@@ -27,9 +42,22 @@ static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 constexpr size_t kUts = 4;
 static_assert(std::string_view(kKinds[kUts].file) == "uts");
 
-std::string other_namespace_of(const Namespaces& expected, const Namespaces& own, HostPid task) {
-  for (size_t i = 0; i < own.size(); ++i)
-    if (own[i] != expected[i])
+Fd open_links(HostPid task) {
+  return Fd(::open(sys::proc_path(task, "ns").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+// The number in a link like "net:[4026531840]", which costs the kernel far less than a look at what
+// the link leads to.
+ino_t number_of(const Fd& links, const Kind& kind) {
+  auto link = sys::read_link(links, kind.file);
+  const size_t bracket = link ? link->find('[') : std::string::npos;
+  return bracket == std::string::npos ? 0 : std::strtoul(link->c_str() + bracket + 1, nullptr, 10);
+}
+
+std::string other_namespace_of(const Namespaces& expected, HostPid task, Scope scope) {
+  const Fd links = open_links(task);
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (kKinds[i].scope >= scope && number_of(links, kKinds[i]) != expected[i])
       return fmt::format("task {} has a {} namespace of its own", task.value, kKinds[i].name);
   return {};
 }
@@ -42,30 +70,26 @@ bool threads_may_differ(const FrozenProcess& process) {
 }  // namespace
 
 Namespaces namespaces_of(HostPid task) {
+  const Fd links = open_links(task);
   Namespaces found{};
-  for (size_t i = 0; i < found.size(); ++i) {
-    struct stat status{};
-    std::string path = sys::proc_path(task, std::string("ns/") + kKinds[i].file);
-    if (::stat(path.c_str(), &status) == 0) found[i] = status.st_ino;
-  }
+  for (size_t i = 0; i < found.size(); ++i) found[i] = number_of(links, kKinds[i]);
   return found;
 }
 
 void note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process) {
   Namespaces expected = of_root;
   if (process.pid != root) {
-    const Namespaces own = namespaces_of(process.pid);
-    expected[kUts] = own[kUts];
-    process.other_namespace = other_namespace_of(expected, own, process.pid);
+    expected[kUts] = number_of(open_links(process.pid), kKinds[kUts]);
+    process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
   }
   process.uts_namespace = expected[kUts];
   if (!process.other_namespace.empty() || !threads_may_differ(process)) return;
-  for (const FrozenThread& thread : process.threads) {
-    const HostPid task = thread.tracee.tid();
-    if (task == process.pid) continue;
-    process.other_namespace = other_namespace_of(expected, namespaces_of(task), task);
-    if (!process.other_namespace.empty()) return;
-  }
+  auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
+    auto found = other_namespace_of(expected, process.threads[i].tracee.tid(), Scope::kThread);
+    if (found.empty()) return {};
+    return fail(Code::kUnsupported, std::move(found));
+  });
+  if (!alike) process.other_namespace = alike.error().cause();
 }
 
 }  // namespace martlet::engine
