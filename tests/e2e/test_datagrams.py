@@ -61,28 +61,44 @@ EXPECTED = {"all sources": "hello", "one source": "hello", "other source": "noth
 
 
 class DatagramsTest(unittest.TestCase):
-    def test_seen_from_outside(self):
-        hosts = self.enterContext(Hosts(["host-a", "host-b"]))
-        here, there = hosts["host-a"], hosts["host-b"]
-        here.martlet("run", "--name", NAME, "--overlay", "/", "--ip", f"{ADDRESS}/24",
-                     "--ip", f"{ADDRESS6}/64", "--", "python3", "-u", SERVER, PORT,
-                     hosts.clients.address, ADDRESS)
+    def setUp(self):
+        self.hosts = self.enterContext(Hosts(["host-a", "host-b"]))
+        self.a, self.b = self.hosts["host-a"], self.hosts["host-b"]
 
-        def client(program):
-            done = hosts.client_run([sys.executable, "-c", program], stdout=subprocess.PIPE,
-                                    text=True, timeout=60)
-            return done.stdout
+    def client(self, program):
+        done = self.hosts.client_run([sys.executable, "-c", program], stdout=subprocess.PIPE,
+                                     text=True, timeout=60)
+        return done.stdout
 
-        link = json.loads(hosts.clients.ip("-j", "-4", "addr").stdout)
-        device = next(entry["ifname"] for entry in link if entry["ifname"] != "lo")
-        hosts.clients.ip("addr", "add", "10.77.0.201/24", "dev", device)
+    def expect_answers(self, when):
+        self.assertEqual(json.loads(self.client(CLIENT)), EXPECTED, when)
+
+    def run_server(self):
+        self.a.martlet("run", "--name", NAME, "--overlay", "/", "--ip", f"{ADDRESS}/24",
+                       "--ip", f"{ADDRESS6}/64", "--", "python3", "-u", SERVER, PORT,
+                       self.hosts.clients.address, ADDRESS)
+        links = json.loads(self.hosts.clients.ip("-j", "addr").stdout)
+        device = next(link["ifname"] for link in links if link["ifname"] != "lo")
+        self.hosts.clients.ip("addr", "add", "10.77.0.201/24", "dev", device)
         connect = f"import socket; socket.create_connection(('{ADDRESS}', {PORT}), 5); print('yes')"
-        wait_until(lambda: client(connect) == "yes\n", "the server")
-        self.assertEqual(json.loads(client(CLIENT)), EXPECTED)
+        wait_until(lambda: self.client(connect) == "yes\n", "the server")
+        self.expect_answers("before")
+
+    def test_seen_from_outside(self):
+        self.run_server()
+        here, there = self.a, self.b
         for move in range(MOVES):
             here.martlet("migrate", NAME, there.name)
             here, there = there, here
-            self.assertEqual(json.loads(client(CLIENT)), EXPECTED, f"after move {move + 1}")
+            self.expect_answers(f"after move {move + 1}")
+
+    def test_roll_back(self):
+        self.a.stop_agent()
+        self.a.start_agent("--fault", "source.restored:fail")
+        self.run_server()
+        failed = self.a.martlet("migrate", NAME, "host-b", check=False)
+        self.assertIn("source.restored", failed.stderr)
+        self.expect_answers("after the roll-back")
 
 
 if __name__ == "__main__":
