@@ -31,7 +31,7 @@ static const struct {
   clockid_t clock;
   uint32_t flags;
 } kSendTime = {CLOCK_MONOTONIC, 0};
-static const uint8_t kNoOperations[4] = {1, 1, 1, 0};        // of IPv4
+static const uint8_t kNoOperations[4] = {1, 1, 1, 0};         // of IPv4
 static const uint8_t kPadding[8] = {0, 0, 1, 4, 0, 0, 0, 0};  // an extension header of IPv6
 static const struct in_addr kLoopbackAddress = {0x0100007f};
 

@@ -128,8 +128,10 @@ int main(void) {
   expect_packet(bound[0], AF_INET, "by option");
   workload_context("other address");
   expect_nothing(elsewhere);
-  check_same_address(local_address(elsewhere), (struct address){.v4 = {
-      .sin_family = AF_INET, .sin_port = htons(kProtocol), .sin_addr = other.v4.sin_addr},
-      .size = sizeof other.v4});
+  check_same_address(local_address(elsewhere),
+                     (struct address){.v4 = {.sin_family = AF_INET,
+                                             .sin_port = htons(kProtocol),
+                                             .sin_addr = other.v4.sin_addr},
+                                      .size = sizeof other.v4});
   return workload_ok();
 }
