@@ -110,18 +110,21 @@ Result<void> inject_segment(int injector, const TcpSegment& segment) {
   return inject(injector, segment.from, segment.to, IPPROTO_TCP, bytes_of(header));
 }
 
-Result<void> inject_datagram(int injector, const InetEndpoint& from, const InetEndpoint& to,
-                             std::string_view data) {
+Result<void> inject_datagram(int injector, DatagramProtocol protocol, const InetEndpoint& from,
+                             const InetEndpoint& to, std::string_view data) {
   udphdr header{};
   header.source = htons(from.port);
   header.dest = htons(to.port);
-  header.len = htons(static_cast<uint16_t>(sizeof header + data.size()));
+  bool lite = protocol == DatagramProtocol::kUdpLite;
+  uint8_t number = lite ? IPPROTO_UDPLITE : IPPROTO_UDP;
+  // UDP-Lite has the extent of the checksum here, where zero is the whole packet (RFC 3828).
+  if (!lite) header.len = htons(static_cast<uint16_t>(sizeof header + data.size()));
   std::string packet(bytes_of(header));
   packet += data;
-  header.check = transport_checksum(from, to, IPPROTO_UDP, packet);
+  header.check = transport_checksum(from, to, number, packet);
   if (header.check == 0) header.check = 0xffff;  // zero means "none"
   packet.replace(0, sizeof header, bytes_of(header));
-  return inject(injector, from, to, IPPROTO_UDP, packet);
+  return inject(injector, from, to, number, packet);
 }
 
 }  // namespace martlet::sys

@@ -30,7 +30,8 @@ struct TcpSegment {
 };
 Result<void> inject_segment(int injector, const TcpSegment& segment);
 
-Result<void> inject_datagram(int injector, const InetEndpoint& from, const InetEndpoint& to,
-                             std::string_view data);
+enum class DatagramProtocol { kUdp, kUdpLite };
+Result<void> inject_datagram(int injector, DatagramProtocol protocol, const InetEndpoint& from,
+                             const InetEndpoint& to, std::string_view data);
 
 }  // namespace martlet::sys

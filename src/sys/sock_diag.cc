@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/packet_diag.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
@@ -125,6 +126,29 @@ TcpSocketInfo parse_tcp(const nlmsghdr& message) {
   return info;
 }
 
+void read_memberships(const rtattr& attribute, PacketSocketInfo& info) {
+  const auto* entries = static_cast<const packet_diag_mclist*>(RTA_DATA(&attribute));
+  for (size_t i = 0; i < RTA_PAYLOAD(&attribute) / sizeof *entries; ++i) {
+    size_t size = std::min<size_t>(entries[i].pdmc_alen, sizeof entries[i].pdmc_addr);
+    info.memberships.push_back(
+        {entries[i].pdmc_index, entries[i].pdmc_count, entries[i].pdmc_type,
+         std::string(reinterpret_cast<const char*>(entries[i].pdmc_addr), size)});
+  }
+}
+
+PacketSocketInfo parse_packet(const nlmsghdr& message) {
+  auto* body = static_cast<const packet_diag_msg*>(NLMSG_DATA(&message));
+  PacketSocketInfo info;
+  auto left = static_cast<int>(message.nlmsg_len - NLMSG_LENGTH(sizeof *body));
+  auto* attribute = reinterpret_cast<const rtattr*>(body + 1);
+  for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+    if (attribute->rta_type == PACKET_DIAG_RX_RING || attribute->rta_type == PACKET_DIAG_TX_RING)
+      info.has_ring = true;
+    if (attribute->rta_type == PACKET_DIAG_MCLIST) read_memberships(*attribute, info);
+  }
+  return info;
+}
+
 }  // namespace
 
 Result<Fd> open_sock_diag() {
@@ -158,6 +182,21 @@ Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, int family, uint32
   TRY(receive_answer(diag, Answer::kDump,
                      [&](const nlmsghdr& message) { sockets.push_back(parse_tcp(message)); }));
   return sockets;
+}
+
+// The kernel tells only of all of them together.
+Result<PacketSocketInfo> query_packet_socket(int diag, uint32_t inode) {
+  packet_diag_req request{};
+  request.sdiag_family = AF_PACKET;
+  request.pdiag_show = PACKET_SHOW_MCLIST | PACKET_SHOW_RING_CFG;
+  TRY(send_request(diag, request, NLM_F_DUMP));
+  std::optional<PacketSocketInfo> found;
+  TRY(receive_answer(diag, Answer::kDump, [&](const nlmsghdr& message) {
+    auto* body = static_cast<const packet_diag_msg*>(NLMSG_DATA(&message));
+    if (body->pdiag_ino == inode) found = parse_packet(message);
+  }));
+  if (!found) return fail(Code::kNotFound, "packet socket " + std::to_string(inode));
+  return *found;
 }
 
 }  // namespace martlet::sys

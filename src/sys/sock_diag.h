@@ -46,4 +46,19 @@ struct TcpSocketInfo {
 // Every TCP socket of a family (AF_INET, AF_INET6) whose state's bit (1 << TCP_...) is set.
 Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, int family, uint32_t states);
 
+struct PacketMembership {
+  uint32_t device = 0;
+  uint32_t count = 0;  // how often it was joined
+  uint16_t type = 0;   // PACKET_MR_...
+  std::string address;
+};
+
+struct PacketSocketInfo {
+  bool has_ring = false;  // frames in memory that the program maps
+  std::vector<PacketMembership> memberships;
+};
+
+// kNotFound if the namespace has no such socket.
+Result<PacketSocketInfo> query_packet_socket(int diag, uint32_t inode);
+
 }  // namespace martlet::sys

@@ -1,10 +1,15 @@
 #include "sys/socket_options.h"
 
+#include <arpa/inet.h>
 #include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -27,6 +32,15 @@ constexpr int kSoRcvPriority = 82;
 constexpr int kSoPassRights = 83;
 constexpr int kTcpRtoMaxMs = 44;
 constexpr int kIpLocalPortRange = 51;
+constexpr int kIpRecvErrRfc4884 = 26;
+constexpr int kIpv6FlowInfo = 11;
+constexpr int kIpv6RecvErrRfc4884 = 31;
+constexpr int kIpv6FlowInfoSend = 33;
+constexpr int kSoTxRehash = 74;
+constexpr int kIcmpFilter = 1;
+constexpr int kIcmpV6Filter = 1;
+constexpr int kUdpLiteSendCoverage = 10;
+constexpr int kUdpLiteReceiveCoverage = 11;
 
 enum class Default {
   kZero,   // always zero on a new socket: a zero need not be stored
@@ -100,6 +114,41 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(IPPROTO_IPV6, IPV6_MULTICAST_HOPS), kEarly, kVaries, Scope::kDatagram},
     {ROW(IPPROTO_IPV6, IPV6_MULTICAST_LOOP), kEarly, kVaries, Scope::kDatagram},
     {ROW(IPPROTO_IPV6, IPV6_MULTICAST_ALL), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_NODEFRAG), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_UNICAST_IF), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, kIpRecvErrRfc4884), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_HDRINCL), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IP, IP_OPTIONS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVHOPOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVDSTOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RECVPATHMTU), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_2292PKTINFO), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_2292HOPLIMIT), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_2292RTHDR), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_2292HOPOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_2292DSTOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_HOPOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RTHDRDSTOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_RTHDR), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_DSTOPTS), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, kIpv6FlowInfo), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, kIpv6FlowInfoSend), kEarly, kZero},
+    {ROW(IPPROTO_IPV6, IPV6_UNICAST_IF), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, kIpv6RecvErrRfc4884), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES), kEarly, kVaries},
+    {ROW(IPPROTO_IPV6, IPV6_CHECKSUM), kEarly, kVaries, Scope::kDatagram},
+    {ROW(IPPROTO_IPV6, IPV6_HDRINCL), kEarly, kVaries, Scope::kDatagram},
+    {ROW(SOL_RAW, kIcmpFilter), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_ICMPV6, kIcmpV6Filter), kEarly, kZero, Scope::kDatagram},
+    {ROW(IPPROTO_UDP, UDP_CORK), kEarly, kZero},
+    {ROW(IPPROTO_UDP, UDP_ENCAP), kEarly, kZero},
+    {ROW(IPPROTO_UDP, UDP_SEGMENT), kEarly, kZero},
+    {ROW(IPPROTO_UDP, UDP_GRO), kEarly, kZero},
+    {ROW(IPPROTO_UDP, UDP_NO_CHECK6_TX), kEarly, kZero},
+    {ROW(IPPROTO_UDP, UDP_NO_CHECK6_RX), kEarly, kZero},
+    {ROW(IPPROTO_UDPLITE, UDP_CORK), kEarly, kZero},
+    {ROW(IPPROTO_UDPLITE, kUdpLiteSendCoverage), kEarly, kZero},
+    {ROW(IPPROTO_UDPLITE, kUdpLiteReceiveCoverage), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_REUSEPORT), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_BINDTODEVICE), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_PRIORITY), kEarly, kVaries},
@@ -124,6 +173,10 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(SOL_SOCKET, kSoBusyPollBudget), kEarly, kVaries},
     {ROW(SOL_SOCKET, SO_MAX_PACING_RATE), kEarly, kVaries},
     {ROW(SOL_SOCKET, SO_ZEROCOPY), kEarly, kZero},
+    {ROW(SOL_SOCKET, SO_TXTIME), kEarly, kZero, Scope::kDatagram},
+    {ROW(SOL_SOCKET, SO_NOFCS), kEarly, kZero, Scope::kDatagram},
+    {ROW(SOL_SOCKET, SO_WIFI_STATUS), kEarly, kZero, Scope::kDatagram},
+    {ROW(SOL_SOCKET, kSoTxRehash), kEarly, kVaries},
     {ROW(SOL_SOCKET, kSoRcvMark), kEarly, kZero, Scope::kDatagram},
     {ROW(SOL_SOCKET, kSoRcvPriority), kEarly, kZero},
     {ROW(IPPROTO_TCP, TCP_MAXSEG), kEarly, kVaries, Scope::kUnconnected},
@@ -152,12 +205,23 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {ROW(SOL_NETLINK, NETLINK_CAP_ACK), kEarly, kZero},
     {ROW(SOL_NETLINK, NETLINK_EXT_ACK), kEarly, kZero},
     {ROW(SOL_NETLINK, NETLINK_GET_STRICT_CHK), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_VERSION), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_RESERVE), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_AUXDATA), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_ORIGDEV), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_VNET_HDR), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_LOSS), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_TX_HAS_OFF), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_TIMESTAMP), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_QDISC_BYPASS), kEarly, kZero},
+    {ROW(SOL_PACKET, PACKET_IGNORE_OUTGOING), kEarly, kZero},
     {ROW(SOL_SOCKET, SO_PASSCRED), kLast, kZero},
     {ROW(SOL_SOCKET, SO_PASSSEC), kLast, kZero},
     {ROW(SOL_SOCKET, kSoPassPidFd), kLast, kZero},
     {ROW(SOL_SOCKET, kSoPassRights), kLast, kVaries},
     {ROW(SOL_SOCKET, SO_REUSEADDR), kLast, kVaries},
     {ROW(SOL_SOCKET, SO_PEEK_OFF), kLast, kVaries},
+    {ROW(SOL_SOCKET, SO_LOCK_FILTER), kLast, kZero},
     {ROW(SOL_SOCKET, SO_RCVLOWAT), kLast, kVaries},
     {ROW(SOL_SOCKET, SO_SNDBUF), kLast, kVaries},
     {ROW(SOL_SOCKET, SO_RCVBUF), kLast, kVaries},
@@ -169,8 +233,34 @@ constexpr auto kTable = std::to_array<OptionRow>({
 
 #undef ROW
 
-// No option of the table is longer (the longest are IP options and names of devices).
-constexpr size_t kMaxValueBytes = 64;
+// No option of the table is longer (the longest are extension headers of IPv6).
+constexpr size_t kMaxValueBytes = 2048;
+
+// Options whose value is the number of a network device, which may be another one where the group
+// goes on.
+bool is_device_number(const OptionRow& row) {
+  return (row.level == IPPROTO_IP && row.name == IP_UNICAST_IF) ||
+         (row.level == IPPROTO_IPV6 &&
+          (row.name == IPV6_UNICAST_IF || row.name == IPV6_MULTICAST_IF));
+}
+
+// The two options of unicast have the number in network order.
+uint32_t swap_if_unicast(const OptionRow& row, uint32_t number) {
+  return row.name == IPV6_MULTICAST_IF ? number : htonl(number);
+}
+
+// Empty if there is no such device (any more).
+std::string device_in(int fd, const OptionRow& row, const std::string& value) {
+  uint32_t number = 0;
+  if (value.size() != sizeof number) return {};
+  std::memcpy(&number, value.data(), sizeof number);
+  return device_name(fd, swap_if_unicast(row, number)).value_or("");
+}
+
+Result<std::string> value_for_device(int fd, const OptionRow& row, const std::string& device) {
+  uint32_t number = swap_if_unicast(row, TRY(device_number(fd, device)));
+  return std::string(reinterpret_cast<const char*>(&number), sizeof number);
+}
 
 bool is_stream(int fd) {
   auto type = get_int_option(fd, SOL_SOCKET, SO_TYPE);
@@ -199,7 +289,9 @@ bool has_level(int family, int protocol, int level) {
   if (level == SOL_SOCKET) return true;
   if (family == AF_NETLINK || level == SOL_NETLINK)
     return family == AF_NETLINK && level == SOL_NETLINK;
+  if (family == AF_PACKET || level == SOL_PACKET) return family == AF_PACKET && level == SOL_PACKET;
   if (level == IPPROTO_IP) return family == AF_INET || family == AF_INET6;
+  if (level == SOL_RAW) return protocol == IPPROTO_ICMP && family == AF_INET;
   return level == IPPROTO_IPV6 ? family == AF_INET6 : level == protocol && family != AF_UNIX;
 }
 
@@ -260,7 +352,8 @@ std::vector<SocketOption> read_socket_options(int fd) {
     auto value = read_value(fd, row);
     if (!value) continue;
     if (row.initial == Default::kZero && is_zero(*value)) continue;
-    options.push_back({row.level, row.name, *std::move(value)});
+    std::string device = is_device_number(row) ? device_in(fd, row, *value) : "";
+    options.push_back({row.level, row.name, *std::move(value), std::move(device)});
   }
   return options;
 }
@@ -276,9 +369,31 @@ Result<void> write_socket_options(int fd, const std::vector<SocketOption>& optio
     if (row->phase == phase) chosen.push_back(&option);
   }
   std::ranges::stable_sort(chosen, {}, [](const SocketOption* each) { return order_of(*each); });
-  for (const SocketOption* option : chosen)
-    TRY(write_if_different(fd, kTable[order_of(*option)], option->value));
+  for (const SocketOption* option : chosen) {
+    const OptionRow& row = kTable[order_of(*option)];
+    std::string value = option->value;
+    if (is_device_number(row) && !option->device.empty())
+      value = TRY(value_for_device(fd, row, option->device));
+    TRY(write_if_different(fd, row, value));
+  }
   return {};
+}
+
+Result<std::string> device_name(int fd, uint32_t number) {
+  ifreq request{};
+  request.ifr_ifindex = static_cast<int>(number);
+  if (::ioctl(fd, SIOCGIFNAME, &request) != 0)
+    return fail_errno("find network device " + std::to_string(number));
+  return std::string(request.ifr_name, ::strnlen(request.ifr_name, IFNAMSIZ));
+}
+
+Result<uint32_t> device_number(int fd, const std::string& name) {
+  ifreq request{};
+  if (name.empty() || name.size() >= IFNAMSIZ)
+    return fail(Code::kBadImage, "name of a network device");
+  std::memcpy(request.ifr_name, name.data(), name.size());
+  if (::ioctl(fd, SIOCGIFINDEX, &request) != 0) return fail_errno("find network device " + name);
+  return static_cast<uint32_t>(request.ifr_ifindex);
 }
 
 Result<int> get_int_option(int fd, int level, int name) {

@@ -5,6 +5,7 @@
 // option and stable. Free functions without state; any thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct SocketOption {
   int level = 0;
   int name = 0;
   std::string value;
+  std::string device;  // the name of the network device whose number the value is, if it is one
 };
 
 // When an option must be written: most before the socket gets its address; some only after its
@@ -30,6 +32,10 @@ std::vector<SocketOption> read_socket_options(int fd);
 // refusal, with the option's name.
 Result<void> write_socket_options(int fd, const std::vector<SocketOption>& options,
                                   OptionPhase phase);
+
+// The network devices of the socket's own network namespace, by number and by name.
+Result<std::string> device_name(int fd, uint32_t number);
+Result<uint32_t> device_number(int fd, const std::string& name);
 
 Result<int> get_int_option(int fd, int level, int name);
 Result<void> set_int_option(int fd, int level, int name, int value);

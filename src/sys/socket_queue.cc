@@ -1,8 +1,11 @@
 #include "sys/socket_queue.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -42,7 +45,8 @@ class PeekFromStart {
   std::optional<int> original_;
 };
 
-constexpr int kScmPidFd = 4;  // newer than the C library's headers
+constexpr int kScmPidFd = 4;         // newer than the C library's headers
+constexpr int kMessageProbe = 0x10;  // MSG_PROBE
 
 // The kernel has put duplicates of the descriptors into this process.
 std::vector<Fd> descriptors_in(const cmsghdr& header) {
@@ -54,6 +58,13 @@ std::vector<Fd> descriptors_in(const cmsghdr& header) {
     descriptors.emplace_back(fd);
   }
   return descriptors;
+}
+
+void read_segment_size(const char* bytes, size_t size, QueuedMessage& out) {
+  int segment = 0;
+  if (size != sizeof segment) return;
+  std::memcpy(&segment, bytes, size);
+  out.segment_bytes = static_cast<size_t>(segment);
 }
 
 void read_control(msghdr& message, QueuedMessage& out) {
@@ -68,6 +79,8 @@ void read_control(msghdr& message, QueuedMessage& out) {
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS &&
         size == sizeof(ucred))
       std::memcpy(&out.credentials.emplace(), bytes, size);
+    if (header->cmsg_level == IPPROTO_UDP && header->cmsg_type == UDP_GRO)
+      read_segment_size(bytes, size, out);
     if ((header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_ORIGDSTADDR) ||
         (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_ORIGDSTADDR))
       out.destination.assign(bytes, size);
@@ -158,6 +171,24 @@ Result<std::vector<QueuedMessage>> peek_messages(int fd) {
 
 Result<std::vector<QueuedMessage>> peek_messages_of(int fd, size_t bytes) {
   return peek(fd, bytes);
+}
+
+Result<QueueMemory> queue_memory(int fd) {
+  std::array<uint32_t, SK_MEMINFO_VARS> values{};
+  socklen_t size = sizeof values;
+  if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values.data(), &size) != 0)
+    return fail_errno("memory of a socket's queues");
+  return QueueMemory{values[SK_MEMINFO_RMEM_ALLOC], values[SK_MEMINFO_WMEM_ALLOC]};
+}
+
+// Nothing is added to the datagram and nothing is sent, because the call only probes; a socket that
+// collects none looks at the address, which is impossible.
+bool collects_datagram(int fd, int family) {
+  sockaddr_in6 nowhere{};
+  nowhere.sin6_family = static_cast<sa_family_t>(family);
+  if (family == AF_INET6) nowhere.sin6_addr = IN6ADDR_LOOPBACK_INIT;
+  return ::sendto(fd, "", 0, kMessageProbe | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL,
+                  reinterpret_cast<const sockaddr*>(&nowhere), sizeof nowhere) == 0;
 }
 
 }  // namespace martlet::sys

@@ -18,6 +18,8 @@
 #include "engine/memory/memory_file_kind.h"
 #include "engine/sockets/common.h"
 #include "engine/sockets/netlink_socket.h"
+#include "engine/sockets/packet_socket.h"
+#include "engine/sockets/raw_socket.h"
 #include "engine/sockets/tcp_socket.h"
 #include "engine/sockets/udp_socket.h"
 #include "engine/sockets/unix_socket.h"
@@ -50,8 +52,10 @@ const std::vector<const FileKind*>& file_kinds() {
   static const std::vector<const FileKind*> kinds = {
       &tcp_socket_kind(),
       &udp_socket_kind(),
+      &raw_socket_kind(),
       &unix_socket_kind(),
       &netlink_socket_kind(),
+      &packet_socket_kind(),
       &event_kind(),
       &signal_kind(),
       &timer_kind(),

@@ -46,7 +46,8 @@ Result<SocketType> inet_type_of(const image::File& file) {
   if (family != AF_INET && family != AF_INET6)
     return fail(Code::kBadImage, "address family of an Internet socket");
   if (file.has_tcp()) return SocketType{static_cast<int>(family), SOCK_STREAM, IPPROTO_TCP};
-  return SocketType{static_cast<int>(family), SOCK_DGRAM, IPPROTO_UDP};
+  int protocol = file.udp().lite() ? IPPROTO_UDPLITE : IPPROTO_UDP;
+  return SocketType{static_cast<int>(family), SOCK_DGRAM, protocol};
 }
 
 }  // namespace
@@ -65,6 +66,7 @@ Result<void> capture_common(const OpenFile& file, image::SocketCommon& out) {
     record.set_level(option.level);
     record.set_name(option.name);
     record.set_value(option.value);
+    record.set_device(option.device);
   }
   out.set_filter(TRY(sys::read_socket_filter(file.fd)));
   out.set_uid(file.status.st_uid);
@@ -75,7 +77,7 @@ Result<void> capture_common(const OpenFile& file, image::SocketCommon& out) {
 Result<void> apply_options(int fd, const image::SocketCommon& common, sys::OptionPhase phase) {
   std::vector<sys::SocketOption> options;
   for (const image::SocketOption& option : common.options())
-    options.push_back({option.level(), option.name(), option.value()});
+    options.push_back({option.level(), option.name(), option.value(), option.device()});
   return sys::write_socket_options(fd, options, phase);
 }
 
@@ -92,6 +94,8 @@ void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) 
 
 Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
                            const image::SocketCommon& common) {
+  if (sys::get_int_option(file.fd, SOL_SOCKET, SO_LOCK_FILTER).value_or(0) != 0)
+    return fail(Code::kUnsupported, "the filter of the socket is locked (SO_LOCK_FILTER)");
   on_thaw(context, file.fd, [filter = common.filter()](int fd) {
     log_if_failed(sys::write_socket_filter(fd, filter), "let a socket receive again");
   });

@@ -141,11 +141,11 @@ class NetlinkSocketKind final : public FileKind {
     const image::NetlinkSocket& netlink = file.netlink();
     Fd fd = TRY(open_group_socket(context, TRY(checked_type(netlink))));
     TRY(apply_options(fd.get(), netlink.common(), sys::OptionPhase::kBeforeBind));
-    TRY(apply_options(fd.get(), netlink.common(), sys::OptionPhase::kLast));
     TRY(take_port(fd.get(), netlink));
     TRY(join_groups(fd.get(), netlink));
     TRY(set_peer(fd.get(), netlink));
     TRY(sys::write_socket_filter(fd.get(), netlink.common().filter()));
+    TRY(apply_options(fd.get(), netlink.common(), sys::OptionPhase::kLast));
     TRY(apply_identity(fd.get(), file, netlink.common()));
     return fd;
   }

@@ -47,6 +47,29 @@ Result<void> enter_repair(CaptureContext& context, const OpenFile& file) {
   return sys::set_tcp_repair(file.fd, sys::RepairMode::kOn);
 }
 
+Error urgent_data() {
+  return Error(Code::kUnsupported, "urgent data waits in the receive queue")
+      .with_remedy("try again when the program has read it");
+}
+
+// Nothing puts an urgent byte and its place back into a queue. One that was read and has nothing
+// behind it is over: the queue ends before it, and so will the copy's.
+Result<void> refuse_urgent(CaptureContext& context, int fd) {
+  pollfd state{fd, POLLPRI, 0};
+  if (::poll(&state, 1, 0) < 0) return fail_errno("poll a TCP socket");
+  if ((state.revents & POLLPRI) != 0) return std::unexpected(urgent_data());
+  if (TRY(sys::get_int_option(fd, SOL_SOCKET, SO_OOBINLINE)) != 0) return {};
+  // The kernel counts only up to the place, unless urgent data is to be read like other.
+  uint32_t before_it = TRY(sys::tcp_unread(fd));
+  on_thaw(context, fd, [](int socket) {
+    log_if_failed(sys::set_int_option(socket, SOL_SOCKET, SO_OOBINLINE, 0), "SO_OOBINLINE");
+  });
+  TRY(sys::set_int_option(fd, SOL_SOCKET, SO_OOBINLINE, 1));
+  uint32_t all = TRY(sys::tcp_unread(fd));
+  TRY(sys::set_int_option(fd, SOL_SOCKET, SO_OOBINLINE, 0));
+  return all > before_it + 1 ? std::unexpected(urgent_data()) : Result<void>();
+}
+
 // Everything that a packet on its way into the socket could still change.
 struct Position {
   uint8_t state = 0;
@@ -81,8 +104,7 @@ Result<void> read_queues(int fd, const Position& at, image::TcpSocket& out) {
   out.set_receive_sequence(at.receive_end - at.unread - (peer_has_ended(at.state) ? 1 : 0));
   if (out.send_queue().size() != at.unacknowledged - own_end)
     return fail(Code::kSystem, "send queue could not be read as a whole");
-  if (out.receive_queue().size() != at.unread)
-    return fail(Code::kUnsupported, "urgent data waits in the receive queue");
+  if (out.receive_queue().size() != at.unread) return std::unexpected(urgent_data());
   return {};
 }
 
@@ -117,6 +139,7 @@ Result<void> capture_connection(CaptureContext& context, const OpenFile& file,
                                 image::TcpSocket& out) {
   out.set_remote(TRY(sys::remote_address(file.fd)));
   TRY(drop_arrivals(context, file, out.common()));
+  TRY(refuse_urgent(context, file.fd));
   TRY(enter_repair(context, file));
   TRY(read_steady_queues(file.fd, out));
   return read_connection(file.fd, out);
@@ -144,12 +167,13 @@ Result<void> capture_connecting(CaptureContext& context, const OpenFile& file,
 }
 
 // A connection that is over keeps its descriptor, what was received before, and perhaps an error.
-Result<void> capture_closed(int fd, image::TcpSocket& out) {
+Result<void> capture_closed(CaptureContext& context, int fd, image::TcpSocket& out) {
   pollfd state{fd, POLLIN | POLLRDHUP, 0};
   if (::poll(&state, 1, 0) < 0) return fail_errno("poll a TCP socket");
   out.set_finished((state.revents & POLLRDHUP) != 0);
   out.set_failed((state.revents & POLLERR) != 0);
   if (!out.finished()) return {};
+  TRY(refuse_urgent(context, fd));
   uint32_t unread = TRY(sys::tcp_unread(fd));
   if (unread == 0) return {};
   std::string bytes(unread, '\0');
@@ -181,7 +205,7 @@ Result<void> capture_tcp(CaptureContext& context, const OpenFile& file, image::T
   out.set_state(TRY(sys::tcp_information(file.fd)).tcpi_state);
   switch (out.state()) {
     case TCP_LISTEN: return capture_listener(context, file, out);
-    case TCP_CLOSE: return capture_closed(file.fd, out);
+    case TCP_CLOSE: return capture_closed(context, file.fd, out);
     case TCP_SYN_SENT: return capture_connecting(context, file, out);
     default: break;
   }

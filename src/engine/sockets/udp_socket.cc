@@ -1,7 +1,7 @@
 #include "engine/sockets/udp_socket.h"
 
 #include <netinet/in.h>
-#include <netinet/udp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "engine/sockets/common.h"
+#include "engine/sockets/multicast.h"
 #include "engine/sockets/requeue.h"
 #include "sys/packet_injector.h"
 #include "sys/socket_address.h"
@@ -44,49 +45,76 @@ class TellDestination {
   int original_;
 };
 
+// A datagram that the kernel has joined from several is taken apart again, at the same places.
+void add_datagrams(sys::QueuedMessage& message, image::UdpSocket& out) {
+  size_t segment = message.segment_bytes == 0 ? message.data.size() : message.segment_bytes;
+  size_t at = 0;
+  do {
+    image::Datagram& datagram = *out.add_queue();
+    datagram.set_data(message.data.substr(at, segment));
+    datagram.set_sender(message.sender);
+    datagram.set_destination(message.destination);
+    at += segment;
+  } while (at < message.data.size());
+}
+
 Result<void> capture_queue(int fd, image::UdpSocket& out) {
   TellDestination v4(fd, IPPROTO_IP, IP_RECVORIGDSTADDR);
   TellDestination v6(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR);
-  for (sys::QueuedMessage& message : TRY(sys::peek_messages(fd))) {
-    image::Datagram& datagram = *out.add_queue();
-    datagram.set_data(std::move(message.data));
-    datagram.set_sender(std::move(message.sender));
-    datagram.set_destination(std::move(message.destination));
-  }
+  for (sys::QueuedMessage& message : TRY(sys::peek_messages(fd))) add_datagrams(message, out);
   return {};
+}
+
+bool is_group(const sys::InetEndpoint& endpoint) {
+  return endpoint.v6 ? endpoint.address[0] == 0xff : endpoint.address[0] >= 224;
+}
+
+sys::InetEndpoint loopback(bool v6, uint16_t port) {
+  sys::InetEndpoint endpoint;
+  endpoint.v6 = v6;
+  endpoint.address = {127, 0, 0, 1};
+  if (v6) endpoint.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  endpoint.port = port;
+  return endpoint;
 }
 
 // The address that the datagram was sent to, if it was one of this host's own; else any of them
-// that the socket receives from: a group or broadcast address cannot be the target of an injection.
-Result<sys::InetEndpoint> target_of(const image::Datagram& datagram, const image::UdpSocket& udp) {
-  sys::InetEndpoint local = TRY(sys::parse_endpoint(udp.local()));
+// that a socket at `local` receives from: a group address cannot be the target of an injection.
+Result<sys::InetEndpoint> target_of(const image::Datagram& datagram,
+                                    const sys::InetEndpoint& local) {
   auto destination = sys::parse_endpoint(datagram.destination());
   sys::InetEndpoint target = destination.value_or(local);
   bool v6 = TRY(sys::parse_endpoint(datagram.sender())).v6;
-  bool group = target.v6 ? target.address[0] == 0xff : target.address[0] >= 224;
   target.port = local.port;
-  if (target.v6 == v6 && !group && !target.is_wildcard()) return target;
-  if (local.v6 == v6 && !local.is_wildcard()) {
-    local.port = target.port;
-    return local;
-  }
-  sys::InetEndpoint loopback;
-  loopback.v6 = v6;
-  loopback.address = {127, 0, 0, 1};
-  if (v6) loopback.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  loopback.port = target.port;
-  return loopback;
+  if (target.v6 == v6 && !is_group(target) && !target.is_wildcard()) return target;
+  if (local.v6 == v6 && !local.is_wildcard()) return local;
+  return loopback(v6, local.port);
 }
 
-Result<void> inject(const image::UdpSocket& udp, const InjectorOf& injector_of) {
-  for (const image::Datagram& datagram : udp.queue()) {
-    if (datagram.data().size() > kLargestDatagram)
-      return fail(Code::kBadImage, "size of a UDP datagram");
-    sys::InetEndpoint sender = TRY(sys::parse_endpoint(datagram.sender()));
-    int injector = TRY(injector_of(sender.v6));
-    TRY(sys::inject_datagram(injector, sender, TRY(target_of(datagram, udp)), datagram.data()));
-  }
+sys::DatagramProtocol protocol_of(const image::UdpSocket& udp) {
+  return udp.lite() ? sys::DatagramProtocol::kUdpLite : sys::DatagramProtocol::kUdp;
+}
+
+Result<void> inject(const image::UdpSocket& udp, const image::Datagram& datagram,
+                    const sys::InetEndpoint& target, const InjectorOf& injector_of) {
+  if (datagram.data().size() > kLargestDatagram)
+    return fail(Code::kBadImage, "size of a UDP datagram");
+  sys::InetEndpoint sender = TRY(sys::parse_endpoint(datagram.sender()));
+  int injector = TRY(injector_of(sender.v6));
+  return sys::inject_datagram(injector, protocol_of(udp), sender, target, datagram.data());
+}
+
+Result<void> inject_all(const image::UdpSocket& udp, const InjectorOf& injector_of) {
+  sys::InetEndpoint local = TRY(sys::parse_endpoint(udp.local()));
+  for (const image::Datagram& datagram : udp.queue())
+    TRY(inject(udp, datagram, TRY(target_of(datagram, local)), injector_of));
   return {};
+}
+
+// What comes for such a socket may go to another one.
+bool may_share_port(int fd, const sys::InetEndpoint& local) {
+  return is_group(local) || sys::get_int_option(fd, SOL_SOCKET, SO_REUSEADDR).value_or(0) != 0 ||
+         sys::get_int_option(fd, SOL_SOCKET, SO_REUSEPORT).value_or(0) != 0;
 }
 
 // See requeue.h. A connected socket takes in again only what its peer has sent.
@@ -94,6 +122,7 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
                                  const image::UdpSocket& udp) {
   auto is_empty = [](const image::Datagram& datagram) { return datagram.data().empty(); };
   if (std::ranges::none_of(udp.queue(), is_empty)) return {};
+  if (may_share_port(file.fd, TRY(sys::parse_endpoint(udp.local())))) return {};
   for (const image::Datagram& datagram : udp.queue()) {
     if (!udp.remote().empty() && datagram.sender() != udp.remote()) return {};
     TRY(group_packet_injector(context, TRY(sys::parse_endpoint(datagram.sender())).v6));
@@ -101,36 +130,90 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
   auto injector_of = [&context](bool v6) { return group_packet_injector(context, v6); };
   on_thaw(context, file.fd, [injector_of, udp](int fd) {
     auto drained = drain_queue(fd, udp.queue_size());
-    log_if_failed(drained ? inject(udp, injector_of) : drained, "queue of a UDP socket");
+    log_if_failed(drained ? inject_all(udp, injector_of) : drained, "queue of a UDP socket");
   });
   return {};
 }
 
 Result<void> capture_udp(CaptureContext& context, const OpenFile& file, image::UdpSocket& out) {
-  TRY(capture_common(file, *out.mutable_common()));
-  auto corked = sys::get_int_option(file.fd, IPPROTO_UDP, UDP_CORK);
-  if (corked && *corked != 0) return fail(Code::kUnsupported, "UDP socket is corked (UDP_CORK)");
-  out.set_family(static_cast<uint32_t>(TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN))));
+  SocketType type = *socket_type(file.fd);
   out.set_local(TRY(sys::local_address(file.fd)));
+  // The call that looks would give a port to a socket without one, which has sent nothing.
+  bool has_port = TRY(sys::parse_endpoint(out.local())).port != 0;
+  if (has_port && sys::collects_datagram(file.fd, type.family))
+    return fail(Code::kUnsupported,
+                "UDP socket collects a datagram that is not sent yet (UDP_CORK, MSG_MORE)");
+  TRY(capture_common(file, *out.mutable_common()));
+  TRY(capture_memberships(context, file.fd, *out.mutable_common()));
+  out.set_lite(type.protocol == IPPROTO_UDPLITE);
+  out.set_family(static_cast<uint32_t>(type.family));
   out.set_remote(TRY(sys::remote_address(file.fd)));
   TRY(capture_queue(file.fd, out));
   return renew_queue_on_thaw(context, file, out);
 }
 
+// A port that no other socket shares, for any address of this host. Because it was chosen by the
+// kernel, leave_port gives it back.
+Result<sys::InetEndpoint> take_any_port(int fd, bool v6) {
+  if (v6) TRY(sys::set_int_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0));
+  sys::InetEndpoint anywhere;
+  anywhere.v6 = v6;
+  TRY(sys::bind_address(fd, sys::to_address(anywhere)));
+  return sys::parse_endpoint(TRY(sys::local_address(fd)));
+}
+
+Result<void> leave_port(int fd) {
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  if (::connect(fd, &nobody, sizeof nobody) != 0) return fail_errno("give back a port");
+  return {};
+}
+
+// A broadcast address, too, cannot be the target of an injection.
+Result<void> inject_anyhow(const image::UdpSocket& udp, const image::Datagram& datagram,
+                           const sys::InetEndpoint& local, const InjectorOf& injector_of) {
+  sys::InetEndpoint target = TRY(target_of(datagram, local));
+  if (inject(udp, datagram, target, injector_of)) return {};
+  return inject(udp, datagram, loopback(target.v6, target.port), injector_of);
+}
+
+// It is normally there before the call that sends it returns.
+Result<void> await_arrival(int fd, uint32_t memory_before) {
+  constexpr int kTimeoutMs = 1000;
+  for (int waited = 0; waited < kTimeoutMs; ++waited) {
+    if (TRY(sys::queue_memory(fd)).received > memory_before) return {};
+    ::poll(nullptr, 0, 1);
+  }
+  return fail(Code::kTimeout, "a datagram could not be put into the queue of a UDP socket");
+}
+
+// Each datagram reaches the new socket and no other, whatever shares its address later.
 Result<void> fill_queue(ApplyContext& context, const image::UdpSocket& udp, int fd) {
+  constexpr size_t kOverhead = 1024;
+  if (udp.queue().empty()) return {};
   size_t bytes = 0;
-  for (const image::Datagram& datagram : udp.queue()) bytes += datagram.data().size();
-  if (!udp.queue().empty()) TRY(sys::enlarge_receive_buffer(fd, bytes));
-  return inject(udp, [&](bool v6) { return group_packet_injector(context, v6); });
+  for (const image::Datagram& datagram : udp.queue()) bytes += datagram.data().size() + kOverhead;
+  TRY(sys::enlarge_receive_buffer(fd, bytes));
+  auto injector_of = [&](bool v6) { return group_packet_injector(context, v6); };
+  sys::InetEndpoint local = TRY(take_any_port(fd, udp.family() == AF_INET6));
+  for (const image::Datagram& datagram : udp.queue()) {
+    uint32_t memory = TRY(sys::queue_memory(fd)).received;
+    TRY(inject_anyhow(udp, datagram, local, injector_of));
+    TRY(await_arrival(fd, memory));
+  }
+  return leave_port(fd);
 }
 
 Result<Fd> create_udp(ApplyContext& context, const image::File& file) {
   const image::UdpSocket& udp = file.udp();
   sys::InetEndpoint local = TRY(sys::parse_endpoint(udp.local()));
   Fd fd = TRY(open_inet_socket(context, file));
+  TRY(fill_queue(context, udp, fd.get()));
   TRY(apply_options(fd.get(), udp.common(), sys::OptionPhase::kBeforeBind));
+  TRY(sys::write_socket_filter(fd.get(), udp.common().filter()));
   TRY(apply_options(fd.get(), udp.common(), sys::OptionPhase::kLast));
   if (local.port != 0) TRY(sys::bind_address(fd.get(), udp.local()));
+  TRY(apply_memberships(fd.get(), udp.common()));
   TRY(apply_identity(fd.get(), file, udp.common()));
   return fd;
 }
@@ -143,7 +226,8 @@ class UdpSocketKind final : public FileKind {
     if (!S_ISSOCK(file.status.st_mode)) return false;
     auto type = socket_type(file.fd);
     return type && (type->family == AF_INET || type->family == AF_INET6) &&
-           type->type == SOCK_DGRAM && type->protocol == IPPROTO_UDP;
+           type->type == SOCK_DGRAM &&
+           (type->protocol == IPPROTO_UDP || type->protocol == IPPROTO_UDPLITE);
   }
 
   Result<void> capture(CaptureContext& context, const OpenFile& file,
@@ -157,17 +241,10 @@ class UdpSocketKind final : public FileKind {
     return create_udp(context, file);
   }
 
-  // A connected socket takes nothing from others, though they may have sent something before.
-  Result<void> complete(ApplyContext& context, const image::File& file, int fd) const override {
-    TRY(fill_queue(context, file.udp(), fd));
-    if (!file.udp().remote().empty()) TRY(sys::connect_address(fd, file.udp().remote()));
-    return {};
-  }
-
-  void go_live(ApplyContext&, const image::File& file, int fd) const override {
-    const image::SocketCommon& common = file.udp().common();
-    log_if_failed(sys::write_socket_filter(fd, common.filter()), "filter of a UDP socket");
-    log_if_failed(apply_options(fd, common, sys::OptionPhase::kLast), "UDP socket");
+  // A peer that is a socket of the group has its address by now.
+  Result<void> complete(ApplyContext&, const image::File& file, int fd) const override {
+    if (file.udp().remote().empty()) return {};
+    return sys::connect_address(fd, file.udp().remote());
   }
 };
 

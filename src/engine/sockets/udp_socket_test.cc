@@ -1,6 +1,7 @@
 #include "engine/sockets/udp_socket.h"
 
 #include <arpa/inet.h>
+#include <netinet/udp.h>
 
 #include "engine/sockets/socket_test_support.h"
 
@@ -163,6 +164,56 @@ TEST_P(UdpSockets, FreshSocketMoves) {
   all = move(std::move(all));
   EXPECT_NE(::fcntl(all[0].get(), F_GETFL) & O_NONBLOCK, 0);
   EXPECT_EQ(expect_ok(sys::parse_endpoint(*sys::local_address(all[0].get()))).port, 0);
+}
+
+TEST_P(UdpSockets, JoinedDatagramsComeOneByOne) {
+  Fd receiver = bound(any_port(GetParam()));
+  Fd sender = bound(any_port(GetParam()));
+  expect_ok(sys::set_int_option(receiver.get(), IPPROTO_UDP, UDP_GRO, 1));
+  expect_ok(sys::set_int_option(sender.get(), IPPROTO_UDP, UDP_SEGMENT, 100));
+  std::string text = pattern(250);
+  send_to(sender.get(), *sys::local_address(receiver.get()), text);
+  std::vector<Fd> all;
+  all.push_back(std::move(receiver));
+  all = move(std::move(all));
+  for (size_t at = 0; at < text.size(); at += 100)
+    EXPECT_EQ(receive(all[0].get()).data, text.substr(at, 100));
+  EXPECT_TRUE(is_empty(all[0].get()));
+}
+
+TEST_P(UdpSockets, SharedPortKeepsEachQueue) {
+  std::string address = any_port(GetParam());
+  std::vector<Fd> all;
+  for (int i = 0; i < 3; ++i) {
+    all.emplace_back(::socket(sys::family_of(address), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    expect_ok(sys::set_int_option(all.back().get(), SOL_SOCKET, SO_REUSEADDR, 1));
+    expect_ok(sys::bind_address(all.back().get(), address));
+    address = *sys::local_address(all.back().get());
+    Fd sender = bound(any_port(GetParam()));
+    send_to(sender.get(), address, std::to_string(i));  // the last to be bound gets it
+  }
+  all = move(std::move(all));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(receive(all[static_cast<size_t>(i)].get()).data, std::to_string(i));
+    EXPECT_TRUE(is_empty(all[static_cast<size_t>(i)].get()));
+  }
+}
+
+TEST_P(UdpSockets, CollectedDatagramIsRefusedAndSent) {
+  Fd receiver = bound(any_port(GetParam()));
+  Fd sender = bound(any_port(GetParam()));
+  expect_ok(sys::connect_address(sender.get(), *sys::local_address(receiver.get())));
+  ASSERT_EQ(::send(sender.get(), "ab", 2, MSG_MORE), 2);
+  {
+    CapturedSockets captured(self());
+    auto refused = captured.capture(udp_socket_kind(), {sender.get()});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+    captured.thaw();
+  }
+  EXPECT_TRUE(is_empty(receiver.get()));
+  ASSERT_EQ(::send(sender.get(), "c", 1, 0), 1);
+  EXPECT_EQ(receive(receiver.get()).data, "abc");
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, UdpSockets, ::testing::Values("127.0.0.1", "::1"),
