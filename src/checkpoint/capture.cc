@@ -121,7 +121,7 @@ Result<void> GroupCapture::survey() {
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
-  if (container_) TRY(context_.judge(engine::refuse_posix_queues(context_.root())));
+  if (container_) TRY(engine::capture_posix_queues(context_, ipc_));
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
 }
@@ -199,6 +199,7 @@ Result<void> GroupCapture::write() {
   TRY(image::put_message(sink, RecordType::kHeader, header));
   TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
+  TRY(engine::capture_posix_messages(context_, ipc_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());

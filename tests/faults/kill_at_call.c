@@ -10,6 +10,8 @@
 //   COUNT_WIDELY=1      the first is the first of any kind, and calls by which a process changes
 //   its
 //                       surroundings (files, mounts, other programs, messages) count, too
+//   COUNT_FORKS=1       of all calls those of fork alone count; they are made before the process is
+//   killed
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -36,6 +38,7 @@ static long kill_at;
 static atomic_bool begun;
 static const char* count_from;
 static bool widely;
+static bool forks_alone;
 static bool kill_guards;
 enum { kMostForked = 1024 };
 static pid_t forked[kMostForked];
@@ -46,6 +49,7 @@ __attribute__((constructor)) static void read_environment(void) {
   const char* path = getenv("COUNT_CALLS_IN");
   count_from = getenv("COUNT_FROM");
   widely = getenv("COUNT_WIDELY") != NULL;
+  forks_alone = getenv("COUNT_FORKS") != NULL;
   kill_guards = getenv("KILL_GUARDS") != NULL;
   unsetenv("LD_PRELOAD");  // not for the programs that it starts
   if (at) kill_at = atol(at);
@@ -77,8 +81,12 @@ static void die(void) {
   kill(getpid(), SIGKILL);
 }
 
-static void reached(void) {
+static void count_call(void) {
   if (begun && atomic_fetch_add(count, 1) + 1 == kill_at) die();
+}
+
+static void reached(void) {
+  if (!forks_alone) count_call();
 }
 
 static void reached_widely(void) {
@@ -180,9 +188,14 @@ COUNTED(pid_t, waitpid, (pid_t pid, int* status, int options), (pid, status, opt
 pid_t fork(void) {
   static pid_t (*next)(void);
   if (!next) next = dlsym(RTLD_NEXT, "fork");
-  reached_widely();
   pid_t child = next();
-  int place = child > 0 ? atomic_fetch_add(&forked_count, 1) : kMostForked;
+  if (child <= 0) return child;
+  int place = atomic_fetch_add(&forked_count, 1);
   if (place < kMostForked) forked[place] = child;
+  if (forks_alone) {
+    begin();
+    count_call();
+  }
+  reached_widely();
   return child;
 }

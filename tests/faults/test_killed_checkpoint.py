@@ -30,6 +30,7 @@ POINTS = int(os.environ.get("MARTLET_KILL_POINTS", "20"))
 DEADLINE = 60.0
 CALLS_AFTER_RESUME = 60  # at most: from the step of a restore on that nothing can take back
 WIDELY = "COUNT_WIDELY=1"  # see kill_at_call.c: what a restore does before there is a task, too
+FORKS_ALONE = "COUNT_FORKS=1"  # each child that outlives a checkpoint has just begun
 GUARD = "martlet-guard"
 CLONE_NEWNET, CLONE_NEWIPC, PR_SET_CHILD_SUBREAPER = 0x40000000, 0x08000000, 36
 libc = ctypes.CDLL(None, use_errno=True)
@@ -117,6 +118,8 @@ def points(last):
 
 
 class KilledCheckpoint(unittest.TestCase):
+    name_of_program = "task_mixture"
+
     @classmethod
     def setUpClass(cls):
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -129,7 +132,7 @@ class KilledCheckpoint(unittest.TestCase):
         self.scratch = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="martlet-killed-")))
         self.calls = Calls(self.scratch)
         self.calls.start.touch()
-        self.program = hosts.find_build_dir() / "workloads/task_mixture"
+        self.program = hosts.find_build_dir() / "workloads" / self.name_of_program
 
     def attach(self, pid, output):
         self.pid = pid
@@ -257,7 +260,7 @@ class OfAProcessTree(KilledCheckpoint):
         self.check_itself()
 
 
-class OfAContainer(KilledCheckpoint):
+class InAContainer(KilledCheckpoint):
     def setUp(self):
         super().setUp()
         self.hosts = self.enterContext(Hosts(["host-a"], join=False))
@@ -298,14 +301,14 @@ class OfAContainer(KilledCheckpoint):
         return self.host.martlet("checkpoint", "mixture", "--dir", self.scratch / name, "--leave-running", *options,
                                  check=False)
 
-    def go_through(self, *options, guard=()):
-        self.restart_agent(self.calls.counting())
+    def go_through(self, *options, calls=(), guard=()):
+        self.restart_agent(self.calls.counting(*calls))
         whole = self.checkpoint("whole", options)
         self.assertEqual(whole.returncode, 0, whole.stderr)
         last = self.calls.counted()
         self.check_unchanged("after a whole checkpoint")
         for number in points(last):
-            self.restart_agent(self.calls.killing(number, *guard))
+            self.restart_agent(self.calls.killing(number, *calls, *guard))
             self.checkpoint(f"at-{number}", options)
             where = f"killed at call {number} of {last}"
             self.assertEqual(self.host.agent.wait(30), -signal.SIGKILL, where)
@@ -314,6 +317,16 @@ class OfAContainer(KilledCheckpoint):
             self.assertEqual(self.inspect()["state"], "running")
         self.check_itself()
 
+
+class OfMessageQueues(InAContainer):
+    """No message is lost if the checkpoint dies while they are out of their queue."""
+    name_of_program = "ipc_posix_queues"
+
+    def test_at_once(self):
+        self.go_through(calls=[FORKS_ALONE])
+
+
+class OfAContainer(InAContainer):
     def test_at_once(self):
         self.go_through()
 
