@@ -15,6 +15,7 @@
 #include "checkpoint/host_facts.h"
 #include "engine/files/file_table.h"
 #include "engine/files/unlinked_file.h"
+#include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
 #include "engine/sockets/unix_apply.h"
@@ -134,7 +135,7 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
     case RecordType::kIpc:
       ipc_ = TRY(image::parse_as<image::Ipc>(record));
       sysv_ = TRY(engine::SysvObjects::create(*context_, ipc_));
-      return {};
+      return engine::create_posix_queues(*context_, ipc_);
     case RecordType::kMounts: {
       Member& root = members_.at(tree_.processes(0).pid());
       return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));

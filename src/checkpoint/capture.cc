@@ -129,7 +129,7 @@ Result<void> GroupCapture::survey() {
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
                                                        : engine::SysvScope::kMappedSegments));
-  if (container_) TRY(context_.judge(engine::refuse_posix_queues(context_.root())));
+  if (container_) TRY(engine::capture_posix_queues(context_, ipc_));
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
 }
@@ -207,6 +207,7 @@ Result<void> GroupCapture::write() {
   TRY(image::put_message(sink, RecordType::kHeader, header));
   TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
+  TRY(engine::capture_posix_messages(context_, ipc_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));
   TRY(gather_files());
@@ -257,15 +258,20 @@ Result<void> GroupCapture::look_at_pages() {
     pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].pid), name_of(processes_[i]));
     pages_of_[i].resize(static_cast<size_t>(space.mappings_size()));
     for (int m = 0; m < space.mappings_size(); ++m)
-      if (engine::has_private_pages(space.mappings(m)))
+      if (engine::has_private_pages(space.mappings(m)) || engine::is_shared(space.mappings(m)))
         for (const sys::Range& range : parts_to_look_at(range_of(space.mappings(m))))
           parts.push_back({i, m, range, tracking, {}});
   }
   TRY(for_each_in_parallel(parts.size(), [&](size_t n) -> Result<void> {
     Part& part = parts[n];
-    auto backing = engine::backing_of(spaces_[part.process].mappings(part.mapping));
-    part.seen = TRY_IN(pagemaps[part.process]->look(part.range, backing, part.tracking),
-                       name_of(processes_[part.process]));
+    const image::Mapping& mapping = spaces_[part.process].mappings(part.mapping);
+    const sys::Pagemap& pagemap = *pagemaps[part.process];
+    std::string name = name_of(processes_[part.process]);
+    if (engine::is_shared(mapping))
+      part.seen.guards = TRY_IN(pagemap.guards_of_shared(part.range), name);
+    else
+      part.seen =
+          TRY_IN(pagemap.look(part.range, engine::backing_of(mapping), part.tracking), name);
     return {};
   }));
   for (const Part& part : parts) {

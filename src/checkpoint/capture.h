@@ -82,7 +82,7 @@ class GroupCapture {
     engine::Ranges late;              // may come after the group runs again
     std::optional<sys::Range> ahead;  // where the rounds have made the mapping over there
   };
-  // Parallel to spaces_ and their mappings; empty where those have no private pages.
+  // Parallel to spaces_ and their mappings; of shared ones the guard regions alone.
   std::vector<std::vector<MappedPages>> pages_of_;
   std::map<HostPid, engine::Ranges> for_children_;  // pages that a child gets by its fork
   std::vector<const engine::FileKind*> kinds_;

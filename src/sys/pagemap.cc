@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,6 +74,16 @@ bool knows_guards(int pagemap) {
   arguments.size = sizeof arguments;
   arguments.category_mask = kIsGuard;
   return ::ioctl(pagemap, kPagemapScan, &arguments) == 0;
+}
+
+// Whether the kernel lets a mapping of shared memory have a guard region.
+bool shared_memory_has_guards() {
+  constexpr int kGuardInstall = 102;  // MADV_GUARD_INSTALL
+  void* page = ::mmap(nullptr, kPageSize, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return true;
+  bool installed = ::madvise(page, kPageSize, kGuardInstall) == 0;
+  ::munmap(page, kPageSize);
+  return installed;
 }
 
 }  // namespace
@@ -176,6 +187,14 @@ Result<std::vector<Range>> Pagemap::untracked_pages(Range within, Backing backin
   return find(within, filter);
 }
 
+Result<std::vector<Range>> Pagemap::guards_of_shared(Range within) const {
+  static const bool exist = shared_memory_has_guards();
+  if (!exist) return std::vector<Range>{};
+  if (method_ == Method::kBest && knows_guards_)
+    return find(within, {.must_be = kIsGuard, .told = kIsGuard});
+  return TRY(read_entries(within)).guards;
+}
+
 Result<void> Pagemap::scan(Range within, const Filter& filter, const OnRange& on_range) const {
   std::array<PageRegion, 512> regions;
   uint64_t position = within.start;
@@ -223,10 +242,11 @@ Result<Pagemap::Look> Pagemap::read_entries(Range within) const {
     std::span<uint64_t> entry(buffer.data(), part.size() / kPageSize);
     TRY(entries(part, entry));
     for (size_t i = 0; i < entry.size(); ++i) {
+      Range page{start + i * kPageSize, start + (i + 1) * kPageSize};
+      if ((entry[i] & kEntryGuard) != 0) append(found.guards, page);
       bool populated = (entry[i] & (kEntryPresent | kEntrySwapped)) != 0;
-      if (!populated || (entry[i] & kEntryFileOrShared) != 0) continue;
-      append((entry[i] & kEntryGuard) != 0 ? found.guards : found.pages,
-             {start + i * kPageSize, start + (i + 1) * kPageSize});
+      if (populated && (entry[i] & (kEntryFileOrShared | kEntryGuard)) == 0)
+        append(found.pages, page);
     }
   }
   return found;

@@ -56,12 +56,15 @@ class Pagemap {
   struct Look {
     std::vector<Range> pages;
     std::vector<Range> changed;
-    // Guard regions (MADV_GUARD_INSTALL, Linux 6.13), which no other function here reports. A
-    // kernel before 6.16 tells them as pages in swap.
+    // Guard regions (MADV_GUARD_INSTALL, Linux 6.13), which no function reports as pages. A kernel
+    // before 6.16 tells them as pages in swap.
     std::vector<Range> guards;
   };
   enum class Tracking { kNone, kByWrites };  // kNone: `changed` stays empty
   Result<Look> look(Range within, Backing backing, Tracking tracking) const;
+
+  // Guard regions of a mapping whose pages are not private, which the kernel has since Linux 6.15.
+  Result<std::vector<Range>> guards_of_shared(Range within) const;
 
   // The physical page behind each page of `within`; 0 where there is none or it is in swap.
   Result<std::vector<uint64_t>> frame_numbers(Range within) const;

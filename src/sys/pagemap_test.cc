@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <random>
 
 #include "sys/target_memory.h"
@@ -131,6 +132,24 @@ TEST_P(PagemapTest, TellsGuardRegionsFromPages) {
   ASSERT_TRUE(look);
   EXPECT_EQ(look->pages, (std::vector<Range>{pages(10, 5), pages(17, 13)}));
   EXPECT_EQ(look->guards, (std::vector<Range>{pages(15, 2)}));
+}
+
+TEST_P(PagemapTest, FindsGuardRegionsOfSharedMemory) {
+  constexpr int kGuardInstall = 102;  // MADV_GUARD_INSTALL
+  void* shared =
+      ::mmap(nullptr, 8 * kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  auto start = reinterpret_cast<uint64_t>(shared);
+  std::memset(shared, 1, 4 * kPageSize);
+  auto map = Pagemap::open(HostPid(::getpid()), GetParam());
+  ASSERT_TRUE(map);
+  Range within{start, start + 8 * kPageSize};
+  EXPECT_TRUE(map->guards_of_shared(within)->empty());
+  if (::madvise(static_cast<char*>(shared) + 3 * kPageSize, 2 * kPageSize, kGuardInstall) != 0)
+    GTEST_SKIP() << "no guard regions in shared memory here";
+  EXPECT_EQ(*map->guards_of_shared(within),
+            (std::vector<Range>{{start + 3 * kPageSize, start + 5 * kPageSize}}));
+  ::munmap(shared, 8 * kPageSize);
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, PagemapTest,

@@ -1,8 +1,8 @@
 """A checkpoint that is killed with SIGKILL, at twenty points each, leaves no trace in its target; and a restore leaves
 nothing.
 
-The points are calls by which a capture acts on its target (kill_at_call.c): a first, whole checkpoint counts them.
-One program lives through all of them, and checks itself in the end. MARTLET_KILL_POINTS=N takes other points than
+The points are calls by which a capture acts on its target, or a restore on its host (kill_at_call.c): a first, whole
+one counts them. One program lives through all of them, and checks itself in the end. MARTLET_KILL_POINTS=N takes other points than
 the usual number of them."""
 import contextlib
 import ctypes
@@ -29,6 +29,8 @@ from workload_run import Failure, Output, children, descendants, finish
 POINTS = int(os.environ.get("MARTLET_KILL_POINTS", "20"))
 DEADLINE = 60.0
 CALLS_AFTER_RESUME = 60  # at most: from the step of a restore on that nothing can take back
+WIDELY = "COUNT_WIDELY=1"  # see kill_at_call.c: what a restore does before there is a task, too
+FORKS_ALONE = "COUNT_FORKS=1"  # each child that outlives a checkpoint has just begun
 GUARD = "martlet-guard"
 CLONE_NEWNET, CLONE_NEWIPC, PR_SET_CHILD_SUBREAPER = 0x40000000, 0x08000000, 36
 libc = ctypes.CDLL(None, use_errno=True)
@@ -96,14 +98,17 @@ class Calls:
         self.start = scratch / "start"
         self.preload = f"LD_PRELOAD={hosts.find_build_dir() / 'tests/libkill_at_call.so'}"
 
-    def counting(self):
-        return ["env", self.preload, f"COUNT_FROM={self.start}", f"COUNT_CALLS_IN={self.file}"]
+    def counting(self, *options):
+        return ["env", self.preload, f"COUNT_FROM={self.start}", f"COUNT_CALLS_IN={self.file}", *options]
 
-    def killing(self, number):
-        return ["env", self.preload, f"COUNT_FROM={self.start}", f"KILL_AT_CALL={number}"]
+    def killing(self, number, *options):
+        return ["env", self.preload, f"COUNT_FROM={self.start}", f"KILL_AT_CALL={number}", *options]
 
     def counted(self):
-        return struct.unpack("q", self.file.read_bytes())[0]
+        return struct.unpack("2q", self.file.read_bytes())[0]
+
+    def first_of_ptrace(self):
+        return struct.unpack("2q", self.file.read_bytes())[1]
 
 
 def points(last):
@@ -113,6 +118,8 @@ def points(last):
 
 
 class KilledCheckpoint(unittest.TestCase):
+    name_of_program = "task_mixture"
+
     @classmethod
     def setUpClass(cls):
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -125,7 +132,7 @@ class KilledCheckpoint(unittest.TestCase):
         self.scratch = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="martlet-killed-")))
         self.calls = Calls(self.scratch)
         self.calls.start.touch()
-        self.program = hosts.find_build_dir() / "workloads/task_mixture"
+        self.program = hosts.find_build_dir() / "workloads" / self.name_of_program
 
     def attach(self, pid, output):
         self.pid = pid
@@ -227,17 +234,23 @@ class OfAProcessTree(KilledCheckpoint):
         return self.martlet(launcher, "restore", "--dir", self.scratch / "image")
 
     def test_restore(self):
+        self.go_through_restores(lambda: self.calls.counted() - CALLS_AFTER_RESUME)
+
+    def test_beginning_of_restore(self):
+        self.go_through_restores(self.calls.first_of_ptrace, WIDELY)
+
+    def go_through_restores(self, last_point, *options):
         taken = self.martlet((), "checkpoint", "--pid", str(self.pid), "--dir", self.scratch / "image")
         self.assertEqual(taken.returncode, 0, taken.stderr)
         wait_until(self.is_gone, "end of the original")
-        whole = self.restore(self.calls.counting())
+        whole = self.restore(self.calls.counting(*options))
         self.assertEqual(whole.returncode, 0, whole.stderr)
         self.kill_all()
         wait_until(self.is_gone, "end of the first copy")
         files = sorted(self.scratch.rglob("*"))
-        for number in points(self.calls.counted() - CALLS_AFTER_RESUME):
+        for number in points(last_point()):
             where = f"restore killed at call {number} of {self.calls.counted()}"
-            self.assertEqual(self.restore(self.calls.killing(number)).returncode, -signal.SIGKILL, where)
+            self.assertEqual(self.restore(self.calls.killing(number, *options)).returncode, -signal.SIGKILL, where)
             wait_until(self.is_gone, f"{where}: end of what it built")
             self.assertEqual(sorted(self.scratch.rglob("*")), files)
         last = self.restore()
@@ -247,7 +260,7 @@ class OfAProcessTree(KilledCheckpoint):
         self.check_itself()
 
 
-class OfAContainer(KilledCheckpoint):
+class InAContainer(KilledCheckpoint):
     def setUp(self):
         super().setUp()
         self.hosts = self.enterContext(Hosts(["host-a"], join=False))
@@ -288,14 +301,14 @@ class OfAContainer(KilledCheckpoint):
         return self.host.martlet("checkpoint", "mixture", "--dir", self.scratch / name, "--leave-running", *options,
                                  check=False)
 
-    def go_through(self, *options):
-        self.restart_agent(self.calls.counting())
+    def go_through(self, *options, calls=(), guard=()):
+        self.restart_agent(self.calls.counting(*calls))
         whole = self.checkpoint("whole", options)
         self.assertEqual(whole.returncode, 0, whole.stderr)
         last = self.calls.counted()
         self.check_unchanged("after a whole checkpoint")
         for number in points(last):
-            self.restart_agent(self.calls.killing(number))
+            self.restart_agent(self.calls.killing(number, *calls, *guard))
             self.checkpoint(f"at-{number}", options)
             where = f"killed at call {number} of {last}"
             self.assertEqual(self.host.agent.wait(30), -signal.SIGKILL, where)
@@ -304,11 +317,26 @@ class OfAContainer(KilledCheckpoint):
             self.assertEqual(self.inspect()["state"], "running")
         self.check_itself()
 
+
+class OfMessageQueues(InAContainer):
+    """No message is lost if the checkpoint dies while they are out of their queue."""
+    name_of_program = "ipc_posix_queues"
+
+    def test_at_once(self):
+        self.go_through(calls=[FORKS_ALONE])
+
+
+class OfAContainer(InAContainer):
     def test_at_once(self):
         self.go_through()
 
     def test_in_rounds(self):
         self.go_through("--rounds", "2")
+
+    def test_with_its_guard(self):
+        """What mends the group is killed, too, so the next agent does it."""
+        self.go_through(guard=["KILL_GUARDS=1"])
+        self.assertIn("had memory of a capture", self.host.agent_log())
 
     def what_is_there(self):
         """Of containers, on the host."""
@@ -325,15 +353,22 @@ class OfAContainer(KilledCheckpoint):
         return self.host.martlet("restore", "--dir", self.scratch / "image", check=False)
 
     def test_restore(self):
+        self.go_through_restores(lambda: self.calls.counted() - CALLS_AFTER_RESUME)
+
+    def test_beginning_of_restore(self):
+        self.go_through_restores(self.calls.first_of_ptrace, WIDELY)
+
+    def go_through_restores(self, last_point, *options):
         self.host.martlet("checkpoint", "mixture", "--dir", self.scratch / "image")
         self.host.martlet("rm", "--force", "mixture")
         nothing = self.what_is_there()
-        self.restart_agent(self.calls.counting())
+        self.restart_agent(self.calls.counting(*options))
         whole = self.restore()
         self.assertEqual(whole.returncode, 0, whole.stderr)
+        last = last_point()
         self.host.martlet("rm", "--force", "mixture")
-        for number in points(self.calls.counted() - CALLS_AFTER_RESUME):
-            self.restart_agent(self.calls.killing(number))
+        for number in points(last):
+            self.restart_agent(self.calls.killing(number, *options))
             self.restore()
             where = f"restore killed at call {number} of {self.calls.counted()}"
             self.assertEqual(self.host.agent.wait(30), -signal.SIGKILL, where)

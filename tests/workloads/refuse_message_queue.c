@@ -1,4 +1,6 @@
-// A POSIX message queue, with a message in it. It goes on as if nothing had been.
+// A POSIX message queue of a process tree, with a message in it, which others may take or add to.
+// It goes on as if nothing had been.
+// modes: pid
 // refused: message queue
 #include <mqueue.h>
 

@@ -3,45 +3,6 @@
 // queue, a socket with a queue of its own, and the credentials of the sender.
 #include "workload_sockets.h"
 
-enum { kMost = 4 };
-
-static void send_rights(int to, const char* data, const int* fds, size_t count) {
-  char control[CMSG_SPACE(kMost * sizeof(int))] = {0};
-  struct iovec part = {(char*)data, strlen(data)};
-  struct msghdr message = {.msg_iov = &part,
-                           .msg_iovlen = 1,
-                           .msg_control = control,
-                           .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-  *header = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-  memcpy(CMSG_DATA(header), fds, count * sizeof(int));
-  CHECK_EQ(CHECK_SYS(sendmsg(to, &message, 0)), strlen(data));
-}
-
-// Receives `data` with exactly `count` descriptors; the sender's PID if it is told.
-static pid_t receive_rights(int from, const char* data, int* fds, size_t count) {
-  char control[CMSG_SPACE(kMost * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-  char buffer[64] = {0};
-  struct iovec part = {buffer, sizeof buffer - 1};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  CHECK_EQ(CHECK_SYS(recvmsg(from, &message, MSG_DONTWAIT)), strlen(data));
-  CHECK_STR(buffer, data);
-  size_t got = 0;
-  pid_t sender = 0;
-  for (struct cmsghdr* header = CMSG_FIRSTHDR(&message); header != NULL;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_type == SCM_RIGHTS) {
-      got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      CHECK_EQ(got, count);
-      memcpy(fds, CMSG_DATA(header), got * sizeof(int));
-    }
-    if (header->cmsg_type == SCM_CREDENTIALS) sender = ((struct ucred*)CMSG_DATA(header))->pid;
-  }
-  CHECK_EQ(got, count);
-  return sender;
-}
-
 static void send_by_child(void* to) {
   send_rights(*(int*)to, "child", to, 1);
   wait_for_go();
@@ -81,7 +42,7 @@ int main(void) {
 
   workload_ready();
 
-  int fds[kMost];
+  int fds[kMostRights];
   CHECK_EQ(lseek(kept, 4, SEEK_SET), 4);
   receive_rights(stream.server, "beforefirst", fds, 2);
   expect_text(fds[0], "456789");  // it shares its offset with the one that was kept

@@ -148,3 +148,39 @@ void drain_socket(int fd, size_t bytes, uint64_t seed) {
   check_pattern(data, bytes, seed);
   free(data);
 }
+
+void send_rights(int to, const char* data, const int* fds, size_t count) {
+  char control[CMSG_SPACE(kMostRights * sizeof(int))] = {0};
+  struct iovec part = {(char*)data, strlen(data)};
+  struct msghdr message = {.msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = control,
+                           .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  *header = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+  memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+  CHECK_EQ(CHECK_SYS(sendmsg(to, &message, 0)), strlen(data));
+}
+
+pid_t receive_rights(int from, const char* data, int* fds, size_t count) {
+  char control[CMSG_SPACE(kMostRights * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+  char buffer[64] = {0};
+  struct iovec part = {buffer, sizeof buffer - 1};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  CHECK_EQ(CHECK_SYS(recvmsg(from, &message, MSG_DONTWAIT)), strlen(data));
+  CHECK_STR(buffer, data);
+  size_t got = 0;
+  pid_t sender = 0;
+  for (struct cmsghdr* header = CMSG_FIRSTHDR(&message); header != NULL;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_type == SCM_RIGHTS) {
+      got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      CHECK_EQ(got, count);
+      memcpy(fds, CMSG_DATA(header), got * sizeof(int));
+    }
+    if (header->cmsg_type == SCM_CREDENTIALS) sender = ((struct ucred*)CMSG_DATA(header))->pid;
+  }
+  CHECK_EQ(got, count);
+  return sender;
+}

@@ -57,3 +57,9 @@ struct tcp_info tcp_state(int fd);
 size_t fill_socket(int fd, uint64_t seed);
 // Reads that much of the pattern.
 void drain_socket(int fd, size_t bytes, uint64_t seed);
+
+// A message with descriptors, of which the sender keeps its own.
+enum { kMostRights = 4 };
+void send_rights(int to, const char* data, const int* fds, size_t count);
+// Receives `data` with exactly `count` descriptors; the sender's PID if it is told.
+pid_t receive_rights(int from, const char* data, int* fds, size_t count);

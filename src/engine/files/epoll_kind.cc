@@ -86,6 +86,10 @@ Result<const OpenFile*> find_target(CaptureContext& context, const OpenFile& epo
                           watch.number));
 }
 
+bool is_signal_file(const OpenFile& file) {
+  return file.link == "anon_inode:[signalfd]";
+}
+
 struct Addition {
   const image::EpollEntry* entry;
   int description;
@@ -160,6 +164,9 @@ class EpollKind final : public FileKind {
     image::EpollFile& epoll = *out.mutable_epoll();
     for (const Watch& watch : TRY(parse_watches(file.info))) {
       const OpenFile* target = TRY(find_target(context, file, watch));
+      // Whose signals it is told of, nothing tells.
+      if (file.number < 0 && is_signal_file(*target))
+        return fail(Code::kUnsupported, "watches a signalfd while it is in no process itself");
       image::EpollEntry& entry = *epoll.add_entries();
       entry.set_fd(watch.number);
       entry.set_file(target->id);

@@ -79,6 +79,11 @@ class FileKind {
     return {};
   }
 
+  // Called instead of it if no task has the description, which is in flight between sockets.
+  virtual Result<void> complete_in_flight(ApplyContext&, const image::File&, int /*fd*/) const {
+    return {};
+  }
+
   // The very last step before the tasks run, after which nothing can fail any more: a TCP socket
   // leaves repair mode here.
   virtual void go_live(ApplyContext&, const image::File&, int /*fd*/) const {}

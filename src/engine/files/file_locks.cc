@@ -82,6 +82,10 @@ Result<void> name_conflict(Result<void> taken) {
   return taken;
 }
 
+int lock_type(image::Lease lease) {
+  return lease == image::LEASE_WRITE ? F_WRLCK : F_RDLCK;
+}
+
 bool can_be_taken_through(const OpenFile& file, const image::FileLock& lock) {
   int access = file.flags & O_ACCMODE;
   return access == O_RDWR || access == (lock.exclusive() ? O_WRONLY : O_RDONLY);
@@ -112,8 +116,12 @@ Result<image::Lease> parse_lease(std::string_view info) {
 }
 
 Result<void> take_lease(Task& task, int number, image::Lease lease) {
-  int type = lease == image::LEASE_WRITE ? F_WRLCK : F_RDLCK;
-  TRY(task.call("take a lease", SYS_fcntl, {number, F_SETLEASE, type}));
+  TRY(task.call("take a lease", SYS_fcntl, {number, F_SETLEASE, lock_type(lease)}));
+  return {};
+}
+
+Result<void> take_lease(int fd, image::Lease lease) {
+  if (::fcntl(fd, F_SETLEASE, lock_type(lease)) != 0) return fail_errno("take a lease");
   return {};
 }
 

@@ -23,6 +23,8 @@ Result<image::Lease> parse_lease(std::string_view info);
 
 // Takes the lease for the description behind a descriptor of the task, which becomes its owner.
 Result<void> take_lease(Task& task, int number, image::Lease lease);
+// The same for a description that no task has. Its owner is this process then.
+Result<void> take_lease(int fd, image::Lease lease);
 
 // Adds the locks that the process has on the file, as far as they can be taken again through this
 // descriptor. Taking one twice, through another descriptor of the same file, does no harm.

@@ -159,6 +159,30 @@ Result<void> capture_file(CaptureContext& context, size_t index, const FileKind&
       in_context(std::move(captured), where(file) + ": " + std::string(kind.name())));
 }
 
+// A lease is taken with an owner.
+bool has_owner(const image::File& file) {
+  return file.owner() != 0 || file.owner_signal() > 0 || (file.flags() & O_ASYNC) != 0 ||
+         file.regular().lease() != image::LEASE_NONE;
+}
+
+// The same for a description that no task has: the owner is named by its PID here.
+Result<void> apply_owner_in_flight(const ApplyContext& context, const image::File& file, int fd) {
+  pid_t owner = 0;
+  if (file.owner() != 0) {
+    auto task = context.task(NsPid(std::abs(file.owner())));
+    if (!task) return fail(Code::kUnsupported, "its owner (F_SETOWN) is not in the group");
+    owner = task->value;
+  }
+  f_owner_ex exact{F_OWNER_PID, owner};
+  if (file.owner() < 0) exact.type = F_OWNER_PGRP;
+  if (file.owner_is_thread()) exact.type = F_OWNER_TID;
+  if (::fcntl(fd, F_SETOWN_EX, &exact) != 0) return fail_errno("set owner");
+  if (::fcntl(fd, F_SETSIG, file.owner_signal()) != 0) return fail_errno("set owner's signal");
+  if ((file.flags() & O_ASYNC) != 0 && ::fcntl(fd, F_SETFL, file.flags()) != 0)
+    return fail_errno("set O_ASYNC");
+  return {};
+}
+
 enum class NeedsTasks { kNo, kYes };
 
 Result<void> create_all(ApplyContext& context, NeedsTasks which) {
@@ -316,9 +340,14 @@ Result<void> complete_files(ApplyContext& context,
   }
   for (const auto& [id, file] : context.files()) {
     auto holder = holders.find(id);
-    if (holder == holders.end()) continue;
     const FileKind* kind = TRY(required_kind_of(file));
     auto what = [&] { return fmt::format("file {} ({})", file.id(), std::string(kind->name())); };
+    if (holder == holders.end()) {
+      int fd = context.description(id);
+      TRY_IN(kind->complete_in_flight(context, file, fd), what());
+      if (has_owner(file)) TRY_IN(apply_owner_in_flight(context, file, fd), what());
+      continue;
+    }
     auto [task, number] = holder->second;
     TRY_IN(kind->complete_in_task(context, file, *task, number), what());
     TRY_IN(apply_owner(file, *task, number), what());

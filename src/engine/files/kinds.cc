@@ -15,6 +15,7 @@
 #include "engine/files/pipe_kind.h"
 #include "engine/files/signal_kind.h"
 #include "engine/files/timer_kind.h"
+#include "engine/ipc/posix_queue_kind.h"
 #include "engine/memory/memory_file_kind.h"
 #include "engine/sockets/common.h"
 #include "engine/sockets/netlink_socket.h"
@@ -67,6 +68,7 @@ const std::vector<const FileKind*>& file_kinds() {
       &memory_file_kind(),
       &terminal_master_kind(),
       &terminal_slave_kind(),
+      &posix_queue_kind(),
       &path_kind(),
   };
   return kinds;

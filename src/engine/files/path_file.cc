@@ -13,7 +13,6 @@
 #include "engine/files/paths.h"
 #include "engine/files/unlinked_file.h"
 #include "engine/files/watched_object.h"
-#include "engine/ipc/posix_queues.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -169,8 +168,6 @@ Result<image::RegularFile> capture_path_file(CaptureContext& context, const Open
   }
   auto name = other_name(context.root(), file);
   if (!name) name = name_elsewhere(context.root(), file);
-  if (!name && is_posix_queue(file.fd))
-    return fail(Code::kUnsupported, "POSIX message queues are not supported");
   if (!name)
     return fail(Code::kUnsupported,
                 "its path does not lead to it inside the container, and no other name was found");

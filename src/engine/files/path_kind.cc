@@ -72,6 +72,11 @@ class PathKind final : public FileKind {
     return in_context(take_lease(task, number, file.regular().lease()),
                       file.regular().identity().path());
   }
+
+  Result<void> complete_in_flight(ApplyContext&, const image::File& file, int fd) const override {
+    if (file.regular().lease() == image::LEASE_NONE) return {};
+    return in_context(take_lease(fd, file.regular().lease()), file.regular().identity().path());
+  }
 };
 
 }  // namespace

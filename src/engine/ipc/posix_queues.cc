@@ -2,21 +2,34 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/mount.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
-#include "engine/context.h"
+#include "engine/files/descriptions.h"
+#include "engine/files/fd_info.h"
+#include "sys/outliving.h"
+#include "sys/pidfd.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
 
 constexpr auto kQueueFileSystem = 0x19800202;  // as statfs(2) tells it
+constexpr mode_t kPermissionBits = 07777;
+constexpr int kRetryMilliseconds = 10;
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
@@ -35,6 +48,176 @@ Result<Fd> open_queues() {
   return directory;
 }
 
+Result<std::vector<std::string>> list_queues() {
+  std::vector<std::string> found;
+  auto directory = open_queues();
+  // A kernel without such queues.
+  if (!directory && directory.error().error_number() == ENODEV) return found;
+  if (!directory) return std::unexpected(std::move(directory.error()));
+  std::unique_ptr<DIR, CloseDirectory> names(::fdopendir(directory->get()));
+  if (!names) return fail_errno("list POSIX message queues");
+  directory->release();  // the stream closes it
+  while (const dirent* entry = ::readdir(names.get()))
+    if (std::string name = entry->d_name; name != "." && name != "..")
+      found.push_back(std::move(name));
+  return found;
+}
+
+// The C library's call takes the name with a slash; this one has it as the kernel does.
+Fd open_queue(const std::string& name, int flags, mode_t mode = 0, const mq_attr* size = nullptr) {
+  return Fd(static_cast<int>(
+      ::syscall(SYS_mq_open, name.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode, size)));
+}
+
+std::string key_of(dev_t device, uint64_t inode) {
+  return fmt::format("posix queue {}:{}", device, inode);
+}
+
+std::string key_of(const image::PosixQueue& queue) {
+  return key_of(0, queue.id());
+}
+
+std::string describe(const std::string& name) {
+  return "POSIX message queue /" + name;
+}
+
+// A queue reads as "QSIZE:5 NOTIFY:0 SIGNO:10 NOTIFY_PID:17"; the last is 0 if nobody is notified.
+Result<void> refuse_notification(int queue) {
+  std::string state = TRY(read_file(fmt::format("/proc/self/fd/{}", queue)));
+  constexpr std::string_view kLabel = "NOTIFY_PID:";
+  size_t at = state.find(kLabel);
+  if (at == std::string::npos) return fail(Code::kUnsupported, "tells nothing of its state");
+  if (std::strtol(state.c_str() + at + kLabel.size(), nullptr, 10) == 0) return {};
+  return fail(Code::kUnsupported, "a registered notification (mq_notify) is not supported");
+}
+
+// `fd` is open for reading and writing.
+Result<void> add_queue(CaptureContext& context, Fd fd, const std::string& name, image::Ipc& ipc) {
+  struct stat status{};
+  mq_attr attributes{};
+  if (::fstat(fd.get(), &status) != 0 || ::mq_getattr(fd.get(), &attributes) != 0)
+    return fail_errno("read");
+  TRY(refuse_notification(fd.get()));
+  image::PosixQueue& queue = *ipc.add_posix_queues();
+  queue.set_id(status.st_ino);
+  queue.set_name(name);
+  queue.set_removed(status.st_nlink == 0);
+  queue.set_mode(status.st_mode & kPermissionBits);
+  queue.set_uid(status.st_uid);
+  queue.set_gid(status.st_gid);
+  queue.set_capacity(attributes.mq_maxmsg);
+  queue.set_message_size(attributes.mq_msgsize);
+  Fd known(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!known.valid()) return fail_errno("duplicate");
+  context.stash(key_of(status.st_dev, status.st_ino), std::move(known));
+  context.stash(key_of(queue), std::move(fd));
+  return {};
+}
+
+Result<void> add_named(CaptureContext& context, image::Ipc& ipc) {
+  for (const std::string& name : TRY(list_queues())) {
+    Fd fd = open_queue(name, O_RDWR);
+    if (!fd.valid()) return fail_errno("open " + describe(name));
+    TRY(context.judge(in_context(add_queue(context, std::move(fd), name, ipc), describe(name))));
+  }
+  return {};
+}
+
+Result<void> add_removed(CaptureContext& context, image::Ipc& ipc) {
+  constexpr std::string_view kMark = " (deleted)";
+  for (const OpenFile& file : context.files()) {
+    if (file.status.st_nlink != 0 || !S_ISREG(file.status.st_mode) || !is_posix_queue(file.fd) ||
+        is_captured_queue(context, file.status.st_dev, file.status.st_ino))
+      continue;
+    std::string name = file.link.substr(file.link.rfind('/') + 1);
+    if (name.ends_with(kMark)) name.resize(name.size() - kMark.size());
+    Fd fd = TRY(reopen(file.fd, O_RDWR | O_NONBLOCK));
+    TRY(context.judge(in_context(add_queue(context, std::move(fd), name, ipc), describe(name))));
+  }
+  return {};
+}
+
+// Whether the namespace is that of this process, and so of others that no freeze stops.
+Result<bool> is_own_namespace(HostPid process) {
+  return TRY(sys::read_link("/proc/self/ns/ipc")) ==
+         TRY(sys::read_link(sys::proc_path(process, "ns/ipc")));
+}
+
+// Until there is none left, or none can be taken.
+image::PosixQueue take_all(int fd, size_t largest) {
+  image::PosixQueue taken;
+  std::vector<char> buffer(largest);
+  unsigned priority = 0;
+  ssize_t size = 0;
+  while ((size = ::mq_receive(fd, buffer.data(), buffer.size(), &priority)) >= 0) {
+    image::PosixMessage& message = *taken.add_messages();
+    message.set_priority(priority);
+    message.set_data(buffer.data(), static_cast<size_t>(size));
+  }
+  return taken;
+}
+
+bool put(int fd, const image::PosixMessage& message) {
+  return ::mq_send(fd, message.data().data(), message.data().size(), message.priority()) == 0;
+}
+
+// Within a child that outlives this process. If that dies the group goes on, and may fill the queue
+// meanwhile. Then this waits for room, for as long as the group is there: a message that is not put
+// back would be lost. `root` is a pidfd.
+Result<std::string> take_and_put_back(int fd, size_t largest, int root) {
+  image::PosixQueue taken = take_all(fd, largest);
+  ::alarm(0);
+  pollfd end{root, POLLIN, 0};
+  for (const image::PosixMessage& message : taken.messages())
+    while (!put(fd, message))
+      if (::poll(&end, 1, kRetryMilliseconds) > 0)
+        return fail(Code::kGone, "the group has ended meanwhile");
+  return taken.SerializeAsString();
+}
+
+Result<void> read_messages(int fd, int root, image::PosixQueue& queue) {
+  mq_attr attributes{};
+  if (::mq_getattr(fd, &attributes) != 0) return fail_errno("read");
+  if (attributes.mq_curmsgs == 0) return {};
+  image::PosixQueue taken;
+  auto largest = static_cast<size_t>(attributes.mq_msgsize);
+  auto read = TRY(sys::run_outliving(std::array{fd, root},
+                                     [&] { return take_and_put_back(fd, largest, root); }));
+  if (!taken.ParseFromString(read) || taken.messages_size() != attributes.mq_curmsgs)
+    return fail(Code::kSystem, "its messages could not be read");
+  *queue.mutable_messages() = std::move(*taken.mutable_messages());
+  return {};
+}
+
+Result<Fd> create_queue(const image::PosixQueue& queue) {
+  mq_attr size{};
+  size.mq_maxmsg = queue.capacity();
+  size.mq_msgsize = queue.message_size();
+  Fd fd = open_queue(queue.name(), O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR, &size);
+  if (!fd.valid() && errno == EMFILE)
+    return std::unexpected(
+        Error(Code::kSystem, "the limit of memory for message queues is reached")
+            .with_remedy("raise RLIMIT_MSGQUEUE (LimitMSGQUEUE=) of the process that restores"));
+  if (!fd.valid()) return fail_errno("create");
+  for (const image::PosixMessage& message : queue.messages())
+    if (!put(fd.get(), message)) return fail_errno("fill");
+  if (::fchown(fd.get(), queue.uid(), queue.gid()) != 0 ||
+      ::fchmod(fd.get(), queue.mode() & kPermissionBits) != 0)
+    return fail_errno("set owner and mode");
+  if (queue.removed() && ::syscall(SYS_mq_unlink, queue.name().c_str()) != 0)
+    return fail_errno("remove");
+  return fd;
+}
+
+// One that was removed may have the name of one that is there.
+Result<void> create_all(ApplyContext& context, const image::Ipc& ipc) {
+  for (bool removed : {true, false})
+    for (const image::PosixQueue& queue : ipc.posix_queues())
+      if (queue.removed() == removed)
+        context.stash(key_of(queue), TRY_IN(create_queue(queue), describe(queue.name())));
+  return {};
+}
+
 }  // namespace
 
 bool is_posix_queue(int fd) {
@@ -42,20 +225,39 @@ bool is_posix_queue(int fd) {
   return ::fstatfs(fd, &system) == 0 && system.f_type == kQueueFileSystem;
 }
 
-Result<void> refuse_posix_queues(HostPid process) {
-  return run_in_namespace(process, "ipc", []() -> Result<void> {
-    auto directory = open_queues();
-    // A kernel without such queues.
-    if (!directory && directory.error().error_number() == ENODEV) return {};
-    if (!directory) return std::unexpected(std::move(directory.error()));
-    std::unique_ptr<DIR, CloseDirectory> names(::fdopendir(directory->get()));
-    if (!names) return fail_errno("list POSIX message queues");
-    directory->release();  // the stream closes it
-    while (const dirent* entry = ::readdir(names.get()))
-      if (std::string name = entry->d_name; name != "." && name != "..")
-        return fail(Code::kUnsupported, "POSIX message queues are not supported: /" + name);
-    return {};
-  });
+Result<void> capture_posix_queues(CaptureContext& context, image::Ipc& ipc) {
+  if (TRY(is_own_namespace(context.root()))) return {};
+  TRY(run_in_namespace(context.root(), "ipc", [&] { return add_named(context, ipc); }));
+  return add_removed(context, ipc);
+}
+
+Result<void> capture_posix_messages(const CaptureContext& context, image::Ipc& ipc) {
+  if (ipc.posix_queues().empty()) return {};
+  Fd root = TRY(sys::open_pidfd(context.root()));
+  for (image::PosixQueue& queue : *ipc.mutable_posix_queues())
+    TRY_IN(read_messages(context.stashed(key_of(queue)), root.get(), queue),
+           describe(queue.name()));
+  return {};
+}
+
+bool is_captured_queue(const CaptureContext& context, dev_t device, ino_t inode) {
+  return context.stashed(key_of(device, inode)) >= 0;
+}
+
+Result<void> create_posix_queues(ApplyContext& context, const image::Ipc& ipc) {
+  if (ipc.posix_queues().empty()) return {};
+  if (TRY(is_own_namespace(context.root())))
+    return fail(Code::kBadImage, "POSIX message queues of a group without an IPC namespace");
+  return run_in_namespace(context.root(), "ipc", [&] { return create_all(context, ipc); });
+}
+
+Result<Fd> open_posix_queue(ApplyContext& context, uint64_t id, int flags) {
+  std::string key = key_of(0, id);
+  auto queue = context.take_stashed(key);
+  if (!queue) return fail(Code::kBadImage, "a POSIX message queue that is not in the image");
+  auto opened = reopen(queue->get(), flags);
+  context.stash(key, std::move(*queue));
+  return opened;
 }
 
 }  // namespace martlet::engine

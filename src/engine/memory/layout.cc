@@ -204,6 +204,11 @@ bool has_private_pages(const image::Mapping& mapping) {
          mapping.kind() == image::MAPPING_PRIVATE_SHARED_MEMORY;
 }
 
+bool is_shared(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_SHARED_FILE ||
+         mapping.kind() == image::MAPPING_SHARED_MEMORY;
+}
+
 sys::Pagemap::Backing backing_of(const image::Mapping& mapping) {
   return mapping.kind() == image::MAPPING_ANONYMOUS ? sys::Pagemap::Backing::kNone
                                                     : sys::Pagemap::Backing::kFile;

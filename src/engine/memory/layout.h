@@ -50,6 +50,7 @@ Result<std::string> read_vdso(const sys::ForcedMemory& memory, const std::vector
 
 // Whether the mapping's pages are private to the process and so belong into its part of the image.
 bool has_private_pages(const image::Mapping& mapping);
+bool is_shared(const image::Mapping& mapping);
 sys::Pagemap::Backing backing_of(const image::Mapping& mapping);
 
 // Which part of each mapping of `after` a task keeps that has the mappings `before` (its own, or

@@ -1,0 +1,60 @@
+// Threads that wait to receive from an empty POSIX message queue, and to send to a full one.
+// modes: container
+#include <mqueue.h>
+
+#include "workload.h"
+
+enum { kCapacity = 6, kMessageSize = 32 };
+
+static mqd_t create(const char* name, int flags) {
+  struct mq_attr attributes = {.mq_maxmsg = kCapacity, .mq_msgsize = kMessageSize};
+  mqd_t queue = mq_open(name, flags | O_CREAT | O_EXCL, 0600, &attributes);
+  if (queue == (mqd_t)-1 && errno == ENOSYS) workload_skip("this kernel has no message queues");
+  return (mqd_t)CHECK_SYS(queue);
+}
+
+static void put(mqd_t queue, const char* text, unsigned priority) {
+  CHECK_SYS(mq_send(queue, text, strlen(text), priority));
+}
+
+static void expect(mqd_t queue, const char* text, unsigned priority) {
+  char got[kMessageSize + 1] = {0};
+  unsigned got_priority = 0;
+  CHECK_EQ(CHECK_SYS(mq_receive(queue, got, sizeof got, &got_priority)), strlen(text));
+  CHECK_STR(got, text);
+  CHECK_EQ(got_priority, priority);
+}
+
+static void* receive_one(void* queue) {
+  expect(*(mqd_t*)queue, "for who waits", 7);
+  return NULL;
+}
+
+static void* send_one(void* queue) {
+  struct timespec far;
+  CHECK_SYS(clock_gettime(CLOCK_REALTIME, &far));
+  far.tv_sec += 1000;
+  CHECK_SYS(mq_timedsend(*(mqd_t*)queue, "late", 4, 0, &far));
+  return NULL;
+}
+
+int main(void) {
+  mqd_t empty = create("/empty", O_RDWR);
+  mqd_t full = create("/full", O_RDWR);
+  for (int i = 0; i < kCapacity; ++i) put(full, "early", 0);
+  struct thread receiver, sender;
+  start_thread(&receiver, receive_one, &empty);
+  start_thread(&sender, send_one, &full);
+  await_blocked(receiver.tid, SYS_mq_timedreceive);
+  await_blocked(sender.tid, SYS_mq_timedsend);
+
+  workload_ready();
+
+  put(empty, "for who waits", 7);
+  join_thread(&receiver);
+  expect(full, "early", 0);
+  join_thread(&sender);
+  for (int i = 1; i < kCapacity; ++i) expect(full, "early", 0);
+  expect(full, "late", 0);
+  return workload_ok();
+}
