@@ -64,7 +64,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
     state->processes =
         TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
     state->freeze_time = watch.elapsed();
-    if (queues.all_read() || clock.now() >= deadline) return FrozenGroup(std::move(state));
+    if (queues.all_read_in(spec.root) || clock.now() >= deadline)
+      return FrozenGroup(std::move(state));
     TRY_IN(engine::thaw_processes(state->processes), "thaw");
   }
 }

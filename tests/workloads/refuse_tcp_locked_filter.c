@@ -1,5 +1,6 @@
 // A TCP connection whose filter cannot be replaced, not even for the time of a checkpoint.
 // refused: locked
+// rights: CAP_NET_ADMIN
 #include <linux/filter.h>
 
 #include "workload_sockets.h"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include "engine/files/inotify_kind.h"
@@ -29,6 +30,23 @@ std::optional<Fd> open_queue(HostPid pid, const Fd& pidfd, int number) {
   return std::move(*fd);
 }
 
+// "sk Eth Pid Groups Rmem ...": the bytes that wait in each netlink socket of the network
+// namespace.
+bool messages_wait(HostPid root) {
+  auto table = read_file(sys::proc_path(root, "net/netlink"));
+  if (!table) return true;  // nothing is known
+  std::istringstream lines(*table);
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string skipped;
+    uint64_t bytes = 0;
+    if (words >> skipped >> skipped >> skipped >> skipped >> bytes && bytes > 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 UnreadQueues UnreadQueues::find(HostPid root) {
@@ -43,6 +61,11 @@ void UnreadQueues::add_process(HostPid pid) {
   if (!pidfd || !numbers) return;  // it has ended
   for (int number : *numbers)
     if (auto queue = open_queue(pid, *pidfd, number)) queues_.push_back(std::move(*queue));
+}
+
+bool UnreadQueues::all_read_in(HostPid frozen_root) {
+  if (messages_wait(frozen_root)) *this = find(frozen_root);
+  return all_read();
 }
 
 bool UnreadQueues::all_read() const {

@@ -15,6 +15,9 @@ class UnreadQueues {
   static UnreadQueues find(HostPid root);
 
   bool all_read() const;
+  // With the group frozen: whether that holds for what was opened since, too. Of inotify it is not
+  // looked for again.
+  bool all_read_in(HostPid frozen_root);
 
  private:
   void add_process(HostPid pid);

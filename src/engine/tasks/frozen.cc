@@ -34,7 +34,7 @@ constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 constexpr Nanoseconds kJobStopDeadline = std::chrono::milliseconds(200);
 // Nearly all tasks stop within microseconds.
 constexpr Nanoseconds kPromptStop = std::chrono::milliseconds(2);
-constexpr Nanoseconds kVforkDeadline = std::chrono::milliseconds(200);
+constexpr Nanoseconds kVforkDeadline = std::chrono::seconds(1);
 constexpr Nanoseconds kJobStopPause = std::chrono::microseconds(50);
 
 // Calls that a stop makes return EINTR although no signal handler runs (signal(7)).
