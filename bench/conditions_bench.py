@@ -49,7 +49,7 @@ def slow_link(hosts):
                                             "--on-no-convergence", "cancel")
         outcome = "moved" if "pause_seconds" in report else "given up after 8 rounds"
         rows.append(["precopy alone", outcome, "-", f"{seconds:.1f} s"])
-        for limit in ("50ms", "150ms"):
+        for limit in ("50ms", "80ms"):
             report, error, seconds = timed_move(hosts["host-a"], "host-b", "--max-pause", limit)
             if "pause_seconds" in report:
                 outcome, pause = f"moved: {report['reason']}", ms(report["pause_seconds"])
