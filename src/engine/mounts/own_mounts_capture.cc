@@ -11,8 +11,8 @@
 #include <ranges>
 #include <set>
 #include <sstream>
-#include <thread>
 
+#include "base/fd.h"
 #include "engine/files/paths.h"
 #include "engine/mounts/bare_mount.h"
 #include "engine/mounts/mount_order.h"
@@ -36,27 +36,16 @@ std::unexpected<Error> refuse_mount(const Mount& mount, std::string_view why) {
       fmt::format("the container has mounted {} ({}) itself, {}", mount.point, mount.type, why));
 }
 
-Result<std::string> read_to_end(const Fd& fd) {
-  std::string text;
-  std::array<char, 4096> piece{};
-  for (;;) {
-    ssize_t got = ::read(fd.get(), piece.data(), piece.size());
-    if (got < 0) return fail_errno("read the mounts");
-    if (got == 0) return text;
-    text.append(piece.data(), static_cast<size_t>(got));
-  }
-}
-
 // The mount table of a process that has another root directory tells nothing of what is outside.
 Result<std::vector<Mount>> mounts_of_namespace(HostPid process) {
   Fd proc = TRY(open_file("/proc", O_PATH | O_DIRECTORY));
   Fd mounts = TRY(sys::open_namespace(process, sys::NamespaceKind::kMount));
-  Fd table;
+  std::string table;
   TRY(sys::run_inside(mounts, sys::NamespaceKind::kMount, [&]() -> Result<void> {
-    table = Fd(::openat(proc.get(), "thread-self/mountinfo", O_RDONLY | O_CLOEXEC));
-    return table.valid() ? Result<void>() : fail_errno("open the list of mounts");
+    table = TRY(read_file(proc, "thread-self/mountinfo"));
+    return {};
   }));
-  return parse_mounts(TRY(read_to_end(table)));
+  return parse_mounts(table);
 }
 
 // The kernel gives the id of a mount that is gone to a later one, so all that cannot change counts.
