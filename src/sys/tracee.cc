@@ -3,37 +3,19 @@
 #include <asm/ptrace-abi.h>
 #include <elf.h>
 #include <linux/ptrace.h>
-#include <sched.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <optional>
 
 #include "sys/procfs.h"
+#include "sys/stop_wait.h"
 
 namespace martlet::sys {
 namespace {
-
-// While it lives, sleeps of this thread end when they should, and not up to 50 us later, as the
-// kernel lets them by default.
-class PreciseSleep {
- public:
-  PreciseSleep() : before_(::prctl(PR_GET_TIMERSLACK)) { ::prctl(PR_SET_TIMERSLACK, 1ul); }
-  ~PreciseSleep() {
-    if (before_ > 0) ::prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(before_));
-  }
-  PreciseSleep(const PreciseSleep&) = delete;
-  PreciseSleep& operator=(const PreciseSleep&) = delete;
-
- private:
-  int before_;
-};
 
 constexpr long kOptions =
     PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
@@ -108,31 +90,15 @@ Result<void> Tracee::interrupt() {
   return check(request(PTRACE_INTERRUPT, tid_, 0, 0), tid_, "interrupt");
 }
 
-// The kernel offers no wait with a deadline for ptrace stops. Nearly all stops come within
-// microseconds, so the wait yields first. But who yields goes before tasks of other control groups
-// and sessions all the same, also before the very task that is waited for if that has the same
-// processor, so the wait soon sleeps, in growing steps.
+// The kernel offers no wait with a deadline for ptrace stops.
 Result<Stop> Tracee::wait(Nanoseconds deadline) {
-  constexpr Nanoseconds kPrompt = std::chrono::microseconds(5);
-  constexpr Nanoseconds kLongestSleep = std::chrono::microseconds(500);
-  SystemClock clock;
-  const Nanoseconds began = clock.now();
-  std::optional<PreciseSleep> sleep;
-  for (Nanoseconds step = std::chrono::microseconds(2);;) {
+  for (StopWait wait;; wait.pause()) {
     int status = 0;
     pid_t got = ::waitpid(tid_.value, &status, __WALL | WNOHANG);
     if (got == tid_.value) return decode(tid_, status);
     if (got < 0 && errno != EINTR) return refused(tid_, "wait for");
-    const Nanoseconds waited = clock.now() - began;
-    if (waited > deadline)
+    if (wait.waited() > deadline)
       return fail(Code::kTimeout, "task " + to_string(tid_) + " does not stop");
-    if (waited < kPrompt) {
-      ::sched_yield();
-      continue;
-    }
-    if (!sleep) sleep.emplace();
-    clock.sleep_for(step);
-    step = std::min(2 * step, kLongestSleep);
   }
 }
 

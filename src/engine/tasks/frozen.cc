@@ -1,7 +1,6 @@
 #include "engine/tasks/frozen.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -17,6 +16,7 @@
 #include "engine/tasks/waits.h"
 #include "sys/cgroup.h"
 #include "sys/pidfd.h"
+#include "sys/stop_wait.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -61,15 +61,12 @@ uint64_t deliverable(const sys::TaskStatus& status) {
 
 // Whether the task stops or ends in this time. It is left to be waited for.
 bool reports_within(HostPid tid, Nanoseconds deadline) {
-  SystemClock clock;
-  Nanoseconds give_up = clock.now() + deadline;
-  for (;;) {
+  for (sys::StopWait wait;; wait.pause()) {
     siginfo_t info{};
     int events = WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL;
     bool asked = ::waitid(P_PID, static_cast<id_t>(tid.value), &info, events) == 0;
     if (!asked || info.si_pid != 0) return true;
-    if (clock.now() > give_up) return false;
-    ::sched_yield();
+    if (wait.waited() > deadline) return false;
   }
 }
 
