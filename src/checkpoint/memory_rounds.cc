@@ -285,16 +285,17 @@ Result<void> MemoryRounds::prepare(image::Sink& sink) {
 // Pages of its own would end the sharing of a process with its parent over there. So whoever shares
 // any is left to the capture, with its children.
 std::vector<MemoryRounds::Pending> MemoryRounds::without_sharers(std::vector<Pending> pending) {
-  std::set<const Member*> left_out;
-  std::set<int32_t> numbers;  // inside
+  std::set<int32_t> left_out;  // by number inside
   for (const Pending& of_process : pending) {
     const image::Process& relations = of_process.member->relations;
-    if (of_process.shared.empty() && !numbers.contains(relations.parent())) continue;
-    left_out.insert(of_process.member);
-    numbers.insert(relations.pid());
+    if (!of_process.shared.empty() || left_out.contains(relations.parent()))
+      left_out.insert(relations.pid());
   }
-  std::erase_if(pending, [&](const Pending& p) { return left_out.contains(p.member); });
-  std::erase_if(members_, [&](const auto& member) { return left_out.contains(member.get()); });
+  auto is_left_out = [&](const Member& member) {
+    return left_out.contains(member.relations.pid());
+  };
+  std::erase_if(pending, [&](const Pending& each) { return is_left_out(*each.member); });
+  std::erase_if(members_, [&](const auto& member) { return is_left_out(*member); });
   return pending;
 }
 

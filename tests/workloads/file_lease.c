@@ -1,18 +1,6 @@
 // Leases: who opens a leased file breaks the lease, the holder is told by a signal, and the opener
 // waits until the lease is given up.
-#include "workload.h"
-
-static void open_to_write(void* argument) {
-  close(CHECK_SYS(open(argument, O_WRONLY)));
-}
-
-static void take(int signal) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signal);
-  siginfo_t info;
-  CHECK_EQ(CHECK_SYS(sigwaitinfo(&set, &info)), signal);
-}
+#include "workload_leases.h"
 
 int main(void) {
   sigset_t set;

@@ -1,24 +1,11 @@
 // Guard regions of shared mappings: a touch is a fault in the process that has installed the guard
 // and in no other, the object keeps the content behind it, and when the guard is removed that is
 // seen again.
-#include <setjmp.h>
-
-#include "workload.h"
+#include "workload_faults.h"
 
 enum { kPage = 4096, kPages = 16, kSize = kPages * kPage, kGuardInstall = 102, kGuardRemove = 103 };
 
-static sigjmp_buf back;
 static char* anonymous;
-
-static void on_fault(int signal) {
-  siglongjmp(back, signal);
-}
-
-static int fault_at(volatile char* address) {
-  int signal = sigsetjmp(back, 1);
-  if (signal == 0) (void)*address;
-  return signal;
-}
 
 static void install(char* first, size_t pages) {
   if (madvise(first, pages * kPage, kGuardInstall) != 0)

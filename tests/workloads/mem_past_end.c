@@ -1,22 +1,8 @@
 // File mappings that reach past the end of the file: a touch there is a SIGBUS, growing the file
 // makes the pages appear, and bytes behind the end in the last page are zero.
-#include <setjmp.h>
-
-#include "workload.h"
+#include "workload_faults.h"
 
 enum { kPage = 4096 };
-
-static sigjmp_buf back;
-
-static void on_fault(int signal) {
-  siglongjmp(back, signal);
-}
-
-static int fault_at(volatile char* address) {
-  int signal = sigsetjmp(back, 1);
-  if (signal == 0) (void)*address;
-  return signal;
-}
 
 static char* map_file(int fd, int flags) {
   char* memory = mmap(NULL, 4 * kPage, PROT_READ | PROT_WRITE, flags, fd, 0);

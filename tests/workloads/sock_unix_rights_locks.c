@@ -3,6 +3,7 @@
 // becomes ready.
 #include <sys/file.h>
 
+#include "workload_leases.h"
 #include "workload_sockets.h"
 
 static struct flock range(int type, off_t start, off_t length) {
@@ -12,17 +13,6 @@ static struct flock range(int type, off_t start, off_t length) {
 static int lock_range(int fd, int type, off_t start, off_t length) {
   struct flock lock = range(type, start, length);
   return fcntl(fd, F_OFD_SETLK, &lock);
-}
-
-static void open_to_write(void* argument) {
-  close(CHECK_SYS(open(argument, O_WRONLY)));
-}
-
-static void take(int signal) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signal);
-  CHECK_EQ(CHECK_SYS(sigwaitinfo(&set, NULL)), signal);
 }
 
 static void block(int signal) {

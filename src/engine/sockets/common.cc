@@ -149,4 +149,9 @@ void log_if_failed(const Result<void>& result, const char* what) {
   if (!result) spdlog::warn("{}: {}", what, result.error().to_string());
 }
 
+void let_receive(int fd, const image::SocketCommon& common, const std::string& kind) {
+  log_if_failed(sys::write_socket_filter(fd, common.filter()), ("filter of a " + kind).c_str());
+  log_if_failed(apply_options(fd, common, sys::OptionPhase::kLast), kind.c_str());
+}
+
 }  // namespace martlet::engine

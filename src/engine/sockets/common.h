@@ -53,4 +53,8 @@ Result<int> group_packet_injector(CaptureContext& context, bool v6);
 // Logs an error of a step that must not fail any more.
 void log_if_failed(const Result<void>& result, const char* what);
 
+// Puts the socket's own filter, and the options that come last, in the place of a filter that drops
+// everything. Logs what fails.
+void let_receive(int fd, const image::SocketCommon& common, const std::string& kind);
+
 }  // namespace martlet::engine

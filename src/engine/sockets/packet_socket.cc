@@ -134,9 +134,7 @@ class PacketSocketKind final : public FileKind {
   }
 
   void go_live(ApplyContext&, const image::File& file, int fd) const override {
-    const image::SocketCommon& common = file.packet_socket().common();
-    log_if_failed(sys::write_socket_filter(fd, common.filter()), "filter of a packet socket");
-    log_if_failed(apply_options(fd, common, sys::OptionPhase::kLast), "packet socket");
+    let_receive(fd, file.packet_socket().common(), "packet socket");
   }
 };
 

@@ -130,9 +130,7 @@ class RawSocketKind final : public FileKind {
   }
 
   void go_live(ApplyContext&, const image::File& file, int fd) const override {
-    const image::SocketCommon& common = file.raw_socket().common();
-    log_if_failed(sys::write_socket_filter(fd, common.filter()), "filter of a raw socket");
-    log_if_failed(apply_options(fd, common, sys::OptionPhase::kLast), "raw socket");
+    let_receive(fd, file.raw_socket().common(), "raw socket");
   }
 };
 
