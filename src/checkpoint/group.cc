@@ -7,6 +7,7 @@
 #include "checkpoint/capture.h"
 #include "checkpoint/memory_rounds.h"
 #include "engine/files/unread_queues.h"
+#include "engine/memory/aio_contexts.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
@@ -18,8 +19,9 @@ namespace {
 
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 
-// A program that takes care of its events has soon read them; one that does not is refused.
-constexpr Nanoseconds kLongestWaitForReader = std::chrono::milliseconds(500);
+// A program that takes care of its events has soon read them, one that does a single asynchronous
+// request is soon done; one that does not is refused.
+constexpr Nanoseconds kLongestWait = std::chrono::milliseconds(500);
 constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(1);
 
 class NoSink final : public image::Sink {
@@ -49,24 +51,25 @@ FrozenGroup::~FrozenGroup() {
   if (state_) std::ignore = thaw();
 }
 
-// An event may come between the last look and the freeze. Then the group goes on for as long as it
-// takes to read it.
+// An event may come between the last look and the freeze, or a request be under way. Then the group
+// goes on, each time for twice as long, until it is read or done.
 Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   SystemClock clock;
   std::ignore = sys::MappingFlags::shared();  // made here, nobody waits for it frozen
   auto queues = engine::UnreadQueues::find(spec.root);
-  const Nanoseconds deadline = clock.now() + kLongestWaitForReader;
+  const Nanoseconds deadline = clock.now() + kLongestWait;
   auto state = std::make_unique<State>();
   state->spec = spec;
-  for (;;) {
+  for (Nanoseconds pause = kLookAgain;; pause *= 2) {
     while (!queues.all_read() && clock.now() < deadline) clock.sleep_for(kLookAgain);
     Stopwatch watch(clock);
     state->processes =
         TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
     state->freeze_time = watch.elapsed();
-    if (queues.all_read_in(spec.root) || clock.now() >= deadline)
-      return FrozenGroup(std::move(state));
+    const bool at_rest = queues.all_read_in(spec.root) && !engine::has_aio_context(spec.root);
+    if (at_rest || clock.now() >= deadline) return FrozenGroup(std::move(state));
     TRY_IN(engine::thaw_processes(state->processes), "thaw");
+    clock.sleep_for(pause);
   }
 }
 

@@ -12,7 +12,8 @@ static void run_shell(void* argument) {
   for (int fd = 0; fd < 3; fd++) CHECK_SYS(dup2(slave, fd));
   CHECK_SYS(close(slave));
   CHECK_SYS(close(master));
-  // The shell and its jobs take signals as usual.
+  // The shell and its jobs take signals as usual, whatever this program was started with.
+  CHECK(signal(SIGINT, SIG_DFL) != SIG_ERR && signal(SIGQUIT, SIG_DFL) != SIG_ERR);
   sigset_t none;
   sigemptyset(&none);
   CHECK_SYS(sigprocmask(SIG_SETMASK, &none, NULL));

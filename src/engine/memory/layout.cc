@@ -11,6 +11,7 @@
 #include "engine/files/file_kind.h"
 #include "engine/files/paths.h"
 #include "engine/files/unlinked_file.h"
+#include "engine/memory/aio_contexts.h"
 
 namespace martlet::engine {
 namespace {
@@ -38,7 +39,7 @@ Result<void> refuse_special(const sys::Vma& vma, bool write_tracking) {
     return refuse("userfaultfd");
   if (vma.protection_key != 0) return refuse("memory with a protection key");
   if (vma.path.find("io_uring") != std::string::npos) return refuse("io_uring");
-  if (vma.path.starts_with("/[aio]")) return refuse("asynchronous I/O (io_setup)");
+  if (is_aio_ring(vma.path)) return refuse("asynchronous I/O (io_setup)");
   if (vma.path.starts_with("/secretmem")) return refuse("secret memory (memfd_secret)");
   if (vma.path.starts_with("anon_inode:") || vma.path.starts_with("socket:"))
     return refuse("a mapping of a kernel object");
