@@ -1,10 +1,7 @@
 #include "sys/host_features.h"
 
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -14,45 +11,11 @@
 #include "base/fd.h"
 #include "sys/cgroup.h"
 #include "sys/mapping_flags.h"
+#include "sys/pagemap.h"
+#include "sys/userfaultfd.h"
 
 namespace martlet::sys {
 namespace {
-
-// Of linux/fs.h and linux/userfaultfd.h of Linux 6.7; Debian 12's headers are older.
-struct PagemapScanArguments {
-  uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-  uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-constexpr unsigned long kPagemapScan = _IOWR('f', 16, PagemapScanArguments);
-constexpr uint64_t kUffdWpAsync = 1 << 15;
-
-bool has_pagemap_scan() {
-  const auto pagemap = open_file("/proc/self/pagemap", O_RDONLY);
-  if (!pagemap) return false;
-  PagemapScanArguments nothing{};
-  nothing.size = sizeof nothing;
-  return ioctl(pagemap->get(), kPagemapScan, &nothing) >= 0 || errno != ENOTTY;
-}
-
-bool has_userfaultfd_wp_async() {
-  const Fd fd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC)));
-  uffdio_api api{};
-  api.api = UFFD_API;
-  api.features = kUffdWpAsync;
-  return fd.valid() && ioctl(fd.get(), UFFDIO_API, &api) == 0;
-}
-
-// A kernel that tracks soft-dirty pages shows bit 55 set for a page that was just written.
-bool has_soft_dirty() {
-  const auto pagemap = open_file("/proc/self/pagemap", O_RDONLY);
-  volatile char on_stack = 1;
-  uint64_t entry = 0;
-  const auto address = reinterpret_cast<uintptr_t>(&on_stack);
-  return pagemap &&
-         pread(pagemap->get(), &entry, sizeof entry,
-               static_cast<off_t>(address / 4096 * sizeof entry)) == sizeof entry &&
-         (entry >> 55 & 1);
-}
 
 bool exists(const char* path) {
   return access(path, F_OK) == 0;
@@ -67,7 +30,7 @@ std::vector<std::string> kernel_features() {
   };
   const auto cgroups = detect_cgroups();
   add("pagemap_scan", has_pagemap_scan());
-  add("userfaultfd_wp_async", has_userfaultfd_wp_async());
+  add("userfaultfd_wp_async", Userfaultfd::can_track_writes());
   add("soft_dirty", has_soft_dirty());
   add("mapping_iterator", MappingFlags::shared().has_value());
   add("time_namespace", exists("/proc/self/ns/time"));

@@ -49,6 +49,7 @@ constexpr uint64_t kEntryPresent = 1ull << 63;
 constexpr uint64_t kEntrySwapped = 1ull << 62;
 constexpr uint64_t kEntryFileOrShared = 1ull << 61;
 constexpr uint64_t kEntryGuard = 1ull << 58;
+constexpr uint64_t kEntrySoftDirty = 1ull << 55;
 constexpr uint64_t kEntryFrame = (1ull << 55) - 1;
 
 constexpr uint64_t never_private(Pagemap::Backing backing) {
@@ -86,7 +87,44 @@ bool shared_memory_has_guards() {
   return installed;
 }
 
+bool probe_pagemap_scan() {
+  const auto pagemap = open_file("/proc/self/pagemap", O_RDONLY);
+  ScanArguments nothing{};
+  nothing.size = sizeof nothing;
+  return pagemap && (::ioctl(pagemap->get(), kPagemapScan, &nothing) >= 0 || errno != ENOTTY);
+}
+
+// A kernel that keeps the note shows it for a page that was just written.
+bool probe_soft_dirty() {
+  const auto pagemap = open_file("/proc/self/pagemap", O_RDONLY);
+  volatile char on_stack = 1;
+  uint64_t entry = 0;
+  const auto page = reinterpret_cast<uintptr_t>(&on_stack) / kPageSize;
+  return pagemap &&
+         ::pread(pagemap->get(), &entry, sizeof entry, static_cast<off_t>(page * sizeof entry)) ==
+             sizeof entry &&
+         (entry & kEntrySoftDirty) != 0;
+}
+
 }  // namespace
+
+bool has_pagemap_scan() {
+  static const bool has = probe_pagemap_scan();
+  return has;
+}
+
+bool has_soft_dirty() {
+  static const bool has = probe_soft_dirty();
+  return has;
+}
+
+Result<void> clear_soft_dirty(HostPid pid) {
+  constexpr std::string_view kSoftDirty = "4";
+  Fd file = TRY(open_file(proc_path(pid, "clear_refs"), O_WRONLY));
+  if (::write(file.get(), kSoftDirty.data(), kSoftDirty.size()) < 0)
+    return fail_errno("clear soft-dirty of process " + to_string(pid));
+  return {};
+}
 
 void append(std::vector<Range>& ranges, Range next) {
   if (!ranges.empty() && ranges.back().end >= next.start)
@@ -97,6 +135,7 @@ void append(std::vector<Range>& ranges, Range next) {
 
 Result<Pagemap> Pagemap::open(HostPid pid, Method method) {
   Fd fd = TRY(open_file(proc_path(pid, "pagemap"), O_RDONLY));
+  if (!has_pagemap_scan()) method = Method::kEntries;
   static const bool guards_are_known = knows_guards(fd.get());
   return Pagemap(std::move(fd), method, guards_are_known);
 }
@@ -114,18 +153,17 @@ struct Pagemap::Filter {
 };
 
 Result<std::vector<Range>> Pagemap::anonymous_pages(Range within, Backing backing) const {
-  if (method_ == Method::kBest) {
-    auto pages = find(within, Filter::private_pages(backing));
-    if (pages || pages.error().error_number() != ENOTTY) return pages;
-  }
-  return TRY(read_entries(within)).pages;
+  if (method_ == Method::kEntries) return TRY(read_entries(within)).look.pages;
+  return find(within, Filter::private_pages(backing));
 }
 
 Result<std::vector<Range>> Pagemap::occupied_pages(Range within) const {
+  if (method_ == Method::kEntries) return TRY(read_entries(within)).occupied;
   return find(within, {.must_not_be = 0});
 }
 
 Result<std::vector<Range>> Pagemap::take_written(Range within, Backing backing) const {
+  if (method_ == Method::kEntries) return TRY(read_entries(within)).look.changed;
   Filter filter = Filter::private_pages(backing);
   filter.must_be = kIsTracked | kIsWritten;
   filter.flags = kWriteProtect;
@@ -133,6 +171,7 @@ Result<std::vector<Range>> Pagemap::take_written(Range within, Backing backing) 
 }
 
 Result<std::vector<Range>> Pagemap::peek_written(Range within, Backing backing) const {
+  if (method_ == Method::kEntries) return TRY(read_entries(within)).look.changed;
   std::vector<Range> written;
   Filter filter = Filter::private_pages(backing);
   filter.told = kIsTracked | kIsWritten;
@@ -143,12 +182,9 @@ Result<std::vector<Range>> Pagemap::peek_written(Range within, Backing backing) 
 }
 
 Result<Pagemap::Look> Pagemap::look(Range within, Backing backing, Tracking tracking) const {
-  if (method_ == Method::kBest) {
-    auto seen = look_by_exceptions(within, backing, tracking);
-    if (seen || seen.error().error_number() != ENOTTY) return seen;
-  }
-  Look seen = TRY(read_entries(within));
-  if (tracking == Tracking::kByWrites) seen.changed = seen.pages;
+  if (method_ == Method::kBest) return look_by_exceptions(within, backing, tracking);
+  Look seen = TRY(read_entries(within)).look;
+  if (tracking == Tracking::kNone) seen.changed.clear();
   return seen;
 }
 
@@ -182,6 +218,7 @@ Result<Pagemap::Look> Pagemap::look_by_exceptions(Range within, Backing backing,
 }
 
 Result<std::vector<Range>> Pagemap::untracked_pages(Range within, Backing backing) const {
+  if (method_ == Method::kEntries) return std::vector<Range>{};
   Filter filter = Filter::private_pages(backing);
   filter.must_not_be |= kIsTracked;
   return find(within, filter);
@@ -192,7 +229,7 @@ Result<std::vector<Range>> Pagemap::guards_of_shared(Range within) const {
   if (!exist) return std::vector<Range>{};
   if (method_ == Method::kBest && knows_guards_)
     return find(within, {.must_be = kIsGuard, .told = kIsGuard});
-  return TRY(read_entries(within)).guards;
+  return TRY(read_entries(within)).look.guards;
 }
 
 Result<void> Pagemap::scan(Range within, const Filter& filter, const OnRange& on_range) const {
@@ -234,8 +271,9 @@ Result<void> Pagemap::entries(Range within, std::span<uint64_t> out) const {
   return {};
 }
 
-Result<Pagemap::Look> Pagemap::read_entries(Range within) const {
-  Look found;
+// Without soft-dirty every page may have been written.
+Result<Pagemap::EntryLook> Pagemap::read_entries(Range within) const {
+  EntryLook found;
   std::array<uint64_t, 4096> buffer;
   for (uint64_t start = within.start; start < within.end; start += buffer.size() * kPageSize) {
     Range part{start, std::min(within.end, start + buffer.size() * kPageSize)};
@@ -243,10 +281,13 @@ Result<Pagemap::Look> Pagemap::read_entries(Range within) const {
     TRY(entries(part, entry));
     for (size_t i = 0; i < entry.size(); ++i) {
       Range page{start + i * kPageSize, start + (i + 1) * kPageSize};
-      if ((entry[i] & kEntryGuard) != 0) append(found.guards, page);
+      if ((entry[i] & kEntryGuard) != 0) append(found.look.guards, page);
       bool populated = (entry[i] & (kEntryPresent | kEntrySwapped)) != 0;
-      if (populated && (entry[i] & (kEntryFileOrShared | kEntryGuard)) == 0)
-        append(found.pages, page);
+      if (!populated || (entry[i] & kEntryGuard) != 0) continue;
+      append(found.occupied, page);
+      if ((entry[i] & kEntryFileOrShared) != 0) continue;
+      append(found.look.pages, page);
+      if (!has_soft_dirty() || (entry[i] & kEntrySoftDirty) != 0) append(found.look.changed, page);
     }
   }
   return found;

@@ -1,4 +1,4 @@
-// Which pages of a process exist: the PAGEMAP_SCAN ioctl (Linux 6.7), or reading
+// Which pages of a process exist and were written: the PAGEMAP_SCAN ioctl (Linux 6.7), or reading
 // /proc/PID/pagemap entry by entry where the kernel lacks it.
 #pragma once
 
@@ -23,6 +23,13 @@ struct Range {
 // Adds a range that begins no earlier than the last one; the two become one if they touch.
 void append(std::vector<Range>& ranges, Range next);
 
+bool has_pagemap_scan();
+
+// Whether the kernel notes in each entry that its page was written (CONFIG_MEM_SOFT_DIRTY).
+bool has_soft_dirty();
+// Takes these notes back in all of the process, which stands still.
+Result<void> clear_soft_dirty(HostPid pid);
+
 class Pagemap {
  public:
   enum class Method { kBest, kEntries };  // kEntries: as on a kernel without PAGEMAP_SCAN
@@ -44,10 +51,13 @@ class Pagemap {
   // were written since they were last taken. They are write-protected again in the same step, so
   // that no write is missed. The process must stand still if it does direct I/O into its memory:
   // the device's writes are seen only if they start and end between two calls.
+  // By entries: of all mappings, the pages that are noted as soft-dirty; clear_soft_dirty() takes
+  // them.
   Result<std::vector<Range>> take_written(Range within, Backing backing) const;
   // Without taking anything: those that may have been written since.
   Result<std::vector<Range>> peek_written(Range within, Backing backing) const;
-  // The pages of mappings that are not tracked; each of them may have been written.
+  // The pages of mappings that are not tracked; each of them may have been written. None, by
+  // entries.
   Result<std::vector<Range>> untracked_pages(Range within, Backing backing) const;
 
   // All pages of `within`, which lies in one mapping of a process that stands still, and those of
@@ -60,7 +70,8 @@ class Pagemap {
     // before 6.16 tells them as pages in swap.
     std::vector<Range> guards;
   };
-  enum class Tracking { kNone, kByWrites };  // kNone: `changed` stays empty
+  // kNone: `changed` stays empty. By entries on a kernel without soft-dirty: all are changed.
+  enum class Tracking { kNone, kByWrites };
   Result<Look> look(Range within, Backing backing, Tracking tracking) const;
 
   // Guard regions of a mapping whose pages are not private, which the kernel has since Linux 6.15.
@@ -77,7 +88,12 @@ class Pagemap {
   Result<void> scan(Range within, const Filter& filter, const OnRange& on_range) const;
   Result<std::vector<Range>> find(Range within, const Filter& filter) const;
   Result<Look> look_by_exceptions(Range within, Backing backing, Tracking tracking) const;
-  Result<Look> read_entries(Range within) const;
+  // What there is page by page, by entries.
+  struct EntryLook {
+    Look look;  // `changed`: soft-dirty ones
+    std::vector<Range> occupied;
+  };
+  Result<EntryLook> read_entries(Range within) const;
   Result<void> entries(Range within, std::span<uint64_t> out) const;
   Fd fd_;
   Method method_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@ namespace {
 constexpr uint64_t kFeatureShmemWriteProtect = 1u << 12;
 constexpr uint64_t kFeatureUnpopulated = 1u << 13;
 constexpr uint64_t kFeatureAsync = 1u << 15;
+constexpr uint64_t kTrackWrites = kFeatureAsync | kFeatureUnpopulated | kFeatureShmemWriteProtect;
 constexpr int kUserModeOnly = 1;
 
 Result<void> failure(const char* what) {
@@ -52,9 +54,16 @@ Result<Userfaultfd> Userfaultfd::open(Fd fd, uint64_t features, const char* purp
   return fail_errno("set up userfaultfd");
 }
 
+bool Userfaultfd::can_track_writes() {
+  static const bool can = [] {
+    Fd fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC)));
+    return fd.valid() && for_write_tracking(std::move(fd)).has_value();
+  }();
+  return can && has_pagemap_scan();
+}
+
 Result<Userfaultfd> Userfaultfd::for_write_tracking(Fd fd) {
-  return open(std::move(fd), kFeatureAsync | kFeatureUnpopulated | kFeatureShmemWriteProtect,
-              "track writes");
+  return open(std::move(fd), kTrackWrites, "track writes");
 }
 
 Result<Userfaultfd> Userfaultfd::for_missing_pages(Fd fd) {

@@ -29,6 +29,7 @@ int userfaultfd_flags(UserfaultScope scope);
 
 class Userfaultfd {
  public:
+  static bool can_track_writes();  // on this host
   // Takes a fresh descriptor. kUnsupported if this kernel cannot do it.
   static Result<Userfaultfd> for_write_tracking(Fd fd);
   static Result<Userfaultfd> for_missing_pages(Fd fd);

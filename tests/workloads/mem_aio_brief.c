@@ -26,13 +26,13 @@ static void write_once(uint64_t number) {
 static void* write_always(void* unused) {
   (void)unused;
   const struct timespec between = {.tv_nsec = 1000000};
-  while (!stop) {
+  do {
     write_once(++rounds);
     uint64_t read_back = 0;
     CHECK_EQ(CHECK_SYS(pread(file, &read_back, sizeof read_back, 0)), sizeof read_back);
     CHECK_EQ(read_back, rounds);
     nanosleep(&between, NULL);
-  }
+  } while (!stop);
   return NULL;
 }
 

@@ -1,12 +1,15 @@
 #include "engine/memory/write_tracker.h"
 
+#include <utility>
+
 #include "engine/program.h"
 #include "engine/tasks/injection.h"
 #include "sys/pidfd.h"
 
 namespace martlet::engine {
+namespace {
 
-Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
+Result<sys::Userfaultfd> make_userfaultfd(FrozenProcess& process) {
   auto injection = TRY(Injection::begin(process));
   Program program(injection.arena());
   auto made = program.call("create userfaultfd", SYS_userfaultfd,
@@ -20,7 +23,36 @@ Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
     return {};
   }));
   TRY(injection.end());
-  return WriteTracker(TRY(sys::Userfaultfd::for_write_tracking(std::move(duplicate))));
+  return sys::Userfaultfd::for_write_tracking(std::move(duplicate));
+}
+
+}  // namespace
+
+Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
+  WriteTracker tracker(process.pid);
+  if (sys::Userfaultfd::can_track_writes())
+    tracker.userfaultfd_ = TRY(make_userfaultfd(process));
+  else if (!sys::has_soft_dirty())
+    return fail(Code::kUnsupported, "this kernel cannot track writes (userfaultfd, soft-dirty)");
+  return tracker;
+}
+
+Result<Ranges> WriteTracker::take(const sys::Pagemap& pagemap,
+                                  const std::vector<TrackedMapping>& mappings) {
+  return userfaultfd_ ? take_protected(pagemap, mappings) : take_soft_dirty(pagemap, mappings);
+}
+
+// The kernel marks what is new, moved or of another program.
+Result<Ranges> WriteTracker::take_soft_dirty(const sys::Pagemap& pagemap,
+                                             const std::vector<TrackedMapping>& mappings) {
+  const bool all = !std::exchange(taken_, true);
+  Ranges changed;
+  for (auto [mapping, backing] : mappings)
+    for (const sys::Range& range : TRY(all ? pagemap.anonymous_pages(mapping, backing)
+                                           : pagemap.take_written(mapping, backing)))
+      append(changed, range);
+  TRY(sys::clear_soft_dirty(pid_));
+  return changed;
 }
 
 // A page in an untracked mapping counts as changed whatever its page table entry says. A mapping
@@ -30,15 +62,15 @@ Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
 //
 // Every mapping is registered each time, also one without pages: the kernel merges only neighbours
 // that are alike in this, too, and a process may count on its mappings to be merged.
-Result<Ranges> WriteTracker::take(const sys::Pagemap& pagemap,
-                                  const std::vector<TrackedMapping>& mappings) {
+Result<Ranges> WriteTracker::take_protected(const sys::Pagemap& pagemap,
+                                            const std::vector<TrackedMapping>& mappings) {
   Ranges changed;
   for (auto [mapping, backing] : mappings) {
     Ranges untracked = TRY(pagemap.untracked_pages(mapping, backing));
-    auto done = userfaultfd_.track_writes(mapping);
+    auto done = userfaultfd_->track_writes(mapping);
     if (!done && done.error().code() == Code::kGone) return std::unexpected(done.error());
     if (done)
-      for (const sys::Range& range : untracked) TRY(userfaultfd_.protect(range));
+      for (const sys::Range& range : untracked) TRY(userfaultfd_->protect(range));
     for (const sys::Range& range : unite(untracked, TRY(pagemap.take_written(mapping, backing))))
       append(changed, range);
   }

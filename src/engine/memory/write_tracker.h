@@ -4,8 +4,15 @@
 // ends as "changed": a page counts as unchanged only while the kernel shows it write-protected for
 // this tracker, in a mapping that was tracked all the time. Destroying the tracker leaves no trace
 // in the process.
+//
+// A kernel before 6.7 notes instead which pages of a process were written (soft-dirty). It keeps
+// one note for all who ask: nobody else may take it back meanwhile.
 #pragma once
 
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
 #include "base/result.h"
 #include "engine/memory/ranges.h"
 #include "engine/tasks/frozen.h"
@@ -21,7 +28,8 @@ struct TrackedMapping {
 
 class WriteTracker {
  public:
-  // The process executes one system call for it. Its `vmas` must be known.
+  // The process may execute one system call for it. Its `vmas` must be known. kUnsupported if the
+  // kernel has neither way.
   static Result<WriteTracker> begin(FrozenProcess& process);
 
   // The pages of `mappings`, which are sorted, that may have changed since the last
@@ -34,8 +42,15 @@ class WriteTracker {
                              const std::vector<TrackedMapping>& mappings);
 
  private:
-  explicit WriteTracker(sys::Userfaultfd userfaultfd) : userfaultfd_(std::move(userfaultfd)) {}
-  sys::Userfaultfd userfaultfd_;
+  explicit WriteTracker(HostPid pid) : pid_(pid) {}
+  Result<Ranges> take_protected(const sys::Pagemap& pagemap,
+                                const std::vector<TrackedMapping>& mappings);
+  Result<Ranges> take_soft_dirty(const sys::Pagemap& pagemap,
+                                 const std::vector<TrackedMapping>& mappings);
+
+  HostPid pid_;
+  std::optional<sys::Userfaultfd> userfaultfd_;  // if not by soft-dirty
+  bool taken_ = false;
 };
 
 }  // namespace martlet::engine
