@@ -13,6 +13,7 @@
 #include "engine/batch.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/memory/split_mappings.h"
 #include "engine/memory/vdso.h"
 #include "sys/procfs.h"
 #include "sys/target_memory.h"
@@ -111,6 +112,12 @@ struct SpaceBuilder::Plan {
     }
     return false;
   }
+  // Whether anything that stays is not as it shall be.
+  bool reshapes(const image::AddressSpace& space) const {
+    for (size_t i = 0; i < kept.size(); ++i)
+      if (kept[i] && !is_protected(space.mappings(static_cast<int>(i)))) return true;
+    return grows();
+  }
   bool is_protected(const image::Mapping& mapping) const {
     auto vma = std::ranges::upper_bound(current, mapping.start(), {}, &sys::Vma::end);
     return vma != current.end() && vma->start <= mapping.start() && mapping.end() <= vma->end &&
@@ -150,7 +157,8 @@ Result<void> SpaceBuilder::build(Task& task, const image::AddressSpace& space, B
   TRY(clear(task, plan));
   TRY(place_vdso(task, space, plan));
   TRY(map_all(task, space, plan));
-  return discard_uninherited(task, space, plan);
+  TRY(discard_uninherited(task, space, plan));
+  return plan.reshapes(space) ? unite_split_mappings(task, space) : Result<void>();
 }
 
 Result<void> SpaceBuilder::clear(Task& task, const Plan& plan) {
