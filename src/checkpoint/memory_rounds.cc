@@ -219,6 +219,7 @@ image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vma
     for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
   image::AddressSpace space;
   space.set_process(static_cast<uint32_t>(member.relations.pid()));
+  if (auto status = sys::read_status(member.pid)) space.set_thp_disabled(!status->thp_enabled);
   auto add = [&](const sys::Vma& vma) {
     image::Mapping& mapping = *space.add_mappings();
     mapping.set_start(vma.start);
@@ -237,6 +238,7 @@ image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vma
     mapping.set_grows_down(detailed.has_flag("gd"));
     mapping.set_no_reserve(detailed.has_flag("nr"));
     mapping.set_accounted(detailed.has_flag("ac"));
+    engine::add_huge_page_advice(detailed, mapping);
     if (!file) continue;
     mapping.set_offset(vma.offset);
     *mapping.mutable_file() = std::move(*file);

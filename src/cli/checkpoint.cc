@@ -1,6 +1,7 @@
 // Commands that write the state of a container or a process tree into a directory and bring it
 // back. With --pid they work in this process and need no agent.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <limits>
 
@@ -11,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/migration_options.h"
 #include "cli/output.h"
+#include "sys/descriptor_limit.h"
 
 namespace martlet::cli {
 namespace {
@@ -34,6 +36,7 @@ Result<agent::CheckpointReply> take_checkpoint(const Session& session,
                                                const CheckpointOptions& options) {
   std::string directory = std::filesystem::absolute(options.directory);
   if (options.name.empty()) {
+    sys::raise_descriptor_limit(HostPid(::getpid()));
     checkpoint::GroupSpec spec;
     spec.root = HostPid(options.pid);
     const checkpoint::CheckpointOptions how{
@@ -80,6 +83,7 @@ Result<int> restore_tree(const Session& session, const RestoreOptions& options) 
     if (options.pid_file.empty()) return {};
     return replace_file(options.pid_file, to_string(root) + "\n", 0644);
   };
+  sys::raise_descriptor_limit(HostPid(::getpid()));
   auto report = TRY_IN(checkpoint::restore_from_directory(options.directory, write_pid_file),
                        options.directory);
   if (session.json)

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "base/log.h"
 #include "engine/memory/arriving_memory.h"
 #include "migrate/keeper_frame.h"
+#include "sys/descriptor_limit.h"
 #include "sys/thread_priority.h"
 
 namespace martlet::migrate {
@@ -172,10 +172,7 @@ void stand_alone() {
   ::prctl(PR_SET_NAME, "martlet-keeper");
   sys::set_niceness(sys::kFirst);  // somebody waits for whatever it does
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
-  rlimit descriptors{};
-  ::getrlimit(RLIMIT_NOFILE, &descriptors);
-  descriptors.rlim_cur = descriptors.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &descriptors);
+  sys::raise_descriptor_limit(HostPid(::getpid()));
   std::ignore = write_file("/proc/self/oom_score_adj", "-1000");
 }
 

@@ -271,6 +271,30 @@ Result<void> Pagemap::entries(Range within, std::span<uint64_t> out) const {
   return {};
 }
 
+namespace {
+
+// The page of zeros that stands for whatever was only read, if this process may know it.
+uint64_t zero_frame() {
+  static const uint64_t frame = [] {
+    void* page = ::mmap(nullptr, kPageSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return uint64_t{0};
+    [[maybe_unused]] const char touched = *static_cast<volatile char*>(page);
+    const Range at{reinterpret_cast<uint64_t>(page), reinterpret_cast<uint64_t>(page) + kPageSize};
+    auto map = Pagemap::open(HostPid(::getpid()));
+    auto frames = map ? map->frame_numbers(at) : Result<std::vector<uint64_t>>();
+    ::munmap(page, kPageSize);
+    return frames && !frames->empty() ? frames->front() : 0;
+  }();
+  return frame;
+}
+
+bool is_zeros(uint64_t entry) {
+  const uint64_t frame = zero_frame();
+  return frame != 0 && (entry & kEntryPresent) != 0 && (entry & kEntryFrame) == frame;
+}
+
+}  // namespace
+
 // Without soft-dirty every page may have been written.
 Result<Pagemap::EntryLook> Pagemap::read_entries(Range within) const {
   EntryLook found;
@@ -285,7 +309,7 @@ Result<Pagemap::EntryLook> Pagemap::read_entries(Range within) const {
       bool populated = (entry[i] & (kEntryPresent | kEntrySwapped)) != 0;
       if (!populated || (entry[i] & kEntryGuard) != 0) continue;
       append(found.occupied, page);
-      if ((entry[i] & kEntryFileOrShared) != 0) continue;
+      if ((entry[i] & kEntryFileOrShared) != 0 || is_zeros(entry[i])) continue;
       append(found.look.pages, page);
       if (!has_soft_dirty() || (entry[i] & kEntrySoftDirty) != 0) append(found.look.changed, page);
     }

@@ -72,6 +72,12 @@ image::Mapping common_fields(const sys::Vma& vma) {
   return mapping;
 }
 
+// Nothing takes such advice back.
+bool can_be_advised(const image::Mapping& child, const image::Mapping& parent) {
+  auto known = huge_page_advice(parent);
+  return !known || known == huge_page_advice(child);
+}
+
 bool same_backing(const image::Mapping& child, const image::Mapping& parent) {
   if (child.kind() != parent.kind() || child.huge_page_bits() != 0) return false;
   if (child.kind() == image::MAPPING_ANONYMOUS)
@@ -100,6 +106,17 @@ bool survives_fork(const image::Mapping& mapping) {
 }
 
 }  // namespace
+
+void add_huge_page_advice(const sys::Vma& vma, image::Mapping& mapping) {
+  if (vma.has_flag("nh")) mapping.add_advice(MADV_NOHUGEPAGE);
+  if (vma.has_flag("hg")) mapping.add_advice(MADV_HUGEPAGE);
+}
+
+std::optional<uint32_t> huge_page_advice(const image::Mapping& mapping) {
+  for (uint32_t advice : mapping.advice())
+    if (advice == MADV_NOHUGEPAGE || advice == MADV_HUGEPAGE) return advice;
+  return std::nullopt;
+}
 
 std::string map_files_link(HostPid pid, const sys::Vma& vma) {
   return sys::proc_path(pid, fmt::format("map_files/{:x}-{:x}", vma.start, vma.end));
@@ -244,7 +261,8 @@ std::vector<std::optional<sys::Range>> inheritable_parts(const image::AddressSpa
     if (j == runs_before.size()) break;
     const image::Mapping& candidate = before.mappings(static_cast<int>(j));
     if (candidate.start() > start || !has_private_pages(mapping) ||
-        !same_backing(mapping, candidate) || !survives_fork(candidate))
+        !same_backing(mapping, candidate) || !survives_fork(candidate) ||
+        !can_be_advised(mapping, candidate))
       continue;
     auto end = lineage == Lineage::kFork ? candidate.end() : runs_before[j].end;
     sys::Range part{mapping.start(), std::min(mapping.end(), end)};

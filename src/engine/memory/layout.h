@@ -53,6 +53,10 @@ bool has_private_pages(const image::Mapping& mapping);
 bool is_shared(const image::Mapping& mapping);
 sys::Pagemap::Backing backing_of(const image::Mapping& mapping);
 
+// What is to be said of a mapping before it gets pages: whether they are to be huge ones.
+void add_huge_page_advice(const sys::Vma& vma, image::Mapping& mapping);
+std::optional<uint32_t> huge_page_advice(const image::Mapping& mapping);
+
 // Which part of each mapping of `after` a task keeps that has the mappings `before` (its own, or
 // its parent's by a fork) when its mappings become those of `after`. Capture and restore both ask
 // this function, so that they agree on which pages are there already.

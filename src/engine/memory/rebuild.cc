@@ -101,6 +101,7 @@ struct SpaceBuilder::Plan {
   std::vector<std::optional<sys::Range>> kept;  // per mapping: the part that stays
   std::vector<sys::Range> runs;                 // per mapping: see runs_of()
   std::vector<sys::Range> inherited;
+  bool switches_huge_pages = false;
 
   // Whether a run that stays has to grow to its end.
   bool grows() const {
@@ -132,6 +133,8 @@ Result<SpaceBuilder::Plan> SpaceBuilder::plan(Task& task, const image::AddressSp
   Plan plan;
   for (const auto& range : space.inherited())
     plan.inherited.push_back({range.start(), range.end()});
+  plan.switches_huge_pages =
+      space.thp_disabled() != (before.space != nullptr && before.space->thp_disabled());
   plan.runs = runs_of(space);
   plan.kept.resize(plan.runs.size());
   bool own = before.space != nullptr && before.lineage == Lineage::kSelf;
@@ -304,7 +307,23 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
     TRY_IN(map_one(batch, mapping, fd), where(mapping));
   }
   for (int number : numbers) TRY(batch.room(1))->call("close", SYS_close, {number});
+  TRY(advise_huge_pages(batch, space, plan));
   return batch.finish();
+}
+
+// Before there are pages: a host may give out huge ones unasked, and what was one page is 2 MiB.
+Result<void> SpaceBuilder::advise_huge_pages(Batch& batch, const image::AddressSpace& space,
+                                             const Plan& plan) {
+  if (plan.switches_huge_pages)
+    TRY(batch.room(1))
+        ->call("switch huge pages", SYS_prctl,
+               {PR_SET_THP_DISABLE, space.thp_disabled() ? 1 : 0, 0, 0, 0});
+  for (const image::Mapping& mapping : space.mappings())
+    if (auto advice = huge_page_advice(mapping))
+      TRY(batch.room(1))
+          ->call("advise", SYS_madvise,
+                 {mapping.start(), mapping.end() - mapping.start(), *advice});
+  return {};
 }
 
 // A System V segment is attached, not mapped, so that the kernel counts the attachment.
@@ -426,8 +445,6 @@ Result<void> SpaceBuilder::set_fields(Task& task, const image::AddressSpace& spa
       program.put(std::as_bytes(std::span(space.map().auxv()))).value);
   program.call("set memory map", SYS_prctl,
                {PR_SET_MM, PR_SET_MM_MAP, program.put_value(map), sizeof map, 0});
-  if (space.thp_disabled())
-    program.call("disable huge pages", SYS_prctl, {PR_SET_THP_DISABLE, 1, 0, 0, 0});
   program.call("close", SYS_close, {numbers[0]});
   return task.run(program);
 }

@@ -57,6 +57,8 @@ class SpaceBuilder {
   Result<void> map_redirected_vdso(Task& task, const image::AddressSpace& space,
                                    uint64_t local_address);
   Result<void> map_all(Task& task, const image::AddressSpace& space, const Plan& plan);
+  static Result<void> advise_huge_pages(Batch& batch, const image::AddressSpace& space,
+                                        const Plan& plan);
   Result<std::optional<int>> segment_of(const image::Mapping& mapping) const;
   Result<void> attach_segment(Batch& batch, const image::Mapping& mapping, int segment);
   Result<void> map_one(Batch& batch, const image::Mapping& mapping, int fd);

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sys/descriptor_limit.h"
 #include "sys/descriptor_passing.h"
 
 extern "C" {
@@ -132,6 +133,7 @@ Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, Descript
   TRY(send_arena(channel.control(), arena));
   auto tracee = TRY(sys::Tracee::seize(stub.pid, sys::Death::kKill));
   TRY(tracee.stop());
+  sys::raise_descriptor_limit(stub.pid);  // it gets its own at the end
   Task task(std::move(tracee), pid, pid, arena);
   int number = std::max(highest_fd + 1, kStubControl + 2);
   TRY(channel.move_to(task, number));
