@@ -18,7 +18,7 @@ lint_packages=(clang-format-19 clang-tidy-19)
 run_packages=(runc rsync nftables iproute2 iputils-ping procps openssl redis-server nginx-light)
 bench_packages=(gnuplot-nox)
 test_packages=(redis-tools wrk postgresql postgresql-contrib memcached nodejs
-  openjdk-17-jdk-headless prometheus-node-exporter spin)
+  openjdk-17-jdk-headless prometheus-node-exporter spin qemu-system-x86 busybox-static)
 
 usage() {
   cat <<'EOF'
@@ -55,6 +55,20 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Unpacks the distribution's own kernel, which one test runs in an emulated machine.
+fetch_older_kernel() {
+  local directory=build/older-kernel package
+  [ ! -e $directory/.complete ] || return 0
+  say "fetching the kernel of the distribution"
+  package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
+  rm -rf $directory && mkdir -p $directory/package
+  (cd $directory/package && apt-get download -qq "$package" 2>/dev/null)
+  dpkg-deb -x $directory/package/*.deb $directory
+  rm -r $directory/package
+  busybox depmod -b $directory "$(basename $directory/lib/modules/*)"
+  touch $directory/.complete
+}
+
 build() {
   install_packages "${build_packages[@]}"
   say "building ($preset)"
@@ -66,6 +80,7 @@ run_tests() {
   need_root test
   install_packages "${build_packages[@]}" "${run_packages[@]}" "${test_packages[@]}"
   build
+  fetch_older_kernel
   say "testing"
   ctest --test-dir "$build_dir" --output-on-failure --no-tests=error "$@"
 }

@@ -83,6 +83,7 @@ TEST_P(PagemapTest, PagesOfAFileAreNotTheProcesss) {
 // In a tracked mapping, whatever happens to it: what is told by exceptions is what is told page by
 // page.
 TEST_P(PagemapTest, ALookAgreesWithTheSlowerWays) {
+  if (!Userfaultfd::can_track_writes()) GTEST_SKIP() << "no write tracking by userfaultfd here";
   auto seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
@@ -112,6 +113,26 @@ TEST_P(PagemapTest, ALookAgreesWithTheSlowerWays) {
     EXPECT_TRUE(untracked->changed.empty());
     ASSERT_TRUE(pagemap->take_written(within_, Pagemap::Backing::kNone));
   }
+}
+
+// What was written since the notes were taken back; what was moved counts, too.
+TEST_P(PagemapTest, SoftDirtyPagesAreThoseWritten) {
+  if (GetParam() != Pagemap::Method::kEntries || !has_soft_dirty())
+    GTEST_SKIP() << "soft-dirty is read by entries, on kernels that have it";
+  write(0, 100);
+  ASSERT_TRUE(clear_soft_dirty(HostPid(::getpid())));
+  write(10, 5);
+  auto* start = const_cast<char*>(memory_);
+  ASSERT_EQ(::mremap(start + 50 * kPageSize, 10 * kPageSize, 10 * kPageSize,
+                     MREMAP_MAYMOVE | MREMAP_FIXED, start + 200 * kPageSize),
+            start + 200 * kPageSize);
+  auto map = Pagemap::open(HostPid(::getpid()), GetParam());
+  ASSERT_TRUE(map);
+  const std::vector<Range> changed = {pages(10, 5), pages(200, 10)};
+  EXPECT_EQ(*map->take_written(within_, Pagemap::Backing::kNone), changed);
+  auto look = map->look(within_, Pagemap::Backing::kNone, Pagemap::Tracking::kByWrites);
+  EXPECT_EQ(look->changed, changed);
+  EXPECT_EQ(look->pages, (std::vector<Range>{pages(0, 50), pages(60, 40), pages(200, 10)}));
 }
 
 TEST_P(PagemapTest, TellsGuardRegionsFromPages) {
