@@ -191,21 +191,23 @@ Bounds transfer_seconds(const MoveInputs& inputs, const Bounds& pages) {
 }
 
 // T_restore: what was still on its way, Σ t_fork and the tasks' state. Pages are placed while they
-// arrive.
+// arrive, and the source writes its journal meanwhile.
 Bounds restore_seconds(const MoveInputs& inputs, const Bounds& pages) {
   const ContainerLoad& container = inputs.container;
-  return spread(kGroupCaptures * inputs.destination.group_capture +
-                container.processes * inputs.destination.fork +
-                container.threads * (inputs.destination.task_stop + inputs.destination.task_read) +
-                container.memory.pages() * inputs.destination.page_look +
-                files_seconds(container, inputs.destination) + inputs.source.durable_write +
-                inputs.link.round_trip / 2) +
+  const double build =
+      kGroupCaptures * inputs.destination.group_capture +
+      container.processes * inputs.destination.fork +
+      container.threads * (inputs.destination.task_stop + inputs.destination.task_read) +
+      container.memory.pages() * inputs.destination.page_look +
+      files_seconds(container, inputs.destination);
+  return spread(std::max(build, inputs.source.durable_write) + inputs.link.round_trip / 2) +
          in_flight_seconds(inputs, pages);
 }
 
+// To the thaw. What the destination writes behind it does not make the pause longer.
 Bounds resume_seconds(const MoveInputs& inputs) {
   return spread(inputs.container.threads * inputs.destination.task_stop +
-                2 * inputs.destination.durable_write + inputs.link.round_trip);
+                inputs.destination.durable_write + inputs.link.round_trip);
 }
 
 Bounds stop_source_seconds(const MoveInputs& inputs) {
