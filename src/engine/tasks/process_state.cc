@@ -17,6 +17,7 @@
 #include "engine/tasks/signals.h"
 #include "engine/tasks/thread_state.h"
 #include "engine/timers/process_timers.h"
+#include "engine/timers/thread_timers.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -149,6 +150,7 @@ Result<void> question_tasks(const CaptureContext& context, FrozenProcess& frozen
     TRY(injection.run(frozen.threads[i], thread_program));
     TRY(collect(thread_answers, thread_program));
   }
+  TRY(find_threads_of_timers(injection, frozen, out));
   if (TRY(may_undo_semaphores(frozen.pid)))
     TRY(capture_semaphore_undo(context, injection, frozen, out));
   return injection.end();
