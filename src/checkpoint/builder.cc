@@ -404,7 +404,8 @@ Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& pro
     stand_in.set_pid(process.session());
     Task task = TRY(engine::fork_process(parent.leader(), stand_in));
     TRY(task.call("start session", SYS_setsid, {}));
-    leader = stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent}).first;
+    leader =
+        stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, nullptr}).first;
   }
   return engine::fork_process(leader->second.task, process);
 }
@@ -517,6 +518,7 @@ Result<void> GroupBuilder::finish() {
   TRY(tmpfs_->finish());
   TRY(mounts_->finish());
   TRY(each(&GroupBuilder::join_group));
+  TRY(join_late_zombies());
   TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
@@ -592,15 +594,40 @@ Result<Task*> GroupBuilder::task_with_pid(int32_t pid) {
   auto task = engine::create_stand_in(root.leader(), NsPid(pid));
   if (!task && task.error().code() == Code::kAlreadyExists) return nullptr;
   if (!task) return std::unexpected(std::move(task.error()));
-  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root}).first->second.task;
+  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root, nullptr}).first->second.task;
 }
 
 Result<void> GroupBuilder::make_zombies() {
   for (const image::Process& process : tree_.processes()) {
     if (!process.zombie()) continue;
     Member* parent = TRY(member(process.parent()));
+    if (process.session() == parent->process->session() &&
+        process.group() != parent->process->group()) {
+      TRY_IN(make_late_zombie(*parent, process), name_of(process));
+      continue;
+    }
     HostPid made = TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
     context_->set_task(NsPid(process.pid()), made);
+  }
+  return {};
+}
+
+Result<void> GroupBuilder::make_late_zombie(Member& parent, const image::Process& process) {
+  Task task = TRY(engine::fork_process(parent.leader(), process));
+  context_->set_task(NsPid(process.pid()), task.host_pid());
+  if (process.group() == process.pid()) TRY(task.call("start process group", SYS_setpgid, {0, 0}));
+  stand_ins_.emplace(process.pid(), StandIn{std::move(task), &parent, &process});
+  return {};
+}
+
+// The group of one that nobody else is in, and that it does not lead, has no leader to join.
+Result<void> GroupBuilder::join_late_zombies() {
+  for (auto& [pid, stand_in] : stand_ins_) {
+    if (stand_in.zombie == nullptr) continue;
+    const int32_t group = stand_in.zombie->group();
+    if (group != pid && (members_.contains(group) || stand_ins_.contains(group)))
+      TRY_IN(stand_in.task.call("join process group", SYS_setpgid, {0, group}),
+             name_of(*stand_in.zombie));
   }
   return {};
 }
@@ -697,13 +724,15 @@ Result<void> GroupBuilder::join_group(Member& member) {
     stand_in.set_pid(group);
     Task task = TRY(engine::fork_process(member.leader(), stand_in));
     TRY(task.call("start process group", SYS_setpgid, {0, 0}));
-    stand_ins_.emplace(group, StandIn{std::move(task), &member});
+    stand_ins_.emplace(group, StandIn{std::move(task), &member, nullptr});
   }
   TRY(member.leader().call("join process group", SYS_setpgid, {0, group}));
   return {};
 }
 
 Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
+  if (stand_in.zombie != nullptr)
+    return engine::become_zombie(stand_in.task, stand_in.parent->leader(), *stand_in.zombie);
   Program program(*arena_);
   program.call("end", SYS_exit_group, {0});
   TRY(stand_in.task.run_to_end(program));

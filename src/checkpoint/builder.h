@@ -60,10 +60,12 @@ class GroupBuilder {
     engine::Task& leader() { return tasks.front(); }
   };
 
-  // Holds the PID of a leader that has ended, while others join its process group or session.
+  // Holds the PID of a leader that has ended, while others join its process group or session; or is
+  // a zombie that joins a group itself before it ends.
   struct StandIn {
     engine::Task task;
     Member* parent;
+    const image::Process* zombie = nullptr;
   };
 
   Result<void> read_records(image::Source& source, std::vector<engine::PageLane> lanes);
@@ -104,6 +106,8 @@ class GroupBuilder {
   void find_table_owners();
   Result<void> leave_tables(Member& member);
   Result<void> make_zombies();
+  Result<void> make_late_zombie(Member& parent, const image::Process& process);
+  Result<void> join_late_zombies();
   Result<void> make_threads(Member& member);
   Result<void> set_directories(engine::Task& task, const image::Directories& directories);
   Result<void> enter_directory(engine::Task& task, int description);

@@ -29,17 +29,25 @@ namespace {
 using engine::FrozenProcess;
 using engine::Ranges;
 
-// The stand-in for a leader that has ended takes its PID, which a zombie still has.
+// The stand-in for the leader of a session that has ended takes its PID, which a zombie still has.
+// A zombie starts a group only in the session that its parent gives it.
 Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) {
+  std::map<HostPid, NsPid> sessions;
+  for (const auto& process : processes) sessions[process.pid] = process.status.ns_sessions.back();
   for (const auto& leader : processes) {
+    if (!leader.zombie) continue;
+    auto parent = sessions.find(leader.status.parent);
+    bool leads_group_only = leader.status.ns_sessions.back() != leader.ns_pid &&
+                            parent != sessions.end() &&
+                            parent->second == leader.status.ns_sessions.back();
     auto is_led = [&](const FrozenProcess& process) {
       return &process != &leader && (process.status.ns_sessions.back() == leader.ns_pid ||
                                      process.status.ns_groups.back() == leader.ns_pid);
     };
-    if (leader.zombie && std::ranges::any_of(processes, is_led))
-      return fail(Code::kUnsupported,
-                  fmt::format("process {} has ended, leads a session or group and is not reaped",
-                              leader.pid.value));
+    if (!leads_group_only && std::ranges::any_of(processes, is_led))
+      return fail(
+          Code::kUnsupported,
+          fmt::format("process {} has ended, leads a session and is not reaped", leader.pid.value));
   }
   return {};
 }

@@ -175,6 +175,11 @@ Result<Task> create_stand_in(Task& parent, NsPid pid) {
 Result<HostPid> create_zombie(Task& parent, const image::Process& process) {
   Task child = TRY(fork_process(parent, process));
   HostPid pid = child.host_pid();
+  TRY(become_zombie(child, parent, process));
+  return pid;
+}
+
+Result<void> become_zombie(Task& child, Task& parent, const image::Process& process) {
   int status = process.exit_code();
   Program program(child.arena());
   if (WIFSIGNALED(status)) {
@@ -191,8 +196,7 @@ Result<HostPid> create_zombie(Task& parent, const image::Process& process) {
   TRY(child.run_to_end(program));
   // The notice of its end was seen, or not, by the process that was captured; either way it is part
   // of the captured pending signals.
-  TRY(discard_pending(parent, SIGCHLD));
-  return pid;
+  return discard_pending(parent, SIGCHLD);
 }
 
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal) {

@@ -45,6 +45,8 @@ Result<Task> create_stand_in(Task& parent, NsPid pid);
 
 // A child of `parent` that has ended and waits to be reaped.
 Result<HostPid> create_zombie(Task& parent, const image::Process& process);
+// Its end alone, of a child that was made with fork_process().
+Result<void> become_zombie(Task& child, Task& parent, const image::Process& process);
 
 // `parent` takes note of the end of its child, and nothing of it stays pending.
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal);
