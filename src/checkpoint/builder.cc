@@ -1,6 +1,7 @@
 #include "checkpoint/builder.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -13,7 +14,7 @@
 
 #include "base/log.h"
 #include "checkpoint/host_facts.h"
-#include "engine/files/file_table.h"
+#include "engine/files/file_locks.h"
 #include "engine/files/unlinked_file.h"
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv_undo.h"
@@ -41,10 +42,28 @@ using image::RecordType;
 
 int highest_descriptor(const image::Tree& tree) {
   int highest = -1;
-  for (const image::Process& process : tree.processes())
-    for (const image::Descriptor& descriptor : process.descriptors())
+  auto look_at = [&](const engine::Descriptors& descriptors) {
+    for (const image::Descriptor& descriptor : descriptors)
       highest = std::max(highest, descriptor.fd());
+  };
+  for (const image::Process& process : tree.processes()) {
+    look_at(process.descriptors());
+    for (const image::Thread& thread : process.threads()) look_at(thread.own_files().descriptors());
+  }
   return highest;
+}
+
+int32_t creator_of(const image::Process& process) {
+  return process.creator() != 0 ? process.creator() : process.parent();
+}
+
+image::Directories directories_of(const image::Process& process) {
+  image::Directories directories;
+  *directories.mutable_working() = process.working_directory();
+  *directories.mutable_root() = process.root_directory();
+  directories.set_umask(process.umask());
+  directories.set_removed_working(process.removed_working_directory());
+  return directories;
 }
 
 std::string name_of(const image::Process& process) {
@@ -262,15 +281,20 @@ Result<void> GroupBuilder::dismiss(Member& member) {
 }
 
 Result<void> GroupBuilder::check_tree(const image::Tree& tree) const {
-  std::set<int32_t> seen;
+  std::map<int32_t, int32_t> parents;  // of those seen so far
   for (const image::Process& process : tree.processes()) {
-    bool first = seen.empty();
-    bool shares = process.shares_files() || process.shares_directories();
-    bool sound = process.pid() > 0 && seen.insert(process.pid()).second &&
-                 (first ? !process.zombie() && !shares : seen.contains(process.parent()));
+    bool first = parents.empty();
+    bool is_born_sharing =
+        process.shares_files() || process.shares_directories() || process.creator() != 0;
+    bool sound = process.pid() > 0 && parents.try_emplace(process.pid(), process.parent()).second &&
+                 !((first || process.zombie()) && is_born_sharing) &&
+                 (first ? !process.zombie() : parents.contains(process.parent()));
+    if (auto creator = parents.find(process.creator()); process.creator() != 0)
+      sound = sound && creator != parents.end() && creator->second == process.parent() &&
+              process.creator() != process.pid();
     if (!sound) return std::unexpected(impossible(process));
   }
-  if (seen.empty()) return fail(Code::kBadImage, "the image holds no process");
+  if (parents.empty()) return fail(Code::kBadImage, "the image holds no process");
   return {};
 }
 
@@ -279,8 +303,14 @@ Result<void> GroupBuilder::check_threads(const image::Tree& tree) const {
   for (const image::Process& process : tree.processes()) {
     bool sound = process.zombie() ||
                  (process.threads_size() > 0 && process.threads(0).tid() == process.pid());
-    for (const image::Thread& thread : process.threads())
-      sound = sound && thread.tid() > 0 && tids.insert(thread.tid()).second;
+    std::set<int32_t> before;
+    for (const image::Thread& thread : process.threads()) {
+      bool is_apart = thread.has_own_files() || thread.has_own_directories();
+      sound = sound && thread.tid() > 0 && tids.insert(thread.tid()).second &&
+              (thread.creator() == 0 || before.contains(thread.creator())) &&
+              !(before.empty() && is_apart);
+      before.insert(thread.tid());
+    }
     if (!sound) return std::unexpected(impossible(process));
   }
   return {};
@@ -317,13 +347,13 @@ Result<void> GroupBuilder::build_space(image::AddressSpace space) {
   return {};
 }
 
-// What the leader has mapped: from the rounds before, or from the fork of its parent.
+// What the leader has mapped: from the rounds before, or from the fork of its creator.
 engine::SpaceBuilder::Before GroupBuilder::space_before(
-    const Member& member, std::optional<image::AddressSpace> Member::* of_parent) const {
+    const Member& member, std::optional<image::AddressSpace> Member::* of_creator) const {
   if (member.staged) return {&*member.staged, engine::Lineage::kSelf};
-  auto parent = members_.find(member.process->parent());
-  if (parent == members_.end() || !(parent->second.*of_parent)) return {};
-  return {&*(parent->second.*of_parent), engine::Lineage::kFork};
+  auto creator = members_.find(creator_of(*member.process));
+  if (creator == members_.end() || !(creator->second.*of_creator)) return {};
+  return {&*(creator->second.*of_creator), engine::Lineage::kFork};
 }
 
 engine::FillTarget GroupBuilder::target_of(Member& member) const {
@@ -347,34 +377,35 @@ Result<void> GroupBuilder::stage_space(image::AddressSpace space) {
 }
 
 Result<Task> GroupBuilder::make_process(Member& member) {
-  Member* parent = TRY(this->member(member.process->parent()));
-  if (parent->tasks.empty())
-    return fail(Code::kBadImage,
-                fmt::format("process {} comes before its parent", member.process->pid()));
-  int32_t session = member.process->session();
-  bool in_parents_session = session == parent->process->session();
-  if (!in_parents_session && session != member.process->pid() && !members_.contains(session) &&
+  const image::Process& process = *member.process;
+  Member* creator = TRY(this->member(creator_of(process)));
+  if (creator->tasks.empty())
+    return fail(Code::kBadImage, fmt::format("process {} comes before its creator", process.pid()));
+  int32_t session = process.session();
+  bool in_creators_session = session == creator->process->session();
+  if (!in_creators_session && session != process.pid() && !members_.contains(session) &&
       session != tree_.processes(0).session())
-    return make_orphan(*parent, *member.process);
-  if (in_parents_session || parent->process->session() != parent->process->pid()) {
-    TRY(start_session(*parent));
-    if (!staging_) TRY(take_terminal(*parent));
+    return make_orphan(*creator, process);
+  if (in_creators_session || creator->process->session() != creator->process->pid()) {
+    TRY(start_session(*creator));
+    if (!staging_) TRY(take_terminal(*creator));
   }
-  return engine::fork_process(parent->leader(), *member.process);
+  return engine::fork_process(creator->leader(), process);
 }
 
 // The leader of the process's session has ended, and with it the process came to its present
 // parent. A stand-in for the leader lets the same happen again.
 Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
-  if (process.shares_files() || process.shares_directories())
-    return fail(Code::kUnsupported, "shares with the process that adopted it");
+  if (process.shares_files() || process.shares_directories() || process.creator() != 0)
+    return std::unexpected(impossible(process));
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
     image::Process stand_in;
     stand_in.set_pid(process.session());
     Task task = TRY(engine::fork_process(parent.leader(), stand_in));
     TRY(task.call("start session", SYS_setsid, {}));
-    leader = stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent}).first;
+    leader =
+        stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, nullptr}).first;
   }
   return engine::fork_process(leader->second.task, process);
 }
@@ -467,7 +498,9 @@ Result<void> GroupBuilder::finish() {
     }
     return {};
   };
+  find_table_owners();
   TRY(sysv_.remove_marked(*context_, ipc_));
+  TRY(each(&GroupBuilder::leave_tables));
   TRY(each(&GroupBuilder::start_session));
   TRY(each(&GroupBuilder::take_terminal));
   TRY(each(&GroupBuilder::leave_terminal));
@@ -481,10 +514,11 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));
   TRY(each(&GroupBuilder::equip));
-  TRY(engine::complete_files(*context_, tree_.processes(), leader_of));
+  TRY(engine::complete_files(*context_, table_holders()));
   TRY(tmpfs_->finish());
   TRY(mounts_->finish());
   TRY(each(&GroupBuilder::join_group));
+  TRY(join_late_zombies());
   TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
@@ -493,6 +527,47 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
   return each(&GroupBuilder::catch_missing);
+}
+
+void GroupBuilder::find_table_owners() {
+  std::map<int32_t, int32_t> born_files, born_directories;  // by PID: who was born with it first
+  std::set<int32_t> owned_files, owned_directories;
+  auto settle = [](const image::Process& process, bool shares, bool leaves, auto& born,
+                   auto& owned) {
+    int32_t first = shares ? born[creator_of(process)] : process.pid();
+    born[process.pid()] = first;
+    return leaves || owned.insert(first).second;
+  };
+  for (const image::Process& process : tree_.processes()) {
+    if (process.zombie()) continue;
+    Member& member = members_.at(process.pid());
+    member.owns_files =
+        settle(process, process.shares_files(), process.leaves_files(), born_files, owned_files);
+    member.owns_directories =
+        settle(process, process.shares_directories(), process.leaves_directories(),
+               born_directories, owned_directories);
+  }
+}
+
+Result<void> GroupBuilder::leave_tables(Member& member) {
+  const int flags = (member.process->leaves_files() ? CLONE_FILES : 0) |
+                    (member.process->leaves_directories() ? CLONE_FS : 0);
+  if (flags != 0) TRY(member.leader().call("leave what was shared", SYS_unshare, {flags}));
+  return {};
+}
+
+std::vector<engine::TableHolder> GroupBuilder::table_holders() {
+  std::vector<engine::TableHolder> holders;
+  for (const image::Process& process : tree_.processes()) {
+    if (process.zombie()) continue;
+    Member& member = members_.at(process.pid());
+    holders.push_back({&member.leader(), &process.descriptors()});
+    for (int i = 1; i < process.threads_size(); ++i)
+      if (process.threads(i).has_own_files())
+        holders.push_back(
+            {&member.tasks[static_cast<size_t>(i)], &process.threads(i).own_files().descriptors()});
+  }
+  return holders;
 }
 
 // Before zombies and threads take PIDs that a stand-in may need here.
@@ -519,15 +594,40 @@ Result<Task*> GroupBuilder::task_with_pid(int32_t pid) {
   auto task = engine::create_stand_in(root.leader(), NsPid(pid));
   if (!task && task.error().code() == Code::kAlreadyExists) return nullptr;
   if (!task) return std::unexpected(std::move(task.error()));
-  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root}).first->second.task;
+  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root, nullptr}).first->second.task;
 }
 
 Result<void> GroupBuilder::make_zombies() {
   for (const image::Process& process : tree_.processes()) {
     if (!process.zombie()) continue;
     Member* parent = TRY(member(process.parent()));
+    if (process.session() == parent->process->session() &&
+        process.group() != parent->process->group()) {
+      TRY_IN(make_late_zombie(*parent, process), name_of(process));
+      continue;
+    }
     HostPid made = TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
     context_->set_task(NsPid(process.pid()), made);
+  }
+  return {};
+}
+
+Result<void> GroupBuilder::make_late_zombie(Member& parent, const image::Process& process) {
+  Task task = TRY(engine::fork_process(parent.leader(), process));
+  context_->set_task(NsPid(process.pid()), task.host_pid());
+  if (process.group() == process.pid()) TRY(task.call("start process group", SYS_setpgid, {0, 0}));
+  stand_ins_.emplace(process.pid(), StandIn{std::move(task), &parent, &process});
+  return {};
+}
+
+// The group of one that nobody else is in, and that it does not lead, has no leader to join.
+Result<void> GroupBuilder::join_late_zombies() {
+  for (auto& [pid, stand_in] : stand_ins_) {
+    if (stand_in.zombie == nullptr) continue;
+    const int32_t group = stand_in.zombie->group();
+    if (group != pid && (members_.contains(group) || stand_ins_.contains(group)))
+      TRY_IN(stand_in.task.call("join process group", SYS_setpgid, {0, group}),
+             name_of(*stand_in.zombie));
   }
   return {};
 }
@@ -541,53 +641,69 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   engine::register_membarriers(program, process);
   TRY(member.leader().run(program));
   for (int i = 1; i < process.threads_size(); ++i) {
-    Task thread = TRY(engine::create_thread(member.leader(), NsPid(process.threads(i).tid())));
-    member.tasks.push_back(std::move(thread));
+    const image::Thread& thread = process.threads(i);
+    auto creator = thread.creator() == 0
+                       ? member.tasks.begin()
+                       : std::ranges::find(member.tasks, NsPid(thread.creator()), &Task::tid);
+    Task created = TRY(engine::create_thread(*creator, thread));
+    member.tasks.push_back(std::move(created));
   }
   for (const Task& task : member.tasks) context_->set_task(task.tid(), task.host_pid());
   stats_.threads += member.tasks.size();
   return {};
 }
 
-Result<void> GroupBuilder::set_directories(Task& leader, const image::Process& process) {
-  if (uint32_t removed = process.removed_working_directory())
-    TRY_IN(enter_directory(leader, context_->description(removed)), "working directory");
+Result<void> GroupBuilder::set_directories(Task& task, const image::Directories& directories) {
+  if (uint32_t removed = directories.removed_working())
+    TRY_IN(enter_directory(task, context_->description(removed)), "working directory");
   Program program(*arena_);
-  if (process.removed_working_directory() == 0)
+  if (directories.removed_working() == 0)
     program.call("change to working directory", SYS_chdir,
-                 {program.put_string(process.working_directory().path())});
-  if (process.root_directory().path() != "/")
+                 {program.put_string(directories.working().path())});
+  if (directories.root().path() != "/")
     program.call("change root directory", SYS_chroot,
-                 {program.put_string(process.root_directory().path())});
-  program.call("set umask", SYS_umask, {process.umask()});
-  return leader.run(program);
+                 {program.put_string(directories.root().path())});
+  program.call("set umask", SYS_umask, {directories.umask()});
+  return task.run(program);
 }
 
-Result<void> GroupBuilder::enter_directory(Task& leader, int description) {
+Result<void> GroupBuilder::enter_directory(Task& task, int description) {
   if (description < 0) return fail(Code::kBadImage, "is not in the image");
   std::array<int, 1> wanted = {description};
-  int number = TRY(channel_->send(leader, wanted))[0];
+  int number = TRY(channel_->send(task, wanted))[0];
   Program program(*arena_);
   program.call("change to directory", SYS_fchdir, {number});
   program.call("close", SYS_close, {number});
-  return leader.run(program);
+  return task.run(program);
+}
+
+Result<void> GroupBuilder::equip_thread(Task& task, const image::Thread& thread) {
+  if (thread.has_own_directories()) TRY(set_directories(task, thread.own_directories()));
+  if (thread.has_own_files()) {
+    const image::DescriptorTable& table = thread.own_files();
+    TRY(engine::install_descriptors(*context_, *channel_, task, table.descriptors()));
+    TRY(engine::apply_process_locks(task, table.locks()));
+  }
+  return engine::apply_thread(task, thread);
 }
 
 Result<void> GroupBuilder::equip(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
-  if (!process.shares_directories()) TRY(set_directories(leader, process));
+  if (member.owns_directories) TRY(set_directories(leader, directories_of(process)));
   if (process.child_subreaper())
     TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
-  if (!process.shares_files())
-    TRY(engine::install_descriptors(*context_, *channel_, leader, process));
+  if (member.owns_files) {
+    TRY(engine::install_descriptors(*context_, *channel_, leader, process.descriptors()));
+    TRY(engine::apply_process_locks(leader, process.locks()));
+  }
   TRY(engine::apply_signal_actions(leader, process));
   const int done_signal = engine::unused_signal(process);
   for (Task& task : member.tasks) task.set_done_signal(done_signal);
   for (int i = 0; i < process.threads_size(); ++i)
-    TRY(engine::apply_thread(member.tasks[static_cast<size_t>(i)], process.threads(i)));
+    TRY(equip_thread(member.tasks[static_cast<size_t>(i)], process.threads(i)));
   return {};
 }
 
@@ -608,13 +724,15 @@ Result<void> GroupBuilder::join_group(Member& member) {
     stand_in.set_pid(group);
     Task task = TRY(engine::fork_process(member.leader(), stand_in));
     TRY(task.call("start process group", SYS_setpgid, {0, 0}));
-    stand_ins_.emplace(group, StandIn{std::move(task), &member});
+    stand_ins_.emplace(group, StandIn{std::move(task), &member, nullptr});
   }
   TRY(member.leader().call("join process group", SYS_setpgid, {0, group}));
   return {};
 }
 
 Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
+  if (stand_in.zombie != nullptr)
+    return engine::become_zombie(stand_in.task, stand_in.parent->leader(), *stand_in.zombie);
   Program program(*arena_);
   program.call("end", SYS_exit_group, {0});
   TRY(stand_in.task.run_to_end(program));
@@ -685,12 +803,15 @@ Result<void> GroupBuilder::set_credentials(Member& member) {
 Result<void> GroupBuilder::release(Member& member) {
   const image::Process& process = *member.process;
   Program program(*arena_);
-  if (!process.shares_files())
-    program.call("close control socket", SYS_close, {channel_->number()});
+  if (member.owns_files) program.call("close control socket", SYS_close, {channel_->number()});
   if (member.space->dumpable() <= 1)  // a change of credentials resets it
     program.call("set dumpable", SYS_prctl, {PR_SET_DUMPABLE, member.space->dumpable(), 0, 0, 0});
   engine::apply_interval_timers(program, process);
   TRY(member.leader().run(program));
+  for (int i = 1; i < process.threads_size(); ++i)
+    if (process.threads(i).has_own_files())
+      TRY(member.tasks[static_cast<size_t>(i)].call("close control socket", SYS_close,
+                                                    {channel_->number()}));
   TRY(engine::drop_arena(member.leader()));
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::load_registers(member.tasks[static_cast<size_t>(i)], process.threads(i)));

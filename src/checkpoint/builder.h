@@ -10,6 +10,7 @@
 #include "engine/arena.h"
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
+#include "engine/files/file_table.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/lane_reader.h"
 #include "engine/memory/page_filler.h"
@@ -54,13 +55,17 @@ class GroupBuilder {
     std::optional<sys::Userfaultfd> missing_handler;
     bool started_session = false;
     bool took_terminal = false;
+    bool owns_files = false;  // the first of those with its descriptor table
+    bool owns_directories = false;
     engine::Task& leader() { return tasks.front(); }
   };
 
-  // Holds the PID of a leader that has ended, while others join its process group or session.
+  // Holds the PID of a leader that has ended, while others join its process group or session; or is
+  // a zombie that joins a group itself before it ends.
   struct StandIn {
     engine::Task task;
     Member* parent;
+    const image::Process* zombie = nullptr;
   };
 
   Result<void> read_records(image::Source& source, std::vector<engine::PageLane> lanes);
@@ -81,7 +86,7 @@ class GroupBuilder {
   Result<void> prepare_files();
   Result<void> build_space(image::AddressSpace space);
   engine::SpaceBuilder::Before space_before(
-      const Member& member, std::optional<image::AddressSpace> Member::* of_parent) const;
+      const Member& member, std::optional<image::AddressSpace> Member::* of_creator) const;
   engine::FillTarget target_of(Member& member) const;
   Result<void> fill(const image::Record& record);
   Result<void> note_missing(const image::Record& record);
@@ -98,10 +103,16 @@ class GroupBuilder {
 
   // After the stream: each step for all members before the next step.
   Result<void> finish();
+  void find_table_owners();
+  Result<void> leave_tables(Member& member);
   Result<void> make_zombies();
+  Result<void> make_late_zombie(Member& parent, const image::Process& process);
+  Result<void> join_late_zombies();
   Result<void> make_threads(Member& member);
-  Result<void> set_directories(engine::Task& leader, const image::Process& process);
-  Result<void> enter_directory(engine::Task& leader, int description);
+  Result<void> set_directories(engine::Task& task, const image::Directories& directories);
+  Result<void> enter_directory(engine::Task& task, int description);
+  Result<void> equip_thread(engine::Task& task, const image::Thread& thread);
+  std::vector<engine::TableHolder> table_holders();
   Result<void> equip(Member& member);  // directories, descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);

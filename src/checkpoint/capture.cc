@@ -8,8 +8,6 @@
 #include "checkpoint/host_facts.h"
 #include "checkpoint/late_pages.h"
 #include "checkpoint/relations.h"
-#include "checkpoint/sharing.h"
-#include "engine/files/file_table.h"
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
@@ -31,17 +29,25 @@ namespace {
 using engine::FrozenProcess;
 using engine::Ranges;
 
-// The stand-in for a leader that has ended takes its PID, which a zombie still has.
+// The stand-in for the leader of a session that has ended takes its PID, which a zombie still has.
+// A zombie starts a group only in the session that its parent gives it.
 Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) {
+  std::map<HostPid, NsPid> sessions;
+  for (const auto& process : processes) sessions[process.pid] = process.status.ns_sessions.back();
   for (const auto& leader : processes) {
+    if (!leader.zombie) continue;
+    auto parent = sessions.find(leader.status.parent);
+    bool leads_group_only = leader.status.ns_sessions.back() != leader.ns_pid &&
+                            parent != sessions.end() &&
+                            parent->second == leader.status.ns_sessions.back();
     auto is_led = [&](const FrozenProcess& process) {
       return &process != &leader && (process.status.ns_sessions.back() == leader.ns_pid ||
                                      process.status.ns_groups.back() == leader.ns_pid);
     };
-    if (leader.zombie && std::ranges::any_of(processes, is_led))
-      return fail(Code::kUnsupported,
-                  fmt::format("process {} has ended, leads a session or group and is not reaped",
-                              leader.pid.value));
+    if (!leads_group_only && std::ranges::any_of(processes, is_led))
+      return fail(
+          Code::kUnsupported,
+          fmt::format("process {} has ended, leads a session and is not reaped", leader.pid.value));
   }
   return {};
 }
@@ -103,9 +109,12 @@ Result<void> GroupCapture::survey() {
     }));
   auto inside = numbers_inside(processes_);
   list_tasks();
+  TRY(context_.judge(plan_births()));
+  TRY(context_.judge(plan_threads(processes_)));
+  TRY(context_.judge(refuse_sharing(processes_)));
   if (ahead_ != nullptr) {
     layouts_.accept_write_tracking();
-    ahead_->settle(processes_);
+    ahead_->settle(processes_, births_);
   }
   spaces_.resize(processes_.size());
   auto descriptors = TRY(look_from_outside());
@@ -118,8 +127,9 @@ Result<void> GroupCapture::survey() {
     if (ahead_ != nullptr)
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
+    TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
-  TRY(context_.judge(describe_sharing(processes_, tree_)));
+  describe_births(births_, tree_);
   TRY(engine::describe_host_names(processes_, container_, tree_));
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie)
@@ -131,6 +141,25 @@ Result<void> GroupCapture::survey() {
                                                        : engine::SysvScope::kMappedSegments));
   if (container_) TRY(engine::capture_posix_queues(context_, ipc_));
   tree_.set_work_area(TRY(choose_work_area()));
+  return {};
+}
+
+// If the refusal is noted, nobody has a creator.
+Result<void> GroupCapture::plan_births() {
+  births_.resize(processes_.size());
+  births_ = TRY(checkpoint::plan_births(processes_));
+  return {};
+}
+
+Result<void> GroupCapture::add_thread_files(engine::FileTable& files, size_t index) {
+  image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
+  for (const engine::FrozenThread& thread : processes_[index].threads) {
+    image::Thread& record = *out.add_threads();
+    if (!thread.own_files) continue;
+    HostPid tid = thread.tracee.tid();
+    auto descriptors = TRY(engine::FileTable::look_at(tid));
+    TRY(files.add(tid, std::move(descriptors), *record.mutable_own_files()));
+  }
   return {};
 }
 
@@ -172,7 +201,7 @@ Result<void> GroupCapture::survey_process(size_t index) {
     TRY(context_.judge(fail(Code::kUnsupported, other)));
   TRY(context_.judge(seccomp_.read(processes_[index])));
   image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
-  TRY(context_.judge(engine::note_removed_directory(context_, processes_[index].pid, out)));
+  TRY(context_.judge(engine::note_removed_directories(context_, processes_[index], out)));
   auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
@@ -221,18 +250,19 @@ Result<void> GroupCapture::write() {
   return sink.flush();
 }
 
-// What a parent has to keep for its children is known before its pages are chosen.
+// What a process has to keep for those it creates is known before its pages are chosen.
 Result<void> GroupCapture::find_pages() {
   TRY(look_at_pages());
-  std::vector<Ranges> from_parent(processes_.size());
+  std::vector<Ranges> from_creator(processes_.size());
   TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
     if (processes_[i].zombie) return {};
-    from_parent[i] = TRY_IN(find_inherited(i), name_of(processes_[i]));
+    from_creator[i] = TRY_IN(find_inherited(i), name_of(processes_[i]));
     return {};
   }));
   for (size_t i = 0; i < processes_.size(); ++i) {
-    Ranges& kept = for_children_[processes_[i].status.parent];
-    kept = engine::unite(kept, from_parent[i]);
+    if (!births_[i].creator) continue;
+    Ranges& kept = for_children_[processes_[*births_[i].creator].pid];
+    kept = engine::unite(kept, from_creator[i]);
   }
   return {};
 }
@@ -337,29 +367,27 @@ std::vector<engine::PagePiece> GroupCapture::choose_pages(size_t index) const {
   return pieces;
 }
 
-// Returns what the process shares with its parent since the fork that made it. Of a process whose
+// Returns what the process shares with its creator since the fork that made it. Of a process whose
 // memory was sent ahead only what the fork over there has brought along is still of interest.
 Result<Ranges> GroupCapture::find_inherited(size_t index) {
   const FrozenProcess& frozen = processes_[index];
   const image::AddressSpace& space = spaces_[index];
   std::vector<MappedPages>& mapped = pages_of_[index];
   auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
-  Ranges from_parent;
-  auto parent = std::ranges::find(processes_, frozen.status.parent, &FrozenProcess::pid);
-  if (parent != processes_.end() && !parent->zombie) {
-    const auto& of_parent = spaces_[static_cast<size_t>(parent - processes_.begin())];
-    auto parts = engine::inheritable_parts(space, of_parent, engine::Lineage::kFork);
+  Ranges from_creator;
+  if (auto creator = births_[index].creator) {
+    auto parts = engine::inheritable_parts(space, spaces_[*creator], engine::Lineage::kFork);
     auto own = TRY(sys::Pagemap::open(frozen.pid));
-    auto other = TRY(sys::Pagemap::open(parent->pid));
+    auto other = TRY(sys::Pagemap::open(processes_[*creator].pid));
     for (size_t i = 0; i < mapped.size(); ++i) {
       if (!parts[i]) continue;
       Ranges pages = engine::clip(mapped[i].seen.pages, *parts[i]);
       if (staged) pages = engine::intersect(pages, *staged->forked);
       mapped[i].inherited = TRY(engine::inherited_pages(own, other, pages));
-      from_parent = engine::unite(from_parent, mapped[i].inherited);
+      from_creator = engine::unite(from_creator, mapped[i].inherited);
     }
   }
-  if (!staged) return from_parent;
+  if (!staged) return from_creator;
   auto parts = engine::inheritable_parts(space, *staged->layout, engine::Lineage::kSelf);
   for (size_t i = 0; i < mapped.size(); ++i) {
     MappedPages& pages = mapped[i];
@@ -367,7 +395,7 @@ Result<Ranges> GroupCapture::find_inherited(size_t index) {
     pages.inherited =
         parts[i] ? ahead_->unchanged(frozen, pages.seen, *parts[i], pages.inherited) : Ranges{};
   }
-  return from_parent;
+  return from_creator;
 }
 
 }  // namespace martlet::checkpoint

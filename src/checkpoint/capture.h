@@ -7,8 +7,10 @@
 
 #include "checkpoint/group.h"
 #include "checkpoint/memory_rounds.h"
+#include "checkpoint/sharing.h"
 #include "engine/context.h"
 #include "engine/files/file_kind.h"
+#include "engine/files/file_table.h"
 #include "engine/memory/lane_writer.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
@@ -50,7 +52,9 @@ class GroupCapture {
   void count_objects();
   Result<void> write();  // the stream
   void list_tasks();
+  Result<void> plan_births();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
+  Result<void> add_thread_files(engine::FileTable& files, size_t index);
   Result<void> survey_process(size_t index);
   Result<uint64_t> choose_work_area() const;
   // Which private pages there are, and which of them need not be sent.
@@ -60,7 +64,7 @@ class GroupCapture {
   void choose_late_pages(size_t index);
   // What of its pages goes into the stream.
   std::vector<engine::PagePiece> choose_pages(size_t index) const;
-  // Those that are physically the parent's, or were sent ahead.
+  // Those that are physically the creator's, or were sent ahead.
   Result<engine::Ranges> find_inherited(size_t index);
 
   std::vector<engine::FrozenProcess>& processes_;
@@ -74,6 +78,7 @@ class GroupCapture {
   MemoryScope scope_;
   CaptureStats stats_;
   image::Tree tree_;
+  std::vector<Birth> births_;  // parallel to processes_
   image::Mounts mounts_;
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   struct MappedPages {

@@ -146,13 +146,9 @@ bool same_relations(const image::Process& a, const image::Process& b) {
          a.session() == b.session() && a.exit_signal() == b.exit_signal();
 }
 
-// Memory: vfork, where it runs in its parent's memory until it executes a program or ends. What a
-// process shares for longer is made when it is known for good.
-Result<bool> shares_with_parent(const FrozenProcess& frozen) {
-  using sys::Shared;
-  for (Shared what : {Shared::kMemory, Shared::kFiles, Shared::kFileSystem})
-    if (TRY(sys::is_shared(frozen.pid, frozen.status.parent, what))) return true;
-  return false;
+// A child of vfork runs in its parent's memory until it executes a program or ends.
+Result<bool> is_in_vfork(const FrozenProcess& frozen) {
+  return sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory);
 }
 
 uint64_t mount_of(const std::string& path) {
@@ -338,13 +334,16 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
   auto inside = numbers_inside(processes);
   std::vector<std::unique_ptr<Member>> now;
   std::map<int32_t, bool> is_old;  // by number inside
-  for (const FrozenProcess& frozen : processes) {
+  // If there is no plan, the capture tells why unless it has passed by then.
+  const auto births = plan_births(processes);
+  for (size_t i = 0; i < processes.size(); ++i) {
+    const FrozenProcess& frozen = processes[i];
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
     if (!root) {
       // It inherits the terminal, which is not there before the files are.
       if (frozen.stat.terminal != 0) continue;
-      if (TRY(shares_with_parent(frozen))) continue;
+      if (!births || (*births)[i].shares() || TRY(is_in_vfork(frozen))) continue;
       if (!is_old.contains(relations.parent())) continue;
     }
     Member* known = find(frozen.pid);
@@ -535,14 +534,16 @@ engine::SentContent::Outlook MemoryRounds::outlook() const {
   return left;
 }
 
-void MemoryRounds::settle(const std::vector<FrozenProcess>& processes) {
+void MemoryRounds::settle(const std::vector<FrozenProcess>& processes,
+                          const std::vector<Birth>& births) {
   auto inside = numbers_inside(processes);
   std::map<int32_t, bool> is_old;  // by number inside
-  for (const FrozenProcess& frozen : processes) {
+  for (size_t i = 0; i < processes.size(); ++i) {
+    const FrozenProcess& frozen = processes[i];
     image::Process relations = describe_relations(frozen, inside);
-    Member* member = frozen.zombie ? nullptr : find(frozen.pid);
+    Member* member = frozen.zombie || births[i].shares() ? nullptr : find(frozen.pid);
     bool old = is_same(member, frozen, relations, is_old);
-    if (member != nullptr) member->holds = old;
+    if (Member* known = find(frozen.pid)) known->holds = old;
     is_old[relations.pid()] = old;
   }
 }

@@ -21,6 +21,7 @@
 
 #include "checkpoint/group.h"
 #include "checkpoint/shared_rounds.h"
+#include "checkpoint/sharing.h"
 #include "engine/memory/ranges.h"
 #include "engine/memory/write_tracker.h"
 #include "image/group.pb.h"
@@ -62,8 +63,10 @@ class MemoryRounds {
     const image::AddressSpace* layout;  // the mappings that are there
     const engine::Ranges* forked;       // pages that came with the fork from its parent there
   };
-  // Decides what of the rounds still holds. `processes` are in the order of restore.
-  void settle(const std::vector<engine::FrozenProcess>& processes);
+  // Decides what of the rounds still holds. `processes` are in the order of restore; what one
+  // shares it has from its birth, so who is born sharing is made when the group is known for good.
+  void settle(const std::vector<engine::FrozenProcess>& processes,
+              const std::vector<Birth>& births);
   // Null if nothing was sent of the process, or it does not hold any more.
   std::optional<Staged> staged(const engine::FrozenProcess& process) const;
   // Pages of `part`, which lies in what inheritable_parts() says of a staged mapping, that need

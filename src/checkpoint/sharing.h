@@ -1,6 +1,9 @@
-// What processes of a group have in common without being threads of one.
+// What tasks of a group have in common without being threads of one process, and how they come to
+// have it again: a task gets the descriptor table or the directories of another when that creates
+// it, and in no other way.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "engine/tasks/frozen.h"
@@ -8,11 +11,28 @@
 
 namespace martlet::checkpoint {
 
-// Notes which processes share their parent's descriptor table or directories. The tree's processes
-// are those that were frozen, in the same order, parents first.
-// Errors: kUnsupported for shared memory, for what is not shared with the parent, and for a thread
-// that does not share what its process has.
-Result<void> describe_sharing(const std::vector<engine::FrozenProcess>& processes,
-                              image::Tree& tree);
+// How a process is made.
+struct Birth {
+  std::optional<size_t> creator;  // an elder child of its parent (CLONE_PARENT), or its parent
+  bool shares_files = false;      // is born with what its creator has
+  bool shares_directories = false;
+  bool leaves_files = false;  // has it for the sake of its children alone
+  bool leaves_directories = false;
+
+  bool shares() const { return shares_files || shares_directories; }
+};
+
+// Of each process, parents being before their children. The root, and who has ended, have no
+// creator.
+// Errors: kUnsupported for what no order of creation brings about.
+Result<std::vector<Birth>> plan_births(const std::vector<engine::FrozenProcess>& processes);
+void describe_births(const std::vector<Birth>& births, image::Tree& tree);
+
+// Notes in the threads which of them creates which, and what each has for itself.
+// Errors: kUnsupported for what a thread shares with another process.
+Result<void> plan_threads(std::vector<engine::FrozenProcess>& processes);
+
+// Errors: kUnsupported for shared memory, and for shared undo lists of semaphores.
+Result<void> refuse_sharing(const std::vector<engine::FrozenProcess>& processes);
 
 }  // namespace martlet::checkpoint

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "engine/files/fd_info.h"
+#include "sys/pidfd.h"
 #include "sys/procfs.h"
 
 namespace martlet::migrate {
@@ -18,8 +19,8 @@ namespace {
 // A write is stamped when it begins, and may be in the file only after it was copied.
 constexpr Nanoseconds kLongestWrite = std::chrono::seconds(2);
 
-bool is_open_for_writing(HostPid process, int descriptor) {
-  auto info = read_file(sys::proc_path(process, "fdinfo/" + std::to_string(descriptor)));
+bool is_open_for_writing(HostPid holder, int descriptor) {
+  auto info = read_file(sys::proc_path(holder, "fdinfo/" + std::to_string(descriptor)));
   if (!info) return false;
   auto flags = engine::info_number(*info, "flags", 8);
   return flags && (*flags & O_ACCMODE) != O_RDONLY;
@@ -44,6 +45,18 @@ void add_file(const std::string& path, const std::string& link, WritableFiles& f
   if (auto handle = sys::handle_of(file->get(), "")) found.nameless.push_back(std::move(*handle));
 }
 
+void find_open_files_of(HostPid holder, Nanoseconds since, WritableFiles& found) {
+  auto descriptors = sys::list_descriptors(holder);
+  if (!descriptors) return;
+  for (int descriptor : *descriptors) {
+    auto link = sys::proc_path(holder, "fd/" + std::to_string(descriptor));
+    struct stat status;
+    if (::stat(link.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (!changed_since(status, since) || !is_open_for_writing(holder, descriptor)) continue;
+    if (auto path = sys::read_link(link)) add_file(*path, link, found);
+  }
+}
+
 }  // namespace
 
 void find_mapped_files(const std::vector<HostPid>& processes, WritableFiles& found) {
@@ -60,17 +73,9 @@ void find_mapped_files(const std::vector<HostPid>& processes, WritableFiles& fou
 
 void find_open_files(const std::vector<HostPid>& processes, Nanoseconds since,
                      WritableFiles& found) {
-  for (HostPid process : processes) {
-    auto descriptors = sys::list_descriptors(process);
-    if (!descriptors) continue;
-    for (int descriptor : *descriptors) {
-      auto link = sys::proc_path(process, "fd/" + std::to_string(descriptor));
-      struct stat status;
-      if (::stat(link.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-      if (!changed_since(status, since) || !is_open_for_writing(process, descriptor)) continue;
-      if (auto path = sys::read_link(link)) add_file(*path, link, found);
-    }
-  }
+  for (HostPid process : processes)
+    for (HostPid holder : sys::list_table_holders(process))
+      find_open_files_of(holder, since, found);
 }
 
 }  // namespace martlet::migrate

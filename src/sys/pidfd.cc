@@ -1,11 +1,18 @@
 #include "sys/pidfd.h"
 
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+
+#include "sys/procfs.h"
+
 namespace martlet::sys {
 namespace {
+
+constexpr int kPidfdThread = O_EXCL;  // PIDFD_THREAD of <linux/pidfd.h>
 
 int kcmp_type(Shared what) {
   switch (what) {
@@ -32,6 +39,16 @@ Result<Fd> open_pidfd(HostPid pid, int flags) {
   return Fd(static_cast<int>(fd));
 }
 
+Result<Fd> open_task(HostPid tid) {
+  if (auto process = open_pidfd(tid)) return process;
+  auto thread = open_pidfd(tid, kPidfdThread);
+  if (!thread && thread.error().error_number() == EINVAL)
+    return fail(Code::kUnsupported,
+                "thread " + to_string(tid) +
+                    " has a descriptor table of its own, which Linux shows since version 6.9");
+  return thread;
+}
+
 Result<Fd> duplicate_descriptor(const Fd& pidfd, int number) {
   long fd = ::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0);
   if (fd < 0) return fail_errno("duplicate descriptor " + std::to_string(number));
@@ -46,6 +63,15 @@ Result<int> compare_resources(HostPid a, HostPid b, Shared what) {
   long order = ::syscall(SYS_kcmp, a.value, b.value, kcmp_type(what), 0, 0);
   if (order < 0) return fail_errno("compare processes " + to_string(a) + " and " + to_string(b));
   return sign_of(order);
+}
+
+std::vector<HostPid> list_table_holders(HostPid process) {
+  auto threads = list_threads(process);
+  if (!threads) return {};
+  std::erase_if(*threads, [&](HostPid tid) {
+    return tid != process && is_shared(process, tid, Shared::kFiles).value_or(true);
+  });
+  return *threads;
 }
 
 Result<int> compare_files(HostPid a, int number_a, HostPid b, int number_b) {

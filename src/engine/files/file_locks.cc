@@ -132,18 +132,20 @@ Result<void> take_lock(int fd, const image::FileLock& lock) {
   return {};
 }
 
-Result<void> capture_process_locks(const OpenFile& file, image::Process& out) {
+Result<void> capture_process_locks(const OpenFile& file,
+                                   google::protobuf::RepeatedPtrField<image::ProcessLock>& out) {
   for (const image::FileLock& lock : TRY(parse_locks_of(Owner::kProcess, file.info))) {
     if (!can_be_taken_through(file, lock)) continue;
-    image::ProcessLock& record = *out.add_locks();
+    image::ProcessLock& record = *out.Add();
     record.set_fd(file.number);
     *record.mutable_lock() = lock;
   }
   return {};
 }
 
-Result<void> apply_process_locks(Task& task, const image::Process& process) {
-  for (const image::ProcessLock& lock : process.locks()) {
+Result<void> apply_process_locks(
+    Task& task, const google::protobuf::RepeatedPtrField<image::ProcessLock>& locks) {
+  for (const image::ProcessLock& lock : locks) {
     struct flock range = TRY(to_kernel(lock.lock()));
     Program program(task.arena());
     program.call("lock", SYS_fcntl, {lock.fd(), F_SETLK, program.put_value(range)});

@@ -26,12 +26,15 @@ Result<void> take_lease(Task& task, int number, image::Lease lease);
 // The same for a description that no task has. Its owner is this process then.
 Result<void> take_lease(int fd, image::Lease lease);
 
-// Adds the locks that the process has on the file, as far as they can be taken again through this
-// descriptor. Taking one twice, through another descriptor of the same file, does no harm.
-Result<void> capture_process_locks(const OpenFile& file, image::Process& out);
+// Adds the locks that the holder's descriptor table has on the file, as far as they can be taken
+// again through this descriptor. Taking one twice, through another descriptor of the same file,
+// does no harm.
+Result<void> capture_process_locks(const OpenFile& file,
+                                   google::protobuf::RepeatedPtrField<image::ProcessLock>& out);
 
-// When the process has all its descriptors. No descriptor of a locked file may be closed in it any
+// When the task has all its descriptors. No descriptor of a locked file may be closed in it any
 // more: the kernel would drop the locks.
-Result<void> apply_process_locks(Task& task, const image::Process& process);
+Result<void> apply_process_locks(
+    Task& task, const google::protobuf::RepeatedPtrField<image::ProcessLock>& locks);
 
 }  // namespace martlet::engine

@@ -199,32 +199,33 @@ Result<void> create_all(ApplyContext& context, NeedsTasks which) {
 
 }  // namespace
 
-Result<std::vector<OpenFile>> FileTable::look_at(HostPid pid) {
+Result<std::vector<OpenFile>> FileTable::look_at(HostPid holder) {
   constexpr size_t kPart = 256;  // one processor takes so many at a time
-  const std::vector<int> numbers = TRY(sys::list_descriptors(pid));
-  const DescriptorView view = TRY(DescriptorView::open(pid));
+  const std::vector<int> numbers = TRY(sys::list_descriptors(holder));
+  const DescriptorView view = TRY(DescriptorView::open(holder));
   std::vector<OpenFile> files(numbers.size());
   TRY(for_each_in_parallel((numbers.size() + kPart - 1) / kPart, [&](size_t part) -> Result<void> {
     const size_t end = std::min(numbers.size(), (part + 1) * kPart);
     for (size_t i = part * kPart; i < end; ++i)
-      files[i] = TRY_IN(view.look_at(numbers[i]), descriptor_name(pid, numbers[i]));
+      files[i] = TRY_IN(view.look_at(numbers[i]), descriptor_name(holder, numbers[i]));
     return {};
   }));
   return files;
 }
 
-Result<void> FileTable::add(HostPid pid, std::vector<OpenFile> descriptors, image::Process& out) {
-  Fd pidfd = TRY(sys::open_pidfd(pid));
+Result<void> FileTable::add(HostPid holder, std::vector<OpenFile> descriptors, Descriptors& out,
+                            ProcessLocks& locks) {
+  Fd pidfd = TRY(sys::open_task(holder));
   for (OpenFile& file : descriptors) {
-    auto* descriptor = out.add_descriptors();
+    auto* descriptor = out.Add();
     descriptor->set_fd(file.number);
     descriptor->set_close_on_exec((file.flags & O_CLOEXEC) != 0);
     file.flags &= ~O_CLOEXEC;
     const int number = file.number;
-    TRY_IN(capture_process_locks(file, out), descriptor_name(pid, number));
-    uint32_t id = TRY_IN(identify(pidfd, std::move(file)), descriptor_name(pid, number));
+    TRY_IN(capture_process_locks(file, locks), descriptor_name(holder, number));
+    uint32_t id = TRY_IN(identify(pidfd, std::move(file)), descriptor_name(holder, number));
     descriptor->set_file(id);
-    context_.set_file_of(pid, number, id);
+    context_.set_file_of(holder, number, id);
   }
   return {};
 }
@@ -291,8 +292,8 @@ Result<void> create_files_of_tasks(ApplyContext& context) {
 // final number is at least the one it arrived at, so moving them up from the last to the first
 // never overwrites one that is still to be moved.
 Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& channel, Task& task,
-                                 const image::Process& process) {
-  std::vector<image::Descriptor> wanted(process.descriptors().begin(), process.descriptors().end());
+                                 const Descriptors& descriptors) {
+  std::vector<image::Descriptor> wanted(descriptors.begin(), descriptors.end());
   std::ranges::sort(wanted, {}, &image::Descriptor::fd);
   std::vector<int> local;
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -301,7 +302,7 @@ Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& chann
     int description = context.description(wanted[i].file());
     if (!sound || description < 0)
       return fail(Code::kBadImage,
-                  fmt::format("descriptor {} of process {}", wanted[i].fd(), process.pid()));
+                  fmt::format("descriptor {} of task {}", wanted[i].fd(), task.tid().value));
     local.push_back(description);
   }
   std::vector<int> numbers = TRY(channel.send(task, local));
@@ -317,22 +318,18 @@ Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& chann
     program->call("move descriptor", SYS_dup3, {numbers[i], wanted[i].fd(), flags});
     program->call("close descriptor", SYS_close, {numbers[i]});
   }
-  TRY(batch.finish());
-  return apply_process_locks(task, process);
+  return batch.finish();
 }
 
-Result<void> complete_files(ApplyContext& context,
-                            const google::protobuf::RepeatedPtrField<image::Process>& processes,
-                            const std::function<Task*(int32_t pid)>& task_of) {
+Result<void> complete_files(ApplyContext& context, const std::vector<TableHolder>& tables) {
   struct Holder {
     Task* task;
     int number;
   };
   std::map<uint32_t, Holder> holders;
-  for (const image::Process& process : processes)
-    for (const image::Descriptor& descriptor : process.descriptors())
-      if (Task* task = task_of(process.pid()))
-        holders.try_emplace(descriptor.file(), Holder{task, descriptor.fd()});
+  for (const TableHolder& table : tables)
+    for (const image::Descriptor& descriptor : *table.descriptors)
+      holders.try_emplace(descriptor.file(), Holder{table.task, descriptor.fd()});
   for (const auto& [id, file] : context.files()) {
     const FileKind* kind = TRY(required_kind_of(file));
     auto what = [&] { return fmt::format("file {} ({})", file.id(), std::string(kind->name())); };

@@ -1,7 +1,6 @@
 // The open file descriptions of a group, and which task has them under which number.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <span>
 #include <vector>
@@ -14,18 +13,27 @@
 
 namespace martlet::engine {
 
+using Descriptors = google::protobuf::RepeatedPtrField<image::Descriptor>;
+using ProcessLocks = google::protobuf::RepeatedPtrField<image::ProcessLock>;
+
 // Capturing: finds the description behind every descriptor of every process, equal ones once.
 class FileTable {
  public:
   explicit FileTable(CaptureContext& context) : context_(context) {}
 
-  // What each descriptor of a process looks like from outside; any thread may ask.
-  static Result<std::vector<OpenFile>> look_at(HostPid pid);
+  // What each descriptor of a process, or of a thread, looks like from outside; any thread may ask.
+  static Result<std::vector<OpenFile>> look_at(HostPid holder);
 
-  // Adds the descriptors of a process to its image and their descriptions to the context.
-  Result<void> add(HostPid pid, std::vector<OpenFile> descriptors, image::Process& out);
+  // Adds the holder's descriptors, and its locks on their files, to the image of its table, and
+  // their descriptions to the context. `Table` is image::Process or image::DescriptorTable.
+  template <typename Table>
+  Result<void> add(HostPid holder, std::vector<OpenFile> descriptors, Table& out) {
+    return add(holder, std::move(descriptors), *out.mutable_descriptors(), *out.mutable_locks());
+  }
 
  private:
+  Result<void> add(HostPid holder, std::vector<OpenFile> descriptors, Descriptors& out,
+                   ProcessLocks& locks);
   Result<uint32_t> identify(const Fd& pidfd, OpenFile candidate);
 
   CaptureContext& context_;
@@ -53,16 +61,19 @@ Result<void> create_files(ApplyContext& context);
 // Creates those that need them.
 Result<void> create_files_of_tasks(ApplyContext& context);
 
-// Gives the task its descriptors, and its locks on their files; it must have none but the control
-// socket.
+// Gives the task its descriptors; it must have none but the control socket. Its locks on their
+// files come after them.
 Result<void> install_descriptors(ApplyContext& context, DescriptorChannel& channel, Task& task,
-                                 const image::Process& process);
+                                 const Descriptors& descriptors);
 
-// Second pass over the descriptions, when every task has its descriptors. `task_of` finds the task
-// of a process.
-Result<void> complete_files(ApplyContext& context,
-                            const google::protobuf::RepeatedPtrField<image::Process>& processes,
-                            const std::function<Task*(int32_t pid)>& task_of);
+// A task, and the descriptors in its table.
+struct TableHolder {
+  Task* task;
+  const Descriptors* descriptors;
+};
+
+// Second pass over the descriptions, when every task has its descriptors.
+Result<void> complete_files(ApplyContext& context, const std::vector<TableHolder>& tables);
 
 void files_go_live(ApplyContext& context);
 

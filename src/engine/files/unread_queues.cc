@@ -51,16 +51,17 @@ bool messages_wait(HostPid root) {
 
 UnreadQueues UnreadQueues::find(HostPid root) {
   UnreadQueues queues;
-  for (HostPid process : sys::list_tree(root)) queues.add_process(process);
+  for (HostPid process : sys::list_tree(root))
+    for (HostPid holder : sys::list_table_holders(process)) queues.add_table(holder);
   return queues;
 }
 
-void UnreadQueues::add_process(HostPid pid) {
-  auto pidfd = sys::open_pidfd(pid);
-  auto numbers = sys::list_descriptors(pid);
+void UnreadQueues::add_table(HostPid holder) {
+  auto pidfd = sys::open_task(holder);
+  auto numbers = sys::list_descriptors(holder);
   if (!pidfd || !numbers) return;  // it has ended
   for (int number : *numbers)
-    if (auto queue = open_queue(pid, *pidfd, number)) queues_.push_back(std::move(*queue));
+    if (auto queue = open_queue(holder, *pidfd, number)) queues_.push_back(std::move(*queue));
 }
 
 bool UnreadQueues::all_read_in(HostPid frozen_root) {

@@ -20,7 +20,7 @@ class UnreadQueues {
   bool all_read_in(HostPid frozen_root);
 
  private:
-  void add_process(HostPid pid);
+  void add_table(HostPid holder);
 
   std::vector<Fd> queues_;  // duplicates
 };

@@ -33,17 +33,23 @@ bool revive(int fd) {
   return repaired || dropping;
 }
 
-}  // namespace
-
-size_t revive_sockets_of(HostPid pid) {
-  auto pidfd = sys::open_pidfd(pid);
-  auto numbers = sys::list_descriptors(pid);
+size_t revive_sockets_in_table(HostPid holder) {
+  auto pidfd = sys::open_task(holder);
+  auto numbers = sys::list_descriptors(holder);
   if (!pidfd || !numbers) return 0;  // it ended
   size_t revived = 0;
   for (int number : *numbers) {
     auto fd = sys::duplicate_descriptor(*pidfd, number);
     if (fd && socket_type(fd->get()) && revive(fd->get())) ++revived;
   }
+  return revived;
+}
+
+}  // namespace
+
+size_t revive_sockets_of(HostPid pid) {
+  size_t revived = 0;
+  for (HostPid holder : sys::list_table_holders(pid)) revived += revive_sockets_in_table(holder);
   return revived;
 }
 

@@ -144,21 +144,27 @@ Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, Descript
   return task;
 }
 
-Result<Task> fork_process(Task& parent, const image::Process& process) {
+// A child of the same parent has its creator's exit signal.
+Result<Task> fork_process(Task& creator, const image::Process& process) {
   clone_args arguments{};
-  arguments.exit_signal = process.exit_signal();
+  if (process.creator() != 0)
+    arguments.flags |= CLONE_PARENT;
+  else
+    arguments.exit_signal = process.exit_signal();
   if (process.shares_files()) arguments.flags |= CLONE_FILES;
   if (process.shares_directories()) arguments.flags |= CLONE_FS;
-  TRY(clone(parent, arguments, NsPid(process.pid())));
-  return adopt_created(parent, NsPid(process.pid()), NsPid(process.pid()));
+  TRY(clone(creator, arguments, NsPid(process.pid())));
+  return adopt_created(creator, NsPid(process.pid()), NsPid(process.pid()));
 }
 
-Result<Task> create_thread(Task& leader, NsPid tid) {
+Result<Task> create_thread(Task& creator, const image::Thread& thread) {
   clone_args arguments{};
-  arguments.flags =
-      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-  TRY(clone(leader, arguments, tid));
-  return adopt_created(leader, leader.process(), tid);
+  arguments.flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  if (!thread.has_own_files()) arguments.flags |= CLONE_FILES;
+  if (!thread.has_own_directories()) arguments.flags |= CLONE_FS;
+  NsPid tid(thread.tid());
+  TRY(clone(creator, arguments, tid));
+  return adopt_created(creator, creator.process(), tid);
 }
 
 Result<Task> create_stand_in(Task& parent, NsPid pid) {
@@ -171,6 +177,11 @@ Result<Task> create_stand_in(Task& parent, NsPid pid) {
 Result<HostPid> create_zombie(Task& parent, const image::Process& process) {
   Task child = TRY(fork_process(parent, process));
   HostPid pid = child.host_pid();
+  TRY(become_zombie(child, parent, process));
+  return pid;
+}
+
+Result<void> become_zombie(Task& child, Task& parent, const image::Process& process) {
   int status = process.exit_code();
   Program program(child.arena());
   if (WIFSIGNALED(status)) {
@@ -187,8 +198,7 @@ Result<HostPid> create_zombie(Task& parent, const image::Process& process) {
   TRY(child.run_to_end(program));
   // The notice of its end was seen, or not, by the process that was captured; either way it is part
   // of the captured pending signals.
-  TRY(discard_pending(parent, SIGCHLD));
-  return pid;
+  return discard_pending(parent, SIGCHLD);
 }
 
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal) {

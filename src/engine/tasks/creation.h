@@ -33,15 +33,20 @@ Result<Stub> start_stub(pid_t pid);
 Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, DescriptorChannel& channel,
                        int highest_fd);
 
-// A fork of `parent` with the PID, parent and exit signal that `process` has.
-Result<Task> fork_process(Task& parent, const image::Process& process);
-Result<Task> create_thread(Task& leader, NsPid tid);
+// A fork of `creator` with the PID and exit signal that `process` has. It is the creator's child
+// or, if `process` says so, a child of the same parent (CLONE_PARENT).
+Result<Task> fork_process(Task& creator, const image::Process& process);
+// A thread of the creator's process, with a descriptor table and directories of its own if `thread`
+// has them.
+Result<Task> create_thread(Task& creator, const image::Thread& thread);
 
 // A child of `parent` that only holds a PID and makes calls: it shares the parent's memory.
 Result<Task> create_stand_in(Task& parent, NsPid pid);
 
 // A child of `parent` that has ended and waits to be reaped.
 Result<HostPid> create_zombie(Task& parent, const image::Process& process);
+// Its end alone, of a child that was made with fork_process().
+Result<void> become_zombie(Task& child, Task& parent, const image::Process& process);
 
 // `parent` takes note of the end of its child, and nothing of it stays pending.
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal);

@@ -327,8 +327,11 @@ class Freezer {
     for (HostPid tid : *tids) {
       auto found = threads_.find(tid);
       if (found == threads_.end() || found->second.gone) continue;
-      FrozenThread thread{std::move(found->second.tracee), {}, TRY(sys::read_status(tid)), {}, 0,
-                          found->second.group_stopped};
+      FrozenThread thread{.tracee = std::move(found->second.tracee),
+                          .tid = {},
+                          .status = TRY(sys::read_status(tid)),
+                          .group_stopped = found->second.group_stopped,
+                          .creator = {}};
       thread.tid = thread.status.ns_tids.back();
       TRY(suspend_seccomp(thread));
       thread.registers = TRY(thread.tracee.registers());

@@ -26,6 +26,11 @@ struct FrozenThread {
   uint64_t signal_mask = 0;
   bool group_stopped = false;  // job control
   bool instrumented = false;   // it has performed system calls for Martlet
+  // How it is made again: by which thread, the leader unless another is named, and what of a
+  // thread's it has for itself.
+  NsPid creator;
+  bool own_files = false;
+  bool own_directories = false;
 };
 
 // Where in a mapping of the C library there is what a thread may return through (way_back.h): by

@@ -17,6 +17,7 @@
 #include "engine/tasks/signals.h"
 #include "engine/tasks/thread_state.h"
 #include "engine/timers/process_timers.h"
+#include "engine/timers/thread_timers.h"
 #include "sys/target_memory.h"
 
 namespace martlet::engine {
@@ -43,6 +44,26 @@ Result<void> capture_paths(const CaptureContext& context, HostPid pid, image::Pr
   *out.mutable_root_directory() = TRY(identify_link(context, pid, "root"));
   *space.mutable_executable() = TRY(identify_link(context, pid, "exe"));
   return {};
+}
+
+Result<void> capture_directories(const CaptureContext& context, const FrozenThread& thread,
+                                 image::Directories& out) {
+  HostPid tid = thread.tracee.tid();
+  if (out.removed_working() == 0) *out.mutable_working() = TRY(identify_link(context, tid, "cwd"));
+  *out.mutable_root() = TRY(identify_link(context, tid, "root"));
+  out.set_umask(thread.status.umask);
+  return {};
+}
+
+// A working directory that was removed: its File record; 0 if it was not. On an overlay a removed
+// directory may have a link count of 1.
+Result<uint32_t> find_removed_directory(CaptureContext& context, HostPid tid) {
+  std::string link = sys::proc_path(tid, "cwd");
+  std::string path = TRY(sys::read_link(link));
+  struct stat status{};
+  if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
+  if (!path.ends_with(sys::kDeletedMark) || identify(context.root(), path, status)) return 0;
+  return add_unlinked(context, tid, link, path, O_PATH | O_DIRECTORY);
 }
 
 Result<void> capture_numbers(const FrozenProcess& frozen, image::Process& out) {
@@ -129,6 +150,7 @@ Result<void> question_tasks(const CaptureContext& context, FrozenProcess& frozen
     TRY(injection.run(frozen.threads[i], thread_program));
     TRY(collect(thread_answers, thread_program));
   }
+  TRY(find_threads_of_timers(injection, frozen, out));
   if (TRY(may_undo_semaphores(frozen.pid)))
     TRY(capture_semaphore_undo(context, injection, frozen, out));
   return injection.end();
@@ -136,15 +158,15 @@ Result<void> question_tasks(const CaptureContext& context, FrozenProcess& frozen
 
 }  // namespace
 
-// On an overlay a removed directory may have a link count of 1.
-Result<void> note_removed_directory(CaptureContext& context, HostPid pid, image::Process& out) {
-  std::string link = sys::proc_path(pid, "cwd");
-  std::string path = TRY(sys::read_link(link));
-  struct stat status{};
-  if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  if (!path.ends_with(sys::kDeletedMark) || identify(context.root(), path, status)) return {};
-  out.set_removed_working_directory(
-      TRY(add_unlinked(context, pid, link, path, O_PATH | O_DIRECTORY)));
+Result<void> note_removed_directories(CaptureContext& context, const FrozenProcess& frozen,
+                                      image::Process& out) {
+  out.set_removed_working_directory(TRY(find_removed_directory(context, frozen.pid)));
+  for (size_t i = 1; i < frozen.threads.size(); ++i)
+    if (frozen.threads[i].own_directories)
+      out.mutable_threads(static_cast<int>(i))
+          ->mutable_own_directories()
+          ->set_removed_working(
+              TRY(find_removed_directory(context, frozen.threads[i].tracee.tid())));
   return {};
 }
 
@@ -154,8 +176,13 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
   TRY(context.judge(capture_paths(context, frozen.pid, out, space)));
   TRY(capture_numbers(frozen, out));
   TRY(capture_fields(frozen, space));
-  for (FrozenThread& thread : frozen.threads)
-    TRY(context.judge(capture_thread(thread, *out.add_threads())));
+  for (size_t i = 0; i < frozen.threads.size(); ++i) {
+    image::Thread& thread = *out.mutable_threads(static_cast<int>(i));
+    TRY(context.judge(capture_thread(frozen.threads[i], thread)));
+    if (frozen.threads[i].own_directories)
+      TRY(context.judge(
+          capture_directories(context, frozen.threads[i], *thread.mutable_own_directories())));
+  }
   TRY(context.judge(capture_pending(frozen, out)));
   out.set_stopped(frozen.leader().group_stopped);
   return context.judge(question_tasks(context, frozen, out, space));

@@ -10,16 +10,17 @@
 
 namespace martlet::engine {
 
-// Fills the process's image and the fields of its address space. Executes system calls inside the
-// process; its registers are put back by thaw_process().
+// Fills the process's image, which has a record for each thread, and the fields of its address
+// space. Executes system calls inside the process; its registers are put back by thaw_process().
 Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
                              image::AddressSpace& space);
 
 // Adds to a program of the process. While it has one thread only, the calls are quick.
 void register_membarriers(Program& program, const image::Process& process);
 
-// Notes a working directory that was removed. It belongs to the files of the group, so this comes
+// Notes working directories that were removed. They belong to the files of the group, so this comes
 // before those are captured.
-Result<void> note_removed_directory(CaptureContext& context, HostPid pid, image::Process& out);
+Result<void> note_removed_directories(CaptureContext& context, const FrozenProcess& frozen,
+                                      image::Process& out);
 
 }  // namespace martlet::engine

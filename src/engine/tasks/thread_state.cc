@@ -32,6 +32,7 @@ Result<void> capture_robust_list(HostPid tid, image::Thread& out) {
 Result<void> capture_thread(FrozenThread& frozen, image::Thread& out) {
   HostPid tid = frozen.tracee.tid();
   out.set_tid(frozen.tid.value);
+  out.set_creator(frozen.creator.value);
   out.set_name(frozen.status.name);
   if (frozen.registers.cs != kUserCodeSegment)
     return fail(Code::kUnsupported, fmt::format("task {} runs 32-bit code", tid.value));

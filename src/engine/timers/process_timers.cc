@@ -71,12 +71,6 @@ Result<std::vector<image::PosixTimer>> parse_timers(const FrozenProcess& frozen,
   return timers;
 }
 
-// The kernel does not tell whose CPU time such a timer counts.
-bool counts_some_thread(clockid_t clock) {
-  constexpr clockid_t kOwnThread = -2;  // as the C library asks for CLOCK_THREAD_CPUTIME_ID
-  return clock == CLOCK_THREAD_CPUTIME_ID || clock == kOwnThread;
-}
-
 sigevent event_of(const image::PosixTimer& timer) {
   sigevent event{};
   event.sigev_notify = timer.notify();
@@ -143,9 +137,6 @@ Result<Answer> ask_posix_timers(Program& program, const FrozenProcess& frozen,
   };
   std::vector<Slot> slots;
   for (const image::PosixTimer& timer : timers) {
-    if (counts_some_thread(timer.clock()) && frozen.threads.size() > 1)
-      return fail(Code::kUnsupported,
-                  fmt::format("timer {} on the CPU time of one of several threads", timer.id()));
     *out.add_posix_timers() = timer;
     if (!program.fits(2, sizeof(itimerspec)))
       return fail(Code::kUnsupported, "more POSIX timers than can be handled");
