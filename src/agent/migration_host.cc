@@ -89,7 +89,7 @@ class MovingContainer final : public migrate::SourceContainer {
   Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory(
       Nanoseconds files_known_since) override {
     Container container = TRY(held_.find());
-    if (auto quota = sys::CpuQuota::of(container.init()))
+    if (auto quota = sys::CpuQuota::of(container.freezer_cgroup))
       used_before_ = quota->used().value_or(Nanoseconds{});
     followed_.restart();
     return std::make_unique<checkpoint::MemoryRounds>(group_of(container), files_known_since);
@@ -97,7 +97,7 @@ class MovingContainer final : public migrate::SourceContainer {
   // The share is one of what it used while its memory was followed.
   Result<void> throttle(int percent) override {
     Container container = TRY(held_.find());
-    auto quota = TRY(sys::CpuQuota::of(container.init()));
+    auto quota = TRY(sys::CpuQuota::of(container.freezer_cgroup));
     double processors = container.record.declaration().cpus();  // 0: all
     if (percent < 100) {
       if (used_before_.count() == 0) return fail(Code::kInvalidArgument, "nothing was measured");
