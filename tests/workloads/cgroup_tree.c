@@ -2,7 +2,7 @@
 // threaded one, and one whose task is frozen and stays so. Version 2 and, where the host has them,
 // hierarchies of version 1.
 // modes: container
-// rights: CAP_SYS_ADMIN CAP_CHOWN
+// rights: CAP_SYS_ADMIN CAP_CHOWN CAP_DAC_OVERRIDE
 #include <limits.h>
 
 #include "workload.h"

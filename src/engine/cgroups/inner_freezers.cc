@@ -1,8 +1,7 @@
 #include "engine/cgroups/inner_freezers.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
+#include <sys/xattr.h>
 
 #include <algorithm>
 
@@ -11,18 +10,43 @@
 namespace martlet::engine {
 namespace {
 
+constexpr const char* kMark = "trusted.martlet.frozen";
+
 std::string freezer_of(const std::string& directory) {
   return directory + "/cgroup.freeze";
 }
 
+bool is_frozen(const std::string& directory) {
+  return read_file(freezer_of(directory)).value_or("").starts_with('1');
+}
+
+bool is_marked(const std::string& directory) {
+  return ::getxattr(directory.c_str(), kMark, nullptr, 0) >= 0;
+}
+
+using Property = bool (*)(const std::string& directory);
+
 // What is below a cgroup that is gone is gone, too.
-void find_frozen(const std::string& directory, std::vector<std::string>& found) {
+void find_below(const std::string& directory, Property property, std::vector<std::string>& found) {
   if (!has_cgroups_below(directory)) return;
   for (const std::string& name : cgroups_below(directory).value_or(std::vector<std::string>())) {
     const std::string below = directory + "/" + name;
-    if (read_file(freezer_of(below)).value_or("").starts_with('1')) found.push_back(below);
-    find_frozen(below, found);
+    if (property(below)) found.push_back(below);
+    find_below(below, property, found);
   }
+}
+
+std::vector<std::string> find(const std::vector<ContainerCgroup>& cgroups, Property property) {
+  std::vector<std::string> found;
+  auto unified = std::ranges::find_if(cgroups, &ContainerCgroup::is_v2);
+  if (unified != cgroups.end()) find_below(unified->directory, property, found);
+  return found;
+}
+
+// One that is gone holds nothing to freeze.
+void freeze_again(const std::string& directory) {
+  std::ignore = write_file(freezer_of(directory), "1");
+  std::ignore = ::removexattr(directory.c_str(), kMark);
 }
 
 Result<void> refuse_frozen_below(const std::string& directory) {
@@ -40,14 +64,6 @@ Result<void> refuse_frozen_below(const std::string& directory) {
   return {};
 }
 
-// Takes no lock and no memory: it also runs in the child that outlives this process.
-void freeze(const char* freezer) {
-  const int fd = ::open(freezer, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;  // the cgroup is gone
-  std::ignore = ::write(fd, "1", 1);
-  ::close(fd);
-}
-
 }  // namespace
 
 Result<void> refuse_frozen_by_v1(const std::vector<ContainerCgroup>& cgroups) {
@@ -57,21 +73,21 @@ Result<void> refuse_frozen_by_v1(const std::vector<ContainerCgroup>& cgroups) {
 
 Result<InnerFreezers> InnerFreezers::thaw(const std::vector<ContainerCgroup>& cgroups) {
   InnerFreezers inner;
-  auto unified = std::ranges::find_if(cgroups, &ContainerCgroup::is_v2);
-  if (unified != cgroups.end()) find_frozen(unified->directory, inner.directories_);
-  if (inner.directories_.empty()) return inner;
-  std::vector<std::string> freezers;
-  for (const std::string& directory : inner.directories_) freezers.push_back(freezer_of(directory));
-  inner.guard_.emplace(TRY(sys::Guard::post([freezers] {
-    for (const std::string& freezer : freezers) freeze(freezer.c_str());
-  })));
-  for (const std::string& directory : inner.directories_)
+  inner.directories_ = find(cgroups, is_frozen);
+  for (const std::string& directory : inner.directories_) {
+    if (::setxattr(directory.c_str(), kMark, "1", 1, 0) != 0)
+      return fail_errno("mark cgroup " + directory);
     TRY_IN(write_file(freezer_of(directory), "0"), "cgroup " + directory);
+  }
   return inner;
 }
 
 InnerFreezers::~InnerFreezers() {
-  for (const std::string& directory : directories_) freeze(freezer_of(directory).c_str());
+  std::ranges::for_each(directories_, freeze_again);
+}
+
+void freeze_marked(const std::vector<ContainerCgroup>& cgroups) {
+  std::ranges::for_each(find(cgroups, is_marked), freeze_again);
 }
 
 }  // namespace martlet::engine

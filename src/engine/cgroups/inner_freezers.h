@@ -2,13 +2,11 @@
 // makes no system call for a capture before its cgroup thaws.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/cgroups/container_cgroups.h"
-#include "sys/outliving.h"
 
 namespace martlet::engine {
 
@@ -17,7 +15,8 @@ namespace martlet::engine {
 Result<void> refuse_frozen_by_v1(const std::vector<ContainerCgroup>& cgroups);
 
 // Thaws them while every task of theirs is stopped by ptrace, and freezes them again before those
-// are let go; if this process is killed meanwhile, a child of it does.
+// are let go. Meanwhile each bears a mark, so that freeze_marked() can do so if this process is
+// killed; until then its tasks run.
 class InnerFreezers {
  public:
   static Result<InnerFreezers> thaw(const std::vector<ContainerCgroup>& cgroups);
@@ -31,7 +30,9 @@ class InnerFreezers {
 
  private:
   std::vector<std::string> directories_;
-  std::optional<sys::Guard> guard_;
 };
+
+// Freezes those that one who was killed has thawed.
+void freeze_marked(const std::vector<ContainerCgroup>& cgroups);
 
 }  // namespace martlet::engine
