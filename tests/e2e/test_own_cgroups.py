@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import signal
+import subprocess
 import unittest
 
 import hosts
@@ -74,6 +76,26 @@ class OwnCgroupsTest(unittest.TestCase):
                 path.with_name("away").rename(path)
             host.martlet("restore", "--dir", image)
             self.assert_frozen(self.cgroup_of(host) / "f")
+
+    def test_frozen_ones_stay_frozen_when_a_move_is_killed(self):
+        for step in ("source.frozen", "source.captured"):
+            with self.subTest(step), Hosts(["host-a", "host-b"]) as pair:
+                source = pair["host-a"]
+                self.start(source)
+                ordered.tell(source, FROZEN)
+                cgroup = self.cgroup_of(source) / "f"
+                source.stop_agent()
+                source.start_agent("--fault", f"{step}:stop")
+                stat = pathlib.Path(f"/proc/{source.agent_pid}/stat")
+                with source.martlet_popen("migrate", "m", "host-b", "--mode", "stop",
+                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+                    wait_until(lambda at=stat: at.read_text().rpartition(")")[2].split()[0] == "T", f"stop at {step}")
+                    source.stop_agent(signal.SIGKILL)
+                source.start_agent()
+                self.assert_frozen(cgroup)
+                source.martlet("migrate", "m", "host-b")
+                self.assertEqual(self.left_of(source), [])
+                self.assert_frozen(self.cgroup_of(pair["host-b"]) / "f")
 
     def test_frozen_ones_stay_frozen(self):
         """Also after a check, a checkpoint that leaves it running, and a stop."""
