@@ -267,8 +267,8 @@ class InAContainer(KilledCheckpoint):
         self.hosts = self.enterContext(Hosts(["host-a"], join=False))
         self.host = self.hosts["host-a"]
         script = f"mkdir /tmp/work && cd /tmp/work && exec {self.program}"
-        self.host.martlet("run", "--name", "mixture", *self.environment(), "--ip", "10.77.0.80/24", "--", "/bin/sh", "-c",
-                          script)
+        self.host.martlet("run", "--name", "mixture", *self.environment(), "--ip", "10.77.0.80/24", "--",
+                          "/bin/sh", "-c", script)
         container = self.inspect()
         self.cgroup = pathlib.Path(container["cgroup"])
         addresses = ["nsenter", "-t", str(container["pid"]), "-n", "ip", "addr"]
