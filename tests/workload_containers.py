@@ -24,6 +24,23 @@ MIGRATE_OPTIONS = {"migrate-stop": ["--mode", "stop"],
                    "migrate-hybrid": ["--mode", "hybrid", "--max-rounds", "2", "--push-after", "2s"]}
 
 
+def bundle_for(bundle, program, rights):
+    """Options for an environment that gives the program the rights it asks for."""
+    for sub in ("proc", "dev", "sys", "tmp", "cgroup2"):
+        (bundle / "rootfs" / sub).mkdir(parents=True)
+    mounts = [{"destination": f"/{sub}", "type": kind, "source": kind}
+              for sub, kind in (("proc", "proc"), ("dev", "tmpfs"), ("dev/pts", "devpts"),
+                                ("dev/shm", "tmpfs"), ("dev/mqueue", "mqueue"),
+                                ("sys/fs/cgroup", "cgroup"), ("cgroup2", "cgroup2"))]
+    capabilities = {name: rights for name in ("bounding", "effective", "permitted")}
+    (bundle / "config.json").write_text(json.dumps({
+        "ociVersion": "1.0.2", "root": {"path": "rootfs"}, "mounts": mounts,
+        "process": {"args": [], "cwd": "/", "user": {"uid": 0, "gid": 0},
+                    "capabilities": capabilities}}))
+    shown = ["/bin", "/lib", "/lib64", "/usr", program.parent]
+    return [f"--bundle={bundle}", *(f"--volume={path}:{path}:ro" for path in shown)]
+
+
 class ContainerRun:
     """One program as a container on the first of the hosts."""
 
@@ -63,7 +80,9 @@ class ContainerRun:
     def _start(self):
         work = "/tmp/workload"
         script = f"mkdir {work} && cd {work} && exec {self.program.path}"
-        environment = self._bundle() if self.program.rights else ["--overlay", "/"]
+        environment = ["--overlay", "/"]
+        if self.program.rights:
+            environment = bundle_for(self.scratch / "bundle", self.program.path, self.program.rights)
         must_succeed(self._martlet("run", "--name", self.name, *environment, "--",
                                    "/bin/sh", "-c", script), "run")
         self._attach()
@@ -71,22 +90,6 @@ class ContainerRun:
         if line.startswith("FAIL"):
             raise Failure(line)
         return line
-
-    def _bundle(self):
-        """An environment that gives the program the rights it asks for."""
-        bundle = self.scratch / "bundle"
-        for sub in ("proc", "dev", "sys", "tmp"):
-            (bundle / "rootfs" / sub).mkdir(parents=True)
-        mounts = [{"destination": f"/{sub}", "type": kind, "source": kind}
-                  for sub, kind in (("proc", "proc"), ("dev", "tmpfs"), ("dev/pts", "devpts"),
-                                    ("dev/shm", "tmpfs"), ("dev/mqueue", "mqueue"))]
-        rights = {name: self.program.rights for name in ("bounding", "effective", "permitted")}
-        (bundle / "config.json").write_text(json.dumps({
-            "ociVersion": "1.0.2", "root": {"path": "rootfs"}, "mounts": mounts,
-            "process": {"args": [], "cwd": "/", "user": {"uid": 0, "gid": 0},
-                        "capabilities": rights}}))
-        shown = ["/bin", "/lib", "/lib64", "/usr", self.program.path.parent]
-        return [f"--bundle={bundle}", *(f"--volume={path}:{path}:ro" for path in shown)]
 
     def _checkpoint(self, directory, *flags):
         return self._martlet("checkpoint", self.name, "--dir", directory, *flags)

@@ -9,6 +9,7 @@
 #include "agent/container_checkpoint.h"
 #include "agent/peer.grpc.pb.h"
 #include "agent/rpc_status.h"
+#include "engine/cgroups/inner_freezers.h"
 #include "engine/sockets/connections_in_setup.h"
 #include "migrate/group_adapters.h"
 #include "sys/cpu_quota.h"
@@ -89,7 +90,7 @@ class MovingContainer final : public migrate::SourceContainer {
   Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory(
       Nanoseconds files_known_since) override {
     Container container = TRY(held_.find());
-    if (auto quota = sys::CpuQuota::of(container.init()))
+    if (auto quota = sys::CpuQuota::of(container.freezer_cgroup))
       used_before_ = quota->used().value_or(Nanoseconds{});
     followed_.restart();
     return std::make_unique<checkpoint::MemoryRounds>(group_of(container), files_known_since);
@@ -97,7 +98,7 @@ class MovingContainer final : public migrate::SourceContainer {
   // The share is one of what it used while its memory was followed.
   Result<void> throttle(int percent) override {
     Container container = TRY(held_.find());
-    auto quota = TRY(sys::CpuQuota::of(container.init()));
+    auto quota = TRY(sys::CpuQuota::of(container.freezer_cgroup));
     double processors = container.record.declaration().cpus();  // 0: all
     if (percent < 100) {
       if (used_before_.count() == 0) return fail(Code::kInvalidArgument, "nothing was measured");
@@ -111,7 +112,12 @@ class MovingContainer final : public migrate::SourceContainer {
   Result<std::unique_ptr<migrate::FrozenContainer>> freeze() override {
     return migrate::freeze_group(group_of(TRY(held_.find())));
   }
-  Result<void> thaw() override { return held_.thaw(); }
+  // Also what a move that was killed has thawed of the container's own.
+  Result<void> thaw() override {
+    const std::string freezer = TRY(held_.find()).freezer_cgroup;
+    engine::freeze_marked(TRY(engine::cgroups_of_container(freezer)));
+    return held_.thaw();
+  }
   std::vector<std::string> connections_in_setup() override {
     if (!setup_) {
       auto watched = engine::ConnectionsInSetup::watch(init());

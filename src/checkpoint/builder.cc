@@ -159,6 +159,10 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       Member& root = members_.at(tree_.processes(0).pid());
       return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
     }
+    case RecordType::kCgroups:
+      cgroups_ = TRY(
+          engine::InnerCgroups::create(*context_, TRY(image::parse_as<image::Cgroups>(record))));
+      return {};
     case RecordType::kTmpfs: return tmpfs_->apply(record);
     case RecordType::kFileContent: return engine::apply_content(*context_, record);
     case RecordType::kFile: {
@@ -511,6 +515,7 @@ Result<void> GroupBuilder::finish() {
     return found == members_.end() ? nullptr : &found->second.leader();
   };
   TRY(engine::apply_host_names(tree_, *channel_, leader_of));
+  TRY(cgroups_.make_namespaces(*channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));
   TRY(each(&GroupBuilder::equip));
@@ -526,7 +531,8 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
-  return each(&GroupBuilder::catch_missing);
+  TRY(each(&GroupBuilder::catch_missing));
+  return cgroups_.finish(*context_);
 }
 
 void GroupBuilder::find_table_owners() {

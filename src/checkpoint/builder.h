@@ -8,6 +8,7 @@
 
 #include "checkpoint/group.h"
 #include "engine/arena.h"
+#include "engine/cgroups/inner_cgroups.h"
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
 #include "engine/files/file_table.h"
@@ -141,6 +142,7 @@ class GroupBuilder {
   std::unique_ptr<engine::SpaceBuilder> spaces_;
   std::unique_ptr<engine::MountsRestore> mounts_;
   std::unique_ptr<engine::TmpfsRestore> tmpfs_;
+  engine::InnerCgroups cgroups_;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
   std::map<int32_t, Member> members_;  // without zombies

@@ -131,6 +131,10 @@ Result<void> GroupCapture::survey() {
   }
   describe_births(births_, tree_);
   TRY(engine::describe_host_names(processes_, container_, tree_));
+  TRY(context_.judge(engine::describe_cgroup_namespaces(processes_, cgroup_namespaces_,
+                                                        container_cgroups_, cgroups_)));
+  TRY(engine::describe_inner_cgroups(context_, processes_, container_cgroups_,
+                                     freezers_.directories(), cgroups_));
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie)
       TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
@@ -184,13 +188,14 @@ Result<uint64_t> GroupCapture::choose_work_area() const {
 // tracer, so all processors share in it.
 Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outside() {
   std::vector<std::vector<engine::OpenFile>> descriptors(processes_.size());
+  cgroup_namespaces_.resize(processes_.size());
   const engine::Namespaces of_root = engine::namespaces_of(context_.root());
   TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
     frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
-    engine::note_namespaces(context_.root(), of_root, frozen);
+    cgroup_namespaces_[i] = engine::note_namespaces(context_.root(), of_root, frozen);
     return {};
   }));
   return descriptors;
@@ -238,6 +243,7 @@ Result<void> GroupCapture::write() {
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(engine::capture_posix_messages(context_, ipc_));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
+  if (cgroups_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kCgroups, cgroups_));
   if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));
   TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());

@@ -8,6 +8,8 @@
 #include "checkpoint/group.h"
 #include "checkpoint/memory_rounds.h"
 #include "checkpoint/sharing.h"
+#include "engine/cgroups/inner_cgroups.h"
+#include "engine/cgroups/inner_freezers.h"
 #include "engine/context.h"
 #include "engine/files/file_kind.h"
 #include "engine/files/file_table.h"
@@ -30,7 +32,8 @@ class GroupCapture {
   // group ran; null if nothing was.
   GroupCapture(std::vector<engine::FrozenProcess>& processes, engine::CaptureContext& context,
                std::span<image::Sink* const> lanes, const GroupSpec& spec, MemoryRounds* ahead,
-               MemoryScope scope)
+               MemoryScope scope, const std::vector<engine::ContainerCgroup>& cgroups,
+               const engine::InnerFreezers& freezers)
       : processes_(processes),
         context_(context),
         pages_(context.sink(), lanes),
@@ -39,7 +42,9 @@ class GroupCapture {
         container_(spec.container),
         first_mounts_(spec.first_mounts),
         ahead_(ahead),
-        scope_(scope) {}
+        scope_(scope),
+        container_cgroups_(cgroups),
+        freezers_(freezers) {}
 
   Result<CaptureStats> run();
   // Everything that run() does but what takes memory and writes, so that all refusals show.
@@ -76,10 +81,14 @@ class GroupCapture {
   const std::string& first_mounts_;
   MemoryRounds* ahead_;
   MemoryScope scope_;
+  const std::vector<engine::ContainerCgroup>& container_cgroups_;
+  const engine::InnerFreezers& freezers_;
   CaptureStats stats_;
   image::Tree tree_;
   std::vector<Birth> births_;  // parallel to processes_
   image::Mounts mounts_;
+  image::Cgroups cgroups_;
+  std::vector<ino_t> cgroup_namespaces_;     // parallel to processes_; 0 for a zombie
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   struct MappedPages {
     sys::Pagemap::Look seen;

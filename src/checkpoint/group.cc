@@ -37,10 +37,21 @@ class NoSink final : public image::Sink {
 
 struct FrozenGroup::State {
   GroupSpec spec;
+  std::vector<engine::ContainerCgroup> cgroups;
   std::vector<engine::FrozenProcess> processes;
+  std::optional<engine::InnerFreezers> freezers;  // while all tasks are stopped
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   Nanoseconds freeze_time{};
+
+  Result<void> thaw_inner() {
+    auto thawed = engine::InnerFreezers::thaw(cgroups);
+    if (thawed)
+      freezers.emplace(std::move(*thawed));
+    else
+      std::ignore = engine::thaw_processes(processes);
+    return thawed ? Result<void>() : std::unexpected(std::move(thawed.error()));
+  }
 };
 
 FrozenGroup::FrozenGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -60,14 +71,18 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   const Nanoseconds deadline = clock.now() + kLongestWait;
   auto state = std::make_unique<State>();
   state->spec = spec;
+  state->cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
     while (!queues.all_read() && clock.now() < deadline) clock.sleep_for(kLookAgain);
+    TRY(engine::refuse_frozen_by_v1(state->cgroups));
     Stopwatch watch(clock);
     state->processes =
         TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
     state->freeze_time = watch.elapsed();
+    TRY_IN(state->thaw_inner(), "freeze");
     const bool at_rest = queues.all_read_in(spec.root) && !engine::has_aio_context(spec.root);
     if (at_rest || clock.now() >= deadline) return FrozenGroup(std::move(state));
+    state->freezers.reset();
     TRY_IN(engine::thaw_processes(state->processes), "thaw");
     clock.sleep_for(pause);
   }
@@ -85,7 +100,8 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   Stopwatch watch(clock);
   state_->context = std::make_unique<engine::CaptureContext>(sink, state_->spec.root,
                                                              state_->spec.external_files);
-  GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope);
+  GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope,
+                       state_->cgroups, *state_->freezers);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -98,7 +114,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
                                                              state_->spec.external_files);
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
-                       MemoryScope::kComplete);
+                       MemoryScope::kComplete, state_->cgroups, *state_->freezers);
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(state_->context->refusals());
@@ -120,11 +136,13 @@ uint64_t FrozenGroup::private_bytes() const {
 
 void FrozenGroup::take_back() {
   if (state_->context) state_->context->run_undo();
+  state_->freezers.reset();
 }
 
 Result<void> FrozenGroup::thaw() {
   auto state = std::move(state_);
   if (state->context) state->context->run_undo();
+  state->freezers.reset();
   return in_context(engine::thaw_processes(state->processes), "thaw");
 }
 

@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "checkpoint/host_facts.h"
 #include "checkpoint/relations.h"
+#include "engine/cgroups/inner_freezers.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
@@ -58,7 +59,11 @@ namespace {
 class Pause {
  public:
   static Result<Pause> begin(const GroupSpec& spec) {
-    return Pause(TRY(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup)));
+    const auto cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
+    TRY(engine::refuse_frozen_by_v1(cgroups));
+    Pause pause(TRY(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup)));
+    pause.freezers_.emplace(TRY(engine::InnerFreezers::thaw(cgroups)));
+    return pause;
   }
   Pause(Pause&& other) noexcept = default;
   ~Pause() { std::ignore = end(); }
@@ -66,6 +71,7 @@ class Pause {
   std::vector<FrozenProcess>& processes() { return processes_; }
   Result<void> end() {
     auto processes = std::exchange(processes_, {});
+    freezers_.reset();
     // A wait that the kernel continues from its own notes does not tell the next stop any more
     // which call it is; it is made once more instead.
     for (FrozenProcess& process : processes)
@@ -76,6 +82,7 @@ class Pause {
  private:
   explicit Pause(std::vector<FrozenProcess> processes) : processes_(std::move(processes)) {}
   std::vector<FrozenProcess> processes_;
+  std::optional<engine::InnerFreezers> freezers_;
 };
 
 // Special areas of the kernel look like anonymous memory in /proc/PID/maps.

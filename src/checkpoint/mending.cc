@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "engine/cgroups/inner_freezers.h"
 #include "engine/sockets/abandoned.h"
 #include "engine/tasks/frozen.h"
 #include "engine/tasks/injection.h"
@@ -42,13 +43,20 @@ Result<size_t> remove_from(std::vector<engine::FrozenProcess>& processes) {
   return count;
 }
 
+Result<size_t> remove_while_thawed(const std::vector<engine::ContainerCgroup>& cgroups,
+                                   std::vector<engine::FrozenProcess>& processes) {
+  const auto freezers = TRY(engine::InnerFreezers::thaw(cgroups));
+  return remove_from(processes);
+}
+
 // A thread that is about to leave the arena is given the time to.
 Result<size_t> remove_arenas(const GroupSpec& spec) {
   SystemClock clock;
+  const auto cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   const Nanoseconds give_up = clock.now() + kPatience;
   for (;;) {
     auto frozen = TRY(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup));
-    auto removed = remove_from(frozen);
+    auto removed = remove_while_thawed(cgroups, frozen);
     TRY(engine::thaw_processes(frozen));
     if (removed || clock.now() > give_up) return removed;
     clock.sleep_for(kPause);
@@ -59,6 +67,7 @@ Result<size_t> remove_arenas(const GroupSpec& spec) {
 
 Result<Mended> mend_group(const GroupSpec& spec, Died died) {
   Mended mended;
+  engine::freeze_marked(TRY(engine::cgroups_of_container(spec.freezer_cgroup)));
   auto processes = processes_of(spec);
   for (HostPid pid : processes) mended.sockets += engine::revive_sockets_of(pid);
   if (died == Died::kJustNow || std::ranges::any_of(processes, has_arena))

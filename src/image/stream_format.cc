@@ -44,7 +44,7 @@ Result<void> check_version(const Record& record, const StreamPosition& position)
 
 bool is_record_type(uint16_t number) {
   return number >= static_cast<uint16_t>(RecordType::kHeader) &&
-         number <= static_cast<uint16_t>(RecordType::kMounts);
+         number <= static_cast<uint16_t>(RecordType::kCgroups);
 }
 
 std::unexpected<Error> StreamPosition::bad(std::string cause) const {

@@ -129,7 +129,12 @@ Result<RoundReport> MemorySender::send_round() {
 
 Result<void> MemorySender::throttle() {
   throttle_percent_ = std::max(throttle_percent_ - kThrottleStepPercent, kLowestThrottlePercent);
-  return container_.throttle(throttle_percent_);
+  auto done = container_.throttle(throttle_percent_);
+  if (done || done.error().error_number() != EINVAL) return done;
+  // In cgroup v1 a cgroup gets no less than what one below it, which the container made, may use.
+  spdlog::warn("container {}: cannot be slowed down: {}", context_.log.container(),
+               done.error().to_string());
+  return {};
 }
 
 void MemorySender::end_throttle() {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <sstream>
@@ -71,7 +72,73 @@ bool has_option(const std::string& options, const std::string& name) {
   return ("," + options + ",").find("," + name + ",") != std::string::npos;
 }
 
+// What a hierarchy controls is among the options of its file system.
+std::string controllers_in(const std::string& super_options) {
+  constexpr std::array<std::string_view, 8> kOthers = {
+      "rw", "ro", "xattr", "noprefix", "clone_children", "none", "seclabel", "cpuset_v2_mode"};
+  std::string controllers;
+  std::istringstream options(super_options);
+  for (std::string option; std::getline(options, option, ',');) {
+    if (std::ranges::find(kOthers, option) != kOthers.end() || option.starts_with("release_agent="))
+      continue;
+    if (!controllers.empty()) controllers += ',';
+    controllers += option;
+  }
+  return controllers;
+}
+
+// The cgroup itself and all below it, each after those below it.
+std::vector<std::string> directories_of(const std::string& top) {
+  std::error_code ignored;
+  std::vector<std::string> directories{top};
+  for (std::filesystem::recursive_directory_iterator entry(top, ignored), end; entry != end;
+       entry.increment(ignored))
+    if (entry->is_directory(ignored)) directories.push_back(entry->path());
+  std::ranges::sort(directories, std::greater<>());
+  return directories;
+}
+
+// A threaded cgroup does not list its processes; the one above it does.
+std::vector<HostPid> processes_at_or_below(const std::string& top) {
+  std::vector<HostPid> found;
+  for (const std::string& directory : directories_of(top))
+    if (const auto processes = processes_of(directory))
+      found.insert(found.end(), processes->begin(), processes->end());
+  return found;
+}
+
 }  // namespace
+
+std::vector<CgroupHierarchy> parse_hierarchies(std::string_view mountinfo) {
+  std::vector<CgroupHierarchy> hierarchies;
+  std::istringstream lines{std::string(mountinfo)};
+  for (std::string line; std::getline(lines, line);) {
+    const Mount mount = parse_mount(line);
+    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
+    std::string name = mount.type == "cgroup" ? controllers_in(mount.super_options) : "";
+    if (std::ranges::find(hierarchies, name, &CgroupHierarchy::name) == hierarchies.end())
+      hierarchies.push_back({std::move(name), mount.point});
+  }
+  return hierarchies;
+}
+
+Result<std::vector<CgroupHierarchy>> list_hierarchies() {
+  return parse_hierarchies(TRY(read_file("/proc/self/mountinfo")));
+}
+
+std::string cgroup_path(std::string_view proc_cgroup, std::string_view controller) {
+  while (!proc_cgroup.empty()) {
+    std::string_view line = proc_cgroup.substr(0, proc_cgroup.find('\n'));
+    proc_cgroup.remove_prefix(std::min(line.size() + 1, proc_cgroup.size()));
+    size_t first = line.find(':');
+    size_t second = line.find(':', first + 1);
+    if (first == std::string_view::npos || second == std::string_view::npos) continue;
+    std::string controllers = fmt::format(",{},", line.substr(first + 1, second - first - 1));
+    if (controllers.find(fmt::format(",{},", controller)) != std::string::npos)
+      return std::string(line.substr(second + 1));
+  }
+  return {};
+}
 
 Result<CgroupLayout> parse_cgroup_mounts(std::string_view mountinfo) {
   CgroupLayout layout;
@@ -123,26 +190,18 @@ Result<std::vector<HostPid>> processes_of(const std::string& directory) {
 
 Result<void> kill_cgroup(const std::string& directory, Nanoseconds timeout) {
   const auto empty = [&]() -> Result<bool> {
-    const auto processes = processes_of(directory);
-    if (!processes) return !exists(directory);  // it vanished while it was read
-    for (const HostPid process : *processes) kill(process.value, SIGKILL);
-    return processes->empty();
+    const auto processes = processes_at_or_below(directory);
+    for (const HostPid process : processes) kill(process.value, SIGKILL);
+    return processes.empty();
   };
-  if (exists(directory) && !is_v2(directory)) (void)thaw_cgroup(directory, timeout);
+  if (exists(directory) && !is_v2(directory))
+    for (const std::string& frozen : directories_of(directory)) (void)thaw_cgroup(frozen, timeout);
   return in_context(wait_until(empty, timeout, "killing all processes"), "cgroup " + directory);
 }
 
 void remove_cgroup(const CgroupLayout& layout, const std::string& path) {
-  for (const std::string& hierarchy : layout.hierarchies) {
-    const std::filesystem::path top = hierarchy + path;
-    std::error_code ignored;
-    std::vector<std::filesystem::path> directories{top};
-    for (std::filesystem::recursive_directory_iterator entry(top, ignored), end; entry != end;
-         entry.increment(ignored))
-      if (entry->is_directory(ignored)) directories.push_back(entry->path());
-    std::ranges::sort(directories, std::greater<>());  // children before their parents
-    for (const auto& directory : directories) rmdir(directory.c_str());
-  }
+  for (const std::string& hierarchy : layout.hierarchies)
+    for (const std::string& directory : directories_of(hierarchy + path)) rmdir(directory.c_str());
 }
 
 }  // namespace martlet::sys

@@ -25,13 +25,25 @@ struct CgroupLayout {
 Result<CgroupLayout> detect_cgroups();
 Result<CgroupLayout> parse_cgroup_mounts(std::string_view mountinfo);
 
+// One hierarchy, by what it controls as /proc/PID/cgroup calls it; v2 has no name.
+struct CgroupHierarchy {
+  std::string name;   // "pids", "cpu,cpuacct", "name=systemd", ""
+  std::string mount;  // where it is mounted
+};
+Result<std::vector<CgroupHierarchy>> list_hierarchies();
+std::vector<CgroupHierarchy> parse_hierarchies(std::string_view mountinfo);
+
+// The line of /proc/PID/cgroup for this controller ("" for v2), without what is before the path.
+// Empty if there is none.
+std::string cgroup_path(std::string_view proc_cgroup, std::string_view controller);
+
 // All of these take the absolute directory of a cgroup of either version. A cgroup that does not
 // exist holds no process.
 Result<void> freeze_cgroup(const std::string& directory, Nanoseconds timeout);
 Result<void> thaw_cgroup(const std::string& directory, Nanoseconds timeout);
 Result<bool> is_frozen(const std::string& directory);
 Result<std::vector<HostPid>> processes_of(const std::string& directory);
-// Kills every process in it, also frozen ones, and waits until none is left.
+// Kills every process in it and in those below, also frozen ones, and waits until none is left.
 Result<void> kill_cgroup(const std::string& directory, Nanoseconds timeout);
 
 // Removes the cgroup `path` (such as "/martlet-host-a/redis"), with the cgroups below it, from

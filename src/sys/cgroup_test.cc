@@ -126,9 +126,41 @@ TEST_P(CgroupFreezerTest, KillsWhatIsFrozen) {
   EXPECT_TRUE(processes_of(directory_)->empty());
 }
 
+TEST_P(CgroupFreezerTest, KillsWhatIsBelow) {
+  const std::string below = directory_ + "/below";
+  ASSERT_EQ(mkdir(below.c_str(), 0755), 0);
+  ASSERT_TRUE(write_file(below + "/cgroup.procs", to_string(sleeper_->pid())));
+  ASSERT_TRUE(freeze_cgroup(below, 5s));
+  ASSERT_TRUE(kill_cgroup(directory_, 5s));
+  EXPECT_EQ(*sleeper_->wait(5s), 128 + 9);
+  EXPECT_EQ(rmdir(below.c_str()), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Hierarchies, CgroupFreezerTest,
                          testing::Values("/sys/fs/cgroup/freezer", "/sys/fs/cgroup/unified",
                                          "/sys/fs/cgroup"));
+
+TEST(CgroupPath, IsFoundByController) {
+  constexpr std::string_view kText = "5:cpu,cpuacct:/a/b\n4:cpuset:/c\n0::/d:e\n";
+  EXPECT_EQ(cgroup_path(kText, "cpu"), "/a/b");
+  EXPECT_EQ(cgroup_path(kText, "cpuacct"), "/a/b");
+  EXPECT_EQ(cgroup_path(kText, "cpuset"), "/c");
+  EXPECT_EQ(cgroup_path(kText, ""), "/d:e");
+  EXPECT_EQ(cgroup_path(kText, "memory"), "");
+}
+
+TEST(Cgroup, HierarchiesAreNamedByWhatTheyControl) {
+  const auto found = parse_hierarchies(
+      "31 30 0:27 / /cg/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
+      "32 30 0:28 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct,clone_children\n"
+      "33 30 0:29 / /cg/systemd rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd\n"
+      "34 30 0:29 / /again rw - cgroup cgroup rw,xattr,name=systemd\n");
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].name, "");
+  EXPECT_EQ(found[1].name, "cpu,cpuacct");
+  EXPECT_EQ(found[2].name, "name=systemd");
+  EXPECT_EQ(found[2].mount, "/cg/systemd");
+}
 
 TEST(Cgroup, ThatDoesNotExistHoldsNothing) {
   EXPECT_TRUE(processes_of("/sys/fs/cgroup/martlet-none")->empty());

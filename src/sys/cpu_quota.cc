@@ -7,9 +7,9 @@
 #include <array>
 #include <charconv>
 
+#include "base/check.h"
 #include "base/fd.h"
 #include "sys/cgroup.h"
-#include "sys/procfs.h"
 
 namespace martlet::sys {
 namespace {
@@ -30,34 +30,17 @@ bool exists(const std::string& path) {
 
 }  // namespace
 
-std::string cgroup_path(std::string_view proc_cgroup, std::string_view controller) {
-  while (!proc_cgroup.empty()) {
-    std::string_view line = proc_cgroup.substr(0, proc_cgroup.find('\n'));
-    proc_cgroup.remove_prefix(std::min(line.size() + 1, proc_cgroup.size()));
-    size_t first = line.find(':');
-    size_t second = line.find(':', first + 1);
-    if (first == std::string_view::npos || second == std::string_view::npos) continue;
-    std::string controllers = fmt::format(",{},", line.substr(first + 1, second - first - 1));
-    if (controllers.find(fmt::format(",{},", controller)) != std::string::npos)
-      return std::string(line.substr(second + 1));
-  }
-  return {};
-}
-
-Result<CpuQuota> CpuQuota::of(HostPid pid) {
-  std::string groups = TRY(read_file(proc_path(pid, "cgroup")));
+Result<CpuQuota> CpuQuota::of(const std::string& freezer_cgroup) {
   CgroupLayout layout = TRY(detect_cgroups());
+  CHECK(freezer_cgroup.starts_with(layout.freezer));
+  std::string cgroup = freezer_cgroup.substr(layout.freezer.size());
   std::string cpu;
   std::string accounting;
   for (const std::string& mount : layout.hierarchies) {
-    if (exists(mount + cgroup_path(groups, "") + "/cpu.max")) {
-      std::string directory = mount + cgroup_path(groups, "");
-      return CpuQuota(directory, directory, true);
-    }
-    std::string in_cpu = mount + cgroup_path(groups, "cpu");
-    std::string in_accounting = mount + cgroup_path(groups, "cpuacct");
-    if (exists(in_cpu + "/cpu.cfs_quota_us")) cpu = in_cpu;
-    if (exists(in_accounting + "/cpuacct.usage")) accounting = in_accounting;
+    std::string directory = mount + cgroup;
+    if (exists(directory + "/cpu.max")) return CpuQuota(directory, directory, true);
+    if (exists(directory + "/cpu.cfs_quota_us")) cpu = directory;
+    if (exists(directory + "/cpuacct.usage")) accounting = directory;
   }
   if (cpu.empty() || accounting.empty())
     return fail(Code::kUnsupported, "no cgroup hierarchy controls processor time here");

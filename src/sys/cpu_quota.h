@@ -2,18 +2,17 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "base/clock.h"
-#include "base/ids.h"
 #include "base/result.h"
 
 namespace martlet::sys {
 
 class CpuQuota {
  public:
-  // Of the cgroup that the process is in. kUnsupported if no hierarchy there controls processors.
-  static Result<CpuQuota> of(HostPid pid);
+  // Of the cgroup that this directory freezes, in whatever hierarchy controls processors, with
+  // those below it. kUnsupported if none does.
+  static Result<CpuQuota> of(const std::string& freezer_cgroup);
   // For tests: directories of a v1 cgroup in the hierarchies "cpu" and "cpuacct", or twice that of
   // a v2 cgroup.
   CpuQuota(std::string cpu, std::string accounting, bool unified)
@@ -28,9 +27,5 @@ class CpuQuota {
   std::string accounting_;
   bool unified_;
 };
-
-// The line of /proc/PID/cgroup for this controller ("" for v2), without what is before the path.
-// Empty if there is none.
-std::string cgroup_path(std::string_view proc_cgroup, std::string_view controller);
 
 }  // namespace martlet::sys

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/test_util.h"
+#include "sys/cgroup.h"
 
 namespace martlet::sys {
 namespace {
@@ -52,17 +53,10 @@ TEST_F(CpuQuotaTest, NoLimitAndALimitThatIsTooSmall) {
   EXPECT_EQ(read("cpu.cfs_quota_us"), "1000");
 }
 
-TEST(CgroupPath, IsFoundByController) {
-  constexpr std::string_view kText = "5:cpu,cpuacct:/a/b\n4:cpuset:/c\n0::/d:e\n";
-  EXPECT_EQ(cgroup_path(kText, "cpu"), "/a/b");
-  EXPECT_EQ(cgroup_path(kText, "cpuacct"), "/a/b");
-  EXPECT_EQ(cgroup_path(kText, "cpuset"), "/c");
-  EXPECT_EQ(cgroup_path(kText, ""), "/d:e");
-  EXPECT_EQ(cgroup_path(kText, "memory"), "");
-}
-
-TEST(CpuQuota, OfThisProcess) {
-  auto quota = CpuQuota::of(HostPid(::getpid()));
+TEST(CpuQuota, OfAllProcesses) {
+  auto layout = detect_cgroups();
+  if (!layout) GTEST_SKIP() << "no cgroups";
+  auto quota = CpuQuota::of(layout->freezer);
   if (!quota) {
     ASSERT_EQ(quota.error().code(), Code::kUnsupported) << quota.error().to_string();
     GTEST_SKIP() << quota.error().to_string();

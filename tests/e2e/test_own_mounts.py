@@ -5,39 +5,15 @@ import pathlib
 import unittest
 
 import hosts
-from hosts import Hosts, wait_until
-
-# Does what /tmp/order says, and removes it.
-SCRIPT = "while sleep 0.1; do if [ -e /tmp/order ]; then . /tmp/order; rm /tmp/order; fi; done"
-
+import ordered
+from hosts import Hosts
 
 class OwnMountsTest(unittest.TestCase):
-    def make_bundle(self):
-        directory = pathlib.Path(self.enterContext(hosts.temporary_directory()))
-        root = directory / "rootfs"
-        for sub in ("bin", "lib64", "lib", "usr", "proc", "sys", "dev", "tmp", "mnt"):
-            (root / sub).mkdir(parents=True)
-        rights = ["CAP_SYS_ADMIN"]
-        (directory / "config.json").write_text(json.dumps({
-            "ociVersion": "1.0.2", "root": {"path": "rootfs"},
-            "process": {"args": ["bash", "-c", SCRIPT], "cwd": "/", "user": {"uid": 0, "gid": 0},
-                        "env": ["PATH=/bin:/usr/bin"],
-                        "capabilities": {"bounding": rights, "effective": rights,
-                                         "permitted": rights}},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
-                       {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}]}))
-        return directory
-
     @staticmethod
     def tell(host, order):
-        """Lets the program execute a line of shell; returns its mounts afterwards."""
-        pid = json.loads(host.martlet("inspect", "m", "--json").stdout)["pid"]
-        path = pathlib.Path(f"/proc/{pid}/root/tmp/order")
-        unfinished = path.with_name("unfinished")
-        unfinished.write_text(order + "\n")
-        unfinished.rename(path)
-        wait_until(lambda: not path.exists(), f"the container to {order}")
-        return pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
+        """Returns its mounts after the order."""
+        ordered.tell(host, order)
+        return pathlib.Path(f"/proc/{ordered.pid_of(host)}/mountinfo").read_text()
 
     @staticmethod
     def mounts_below(directory):
@@ -45,10 +21,9 @@ class OwnMountsTest(unittest.TestCase):
         return [line for line in lines if str(directory) in line]
 
     def start(self, host):
-        bundle = self.make_bundle()
-        binds = [f"--volume={path}:{path}:ro" for path in ("/bin", "/lib", "/lib64", "/usr")]
-        host.martlet("run", "--name", "m", "--bundle", bundle, *binds)
-        host.martlet("check", "m")
+        bundle = pathlib.Path(self.enterContext(hosts.temporary_directory()))
+        ordered.make_bundle(bundle, ["CAP_SYS_ADMIN"])
+        ordered.run(host, bundle)
         return bundle
 
     def assert_refused(self, host, image, reason):

@@ -24,6 +24,7 @@ sys.path[:0] = [str(HERE.parent / "e2e"), str(HERE.parent)]
 # pylint: disable=wrong-import-position
 import hosts
 from hosts import Hosts, command, wait_until
+from workload_containers import bundle_for
 from workload_run import Failure, Output, children, descendants, finish
 
 POINTS = int(os.environ.get("MARTLET_KILL_POINTS", "20"))
@@ -266,13 +267,16 @@ class InAContainer(KilledCheckpoint):
         self.hosts = self.enterContext(Hosts(["host-a"], join=False))
         self.host = self.hosts["host-a"]
         script = f"mkdir /tmp/work && cd /tmp/work && exec {self.program}"
-        self.host.martlet("run", "--name", "mixture", "--overlay", "/", "--ip", "10.77.0.80/24", "--", "/bin/sh", "-c",
-                          script)
+        self.host.martlet("run", "--name", "mixture", *self.environment(), "--ip", "10.77.0.80/24", "--",
+                          "/bin/sh", "-c", script)
         container = self.inspect()
         self.cgroup = pathlib.Path(container["cgroup"])
         addresses = ["nsenter", "-t", str(container["pid"]), "-n", "ip", "addr"]
         wait_until(lambda: "tentative" not in command(*addresses).stdout, "address of the container")
         self.attach(container["pid"], pathlib.Path(container["log_path"]))
+
+    def environment(self):
+        return ["--overlay", "/"]
 
     def inspect(self):
         return json.loads(self.host.martlet("inspect", "mixture", "--json").stdout)
@@ -324,6 +328,30 @@ class OfMessageQueues(InAContainer):
 
     def test_at_once(self):
         self.go_through(calls=[FORKS_ALONE])
+
+
+class OfCgroups(InAContainer):
+    """What the container has frozen itself is frozen again."""
+    name_of_program = "cgroup_tree"
+
+    def environment(self):
+        return bundle_for(self.scratch / "bundle", self.program, ["CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_DAC_OVERRIDE"])
+
+    def state(self):
+        frozen = {name: text_of(self.cgroup / "frozen" / name) for name in ("cgroup.freeze", "cgroup.events")}
+        return {**super().state(), "frozen": frozen}
+
+    def check_itself(self):
+        """Its task has run for the moment until it was frozen again, which the program does not expect."""
+
+    def test_at_once(self):
+        self.go_through()
+
+    def test_in_rounds(self):
+        self.go_through("--rounds", "2")
+
+    def test_with_its_guard(self):
+        self.go_through(guard=["KILL_GUARDS=1"])
 
 
 class OfAContainer(InAContainer):

@@ -41,6 +41,8 @@ static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
 constexpr size_t kUts = 4;
 static_assert(std::string_view(kKinds[kUts].file) == "uts");
+constexpr size_t kCgroup = 6;
+static_assert(std::string_view(kKinds[kCgroup].file) == "cgroup");
 
 Fd open_links(HostPid task) {
   return Fd(::open(sys::proc_path(task, "ns").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -76,20 +78,22 @@ Namespaces namespaces_of(HostPid task) {
   return found;
 }
 
-void note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process) {
+ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process) {
   Namespaces expected = of_root;
   if (process.pid != root) {
-    expected[kUts] = number_of(open_links(process.pid), kKinds[kUts]);
+    const Fd links = open_links(process.pid);
+    for (size_t own : {kUts, kCgroup}) expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
   }
   process.uts_namespace = expected[kUts];
-  if (!process.other_namespace.empty() || !threads_may_differ(process)) return;
+  if (!process.other_namespace.empty() || !threads_may_differ(process)) return expected[kCgroup];
   auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
     auto found = other_namespace_of(expected, process.threads[i].tracee.tid(), Scope::kThread);
     if (found.empty()) return {};
     return fail(Code::kUnsupported, std::move(found));
   });
   if (!alike) process.other_namespace = alike.error().cause();
+  return expected[kCgroup];
 }
 
 }  // namespace martlet::engine
