@@ -17,6 +17,7 @@
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
+#include "engine/tasks/user_namespaces.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
 #include "sys/processors.h"
@@ -99,16 +100,17 @@ class GroupBuilder {
   // After the stream: each step for all members before the next step.
   Result<void> finish();
   Result<void> make_zombies();
+  Result<void> settle(Member& member);
   Result<void> make_threads(Member& member);
+  Result<engine::Task> make_thread(Member& member, NsPid tid);
   Result<void> set_directories(engine::Task& leader, const image::Process& process);
   Result<void> enter_directory(engine::Task& leader, int description);
-  Result<void> equip(Member& member);  // directories, descriptors, signals, state of the threads
+  Result<void> equip(Member& member);  // descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);
   Result<void> dismiss_stand_ins();
   Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
-  Result<void> make_missing_handler(Member& member);
   Result<void> set_seccomp(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);  // arena away, registers loaded
@@ -132,6 +134,7 @@ class GroupBuilder {
   std::unique_ptr<engine::TmpfsRestore> tmpfs_;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
+  std::optional<engine::UserNamespacesRestore> user_namespaces_;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
   std::unique_ptr<engine::LaneReader> lanes_;

@@ -20,6 +20,7 @@
 #include "engine/tasks/host_names.h"
 #include "engine/tasks/namespaces.h"
 #include "engine/tasks/process_state.h"
+#include "engine/tasks/user_namespaces.h"
 #include "engine/terminals/controlling.h"
 #include "sys/mapping_flags.h"
 #include "sys/target_memory.h"
@@ -120,7 +121,7 @@ Result<void> GroupCapture::survey() {
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
   TRY(context_.judge(describe_sharing(processes_, tree_)));
-  TRY(engine::describe_host_names(processes_, container_, tree_));
+  TRY(context_.judge(describe_namespaces()));
   for (size_t i = 0; i < processes_.size(); ++i)
     if (!processes_[i].zombie)
       TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
@@ -132,6 +133,11 @@ Result<void> GroupCapture::survey() {
   if (container_) TRY(engine::capture_posix_queues(context_, ipc_));
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
+}
+
+Result<void> GroupCapture::describe_namespaces() {
+  auto user_namespaces = TRY(engine::describe_user_namespaces(processes_, tree_));
+  return engine::describe_host_names(processes_, container_, user_namespaces, tree_);
 }
 
 void GroupCapture::list_tasks() {

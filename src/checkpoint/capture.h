@@ -50,6 +50,7 @@ class GroupCapture {
   void count_objects();
   Result<void> write();  // the stream
   void list_tasks();
+  Result<void> describe_namespaces();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> survey_process(size_t index);
   Result<uint64_t> choose_work_area() const;

@@ -15,7 +15,9 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/context.h"
 #include "sys/descriptor_passing.h"
+#include "sys/outliving.h"
 
 extern "C" {
 extern const std::byte martlet_stub_image[];
@@ -27,6 +29,10 @@ namespace {
 
 constexpr int kStubControl = 3;
 constexpr int kStubDeadlineMs = 10'000;
+// A number may be taken by others meanwhile, if the namespace is the host's.
+constexpr int kMostTurns = 1000;
+constexpr uint64_t kThreadFlags =
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 
 // As blob/stub.c reads it.
 struct ArenaNotice {
@@ -91,6 +97,26 @@ Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
   return outcome;
 }
 
+Result<std::string> write_last_pid(NsPid last) {
+  TRY(write_file("/proc/sys/kernel/ns_last_pid", std::to_string(last.value)));
+  return std::string();
+}
+
+// The number is that of the namespace of who writes. Who enters one is not in it, but its children
+// are.
+Result<void> choose_next_pid(HostPid root, NsPid next) {
+  const NsPid last(next.value - 1);
+  auto write = [&]() -> Result<void> {
+    TRY(sys::run_outliving({}, [&] { return write_last_pid(last); }));
+    return {};
+  };
+  if (TRY(sys::read_link("/proc/self/ns/pid")) !=
+      TRY(sys::read_link(sys::proc_path(root, "ns/pid"))))
+    return run_in_namespace(root, "pid", write);
+  TRY(write_last_pid(last));
+  return {};
+}
+
 Result<void> discard_pending(Task& task, int signal) {
   Program program(task.arena());
   uint64_t set = 1ull << (signal - 1);
@@ -153,10 +179,28 @@ Result<Task> fork_process(Task& parent, const image::Process& process) {
 
 Result<Task> create_thread(Task& leader, NsPid tid) {
   clone_args arguments{};
-  arguments.flags =
-      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  arguments.flags = kThreadFlags;
   TRY(clone(leader, arguments, tid));
   return adopt_created(leader, leader.process(), tid);
+}
+
+Result<Task> create_thread_in_turn(Task& leader, NsPid tid, HostPid root) {
+  for (int turn = 0; turn < kMostTurns; ++turn) {
+    TRY(choose_next_pid(root, tid));
+    Program program(leader.arena());
+    clone_args arguments{};
+    arguments.flags = kThreadFlags;
+    auto created =
+        program.call("create thread", SYS_clone3, {program.put_value(arguments), sizeof arguments});
+    TRY(leader.run(program));
+    const NsPid got(static_cast<pid_t>(program.result(created)));
+    Task thread = TRY(adopt_created(leader, leader.process(), got));
+    if (got == tid) return thread;
+    Program end(leader.arena());
+    end.call("end", SYS_exit, {0});
+    TRY(thread.run_to_end(end));
+  }
+  return fail(Code::kAlreadyExists, fmt::format("thread {} cannot have its number", tid.value));
 }
 
 Result<Task> create_stand_in(Task& parent, NsPid pid) {

@@ -41,6 +41,8 @@ static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
 constexpr size_t kUts = 4;
 static_assert(std::string_view(kKinds[kUts].file) == "uts");
+constexpr size_t kUser = 5;
+static_assert(std::string_view(kKinds[kUser].file) == "user");
 
 Fd open_links(HostPid task) {
   return Fd(::open(sys::proc_path(task, "ns").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -79,10 +81,12 @@ Namespaces namespaces_of(HostPid task) {
 void note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process) {
   Namespaces expected = of_root;
   if (process.pid != root) {
-    expected[kUts] = number_of(open_links(process.pid), kKinds[kUts]);
+    const Fd links = open_links(process.pid);
+    for (size_t own : {kUts, kUser}) expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
   }
   process.uts_namespace = expected[kUts];
+  process.user_namespace = expected[kUser];
   if (!process.other_namespace.empty() || !threads_may_differ(process)) return;
   auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
     auto found = other_namespace_of(expected, process.threads[i].tracee.tid(), Scope::kThread);
