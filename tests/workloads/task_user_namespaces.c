@@ -1,7 +1,9 @@
 // Children in user namespaces of their own, as sandboxes make them: of root and of another user,
 // with maps and without, one in the other, with one between that nobody is in, with threads and
-// children, with fewer capabilities, and with host names that belong to them.
+// children, with fewer capabilities and a seccomp filter, and with host names that belong to them.
+#include <linux/filter.h>
 #include <linux/nsfs.h>
+#include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -92,6 +94,19 @@ static void unmapped_body(void* argument) {
   CHECK_EQ(getuid(), 77);
 }
 
+enum { kForbidden = 77 };
+
+static void forbid(uint32_t number) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | kForbidden),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
+  CHECK_SYS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
 // It takes the rights that it does not need from itself.
 static void meek_body(void* argument) {
   (void)argument;
@@ -102,7 +117,9 @@ static void meek_body(void* argument) {
                                            {0, 0, 0}};
   CHECK_SYS(syscall(SYS_capset, &header, caps));
   CHECK_SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  forbid(SYS_setns);
   stay_the_same();
+  CHECK_ERRNO(setns(-1, 0), kForbidden);
 }
 
 // Its maps are another's work, and it has become one of many users.
