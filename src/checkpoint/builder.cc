@@ -552,7 +552,7 @@ Result<void> GroupBuilder::make_threads(Member& member) {
 Result<Task> GroupBuilder::make_thread(Member& member, NsPid tid) {
   if (user_namespaces_->view_of(member.process->pid()) == nullptr)
     return engine::create_thread(member.leader(), tid);
-  return engine::create_thread_in_turn(member.leader(), tid, root_);
+  return engine::create_thread_in_turn(member.leader(), tid, member.tasks.back().tid(), root_);
 }
 
 Result<void> GroupBuilder::set_directories(Task& leader, const image::Process& process) {

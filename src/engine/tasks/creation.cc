@@ -184,9 +184,9 @@ Result<Task> create_thread(Task& leader, NsPid tid) {
   return adopt_created(leader, leader.process(), tid);
 }
 
-Result<Task> create_thread_in_turn(Task& leader, NsPid tid, HostPid root) {
+Result<Task> create_thread_in_turn(Task& leader, NsPid tid, NsPid last, HostPid root) {
   for (int turn = 0; turn < kMostTurns; ++turn) {
-    TRY(choose_next_pid(root, tid));
+    if (turn > 0 || tid.value != last.value + 1) TRY(choose_next_pid(root, tid));
     Program program(leader.arena());
     clone_args arguments{};
     arguments.flags = kThreadFlags;

@@ -36,9 +36,9 @@ Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, Descript
 // A fork of `parent` with the PID, parent and exit signal that `process` has.
 Result<Task> fork_process(Task& parent, const image::Process& process);
 Result<Task> create_thread(Task& leader, NsPid tid);
-// The same for one that has no right to choose: it gets the number that comes next. `root` is in
-// the group's PID namespace.
-Result<Task> create_thread_in_turn(Task& leader, NsPid tid, HostPid root);
+// The same for one that has no right to choose: it gets the number that comes next, probably after
+// `last`. `root` is in the group's PID namespace.
+Result<Task> create_thread_in_turn(Task& leader, NsPid tid, NsPid last, HostPid root);
 
 // A child of `parent` that only holds a PID and makes calls: it shares the parent's memory.
 Result<Task> create_stand_in(Task& parent, NsPid pid);
