@@ -22,8 +22,8 @@
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
+#include "engine/tasks/enter_namespaces.h"
 #include "engine/tasks/frozen.h"
-#include "engine/tasks/host_names.h"
 #include "engine/tasks/limits.h"
 #include "engine/tasks/process_state.h"
 #include "engine/tasks/seccomp.h"
@@ -514,20 +514,21 @@ Result<void> GroupBuilder::finish() {
     auto found = members_.find(pid);
     return found == members_.end() ? nullptr : &found->second.leader();
   };
-  TRY(engine::apply_host_names(tree_, *channel_, leader_of));
+  TRY(each(&GroupBuilder::join_group));
+  TRY(join_late_zombies());
+  TRY(each(&GroupBuilder::settle));
   TRY(cgroups_.make_namespaces(*channel_, leader_of));
+  user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
+  TRY(engine::enter_namespaces(tree_, *user_namespaces_, *channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));
   TRY(each(&GroupBuilder::equip));
   TRY(engine::complete_files(*context_, table_holders()));
   TRY(tmpfs_->finish());
   TRY(mounts_->finish());
-  TRY(each(&GroupBuilder::join_group));
-  TRY(join_late_zombies());
   TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
-  TRY(each(&GroupBuilder::make_missing_handler));
   TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
@@ -647,16 +648,21 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   engine::register_membarriers(program, process);
   TRY(member.leader().run(program));
   for (int i = 1; i < process.threads_size(); ++i) {
-    const image::Thread& thread = process.threads(i);
-    auto creator = thread.creator() == 0
-                       ? member.tasks.begin()
-                       : std::ranges::find(member.tasks, NsPid(thread.creator()), &Task::tid);
-    Task created = TRY(engine::create_thread(*creator, thread));
+    Task created = TRY(make_thread(member, process.threads(i)));
     member.tasks.push_back(std::move(created));
   }
   for (const Task& task : member.tasks) context_->set_task(task.tid(), task.host_pid());
   stats_.threads += member.tasks.size();
   return {};
+}
+
+Result<Task> GroupBuilder::make_thread(Member& member, const image::Thread& thread) {
+  auto creator = thread.creator() == 0
+                     ? member.tasks.begin()
+                     : std::ranges::find(member.tasks, NsPid(thread.creator()), &Task::tid);
+  if (user_namespaces_->view_of(member.process->pid()) == nullptr)
+    return engine::create_thread(*creator, thread);
+  return engine::create_thread_in_turn(*creator, thread, member.tasks.back().tid(), root_);
 }
 
 Result<void> GroupBuilder::set_directories(Task& task, const image::Directories& directories) {
@@ -693,14 +699,22 @@ Result<void> GroupBuilder::equip_thread(Task& task, const image::Thread& thread)
   return engine::apply_thread(task, thread);
 }
 
-Result<void> GroupBuilder::equip(Member& member) {
+// What a process that leaves the group's user namespace may have no right to any more.
+Result<void> GroupBuilder::settle(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
   if (member.owns_directories) TRY(set_directories(leader, directories_of(process)));
-  if (process.child_subreaper())
-    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
+  if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
+  return {};
+}
+
+Result<void> GroupBuilder::equip(Member& member) {
+  const image::Process& process = *member.process;
+  Task& leader = member.leader();
+  if (process.child_subreaper())
+    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   if (member.owns_files) {
     TRY(engine::install_descriptors(*context_, *channel_, leader, process.descriptors()));
     TRY(engine::apply_process_locks(leader, process.locks()));
@@ -767,12 +781,6 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   return in_context(engine::apply_limits(leader, process), "resource limits");
 }
 
-Result<void> GroupBuilder::make_missing_handler(Member& member) {
-  if (!member.missing.empty())
-    member.missing_handler = TRY(engine::make_missing_handler(member.leader()));
-  return {};
-}
-
 Result<void> GroupBuilder::catch_missing(Member& member) {
   if (member.missing.empty()) return {};
   return engine::catch_missing_pages(*member.missing_handler, member.leader().host_pid(),
@@ -797,7 +805,8 @@ Result<void> GroupBuilder::set_credentials(Member& member) {
   const image::Process& process = *member.process;
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::apply_credentials(member.tasks[static_cast<size_t>(i)],
-                                  process.threads(i).credentials()));
+                                  process.threads(i).credentials(),
+                                  user_namespaces_->view_of(process.pid())));
   // A change of credentials resets it.
   for (int i = 0; i < process.threads_size(); ++i)
     if (uint32_t signal = process.threads(i).parent_death_signal())

@@ -19,6 +19,7 @@
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
+#include "engine/tasks/user_namespaces.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
 #include "sys/processors.h"
@@ -109,18 +110,19 @@ class GroupBuilder {
   Result<void> make_zombies();
   Result<void> make_late_zombie(Member& parent, const image::Process& process);
   Result<void> join_late_zombies();
+  Result<void> settle(Member& member);
   Result<void> make_threads(Member& member);
+  Result<engine::Task> make_thread(Member& member, const image::Thread& thread);
   Result<void> set_directories(engine::Task& task, const image::Directories& directories);
   Result<void> enter_directory(engine::Task& task, int description);
   Result<void> equip_thread(engine::Task& task, const image::Thread& thread);
   std::vector<engine::TableHolder> table_holders();
-  Result<void> equip(Member& member);  // directories, descriptors, signals, state of the threads
+  Result<void> equip(Member& member);  // descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
   Result<void> dismiss(int32_t pid, StandIn& stand_in);
   Result<void> dismiss_stand_ins();
   Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
-  Result<void> make_missing_handler(Member& member);
   Result<void> set_seccomp(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);  // arena away, registers loaded
@@ -145,6 +147,7 @@ class GroupBuilder {
   engine::InnerCgroups cgroups_;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
+  std::optional<engine::UserNamespacesRestore> user_namespaces_;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
   std::unique_ptr<engine::LaneReader> lanes_;

@@ -18,6 +18,7 @@
 #include "engine/tasks/host_names.h"
 #include "engine/tasks/namespaces.h"
 #include "engine/tasks/process_state.h"
+#include "engine/tasks/user_namespaces.h"
 #include "engine/terminals/controlling.h"
 #include "sys/mapping_flags.h"
 #include "sys/target_memory.h"
@@ -130,7 +131,7 @@ Result<void> GroupCapture::survey() {
     TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
   describe_births(births_, tree_);
-  TRY(engine::describe_host_names(processes_, container_, tree_));
+  TRY(context_.judge(describe_namespaces()));
   TRY(context_.judge(engine::describe_cgroup_namespaces(processes_, cgroup_namespaces_,
                                                         container_cgroups_, cgroups_)));
   TRY(engine::describe_inner_cgroups(context_, processes_, container_cgroups_,
@@ -165,6 +166,11 @@ Result<void> GroupCapture::add_thread_files(engine::FileTable& files, size_t ind
     TRY(files.add(tid, std::move(descriptors), *record.mutable_own_files()));
   }
   return {};
+}
+
+Result<void> GroupCapture::describe_namespaces() {
+  auto user_namespaces = TRY(engine::describe_user_namespaces(processes_, tree_));
+  return engine::describe_host_names(processes_, container_, user_namespaces, tree_);
 }
 
 void GroupCapture::list_tasks() {

@@ -1,6 +1,6 @@
 // A descriptor of a namespace that nobody of the group lives in.
 // modes: pid
-// refused: namespace that the group's root does not live in
+// refused: namespace that no process of the group lives in
 #include "workload.h"
 
 static void apart(void* argument) {

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <optional>
 
 #include "engine/context.h"
 #include "sys/procfs.h"
@@ -18,11 +20,26 @@ namespace {
 constexpr std::array<std::string_view, 8> kNames = {"cgroup", "ipc",  "mnt",  "net",
                                                     "pid",    "time", "user", "uts"};
 
-// It is a file that the environment supplies, under this name.
+// It is a file that the environment supplies, under this name and that of the kind. Between them
+// stands a process that is in it, if the root is not.
 constexpr std::string_view kPrefix = "ns/";
 
-std::string path_of(HostPid root, std::string_view name) {
-  return sys::proc_path(root, fmt::format("{}{}", kPrefix, name));
+std::string path_of(HostPid process, std::string_view name) {
+  return sys::proc_path(process, fmt::format("{}{}", kPrefix, name));
+}
+
+// Which of its own namespaces this is; empty: none of them.
+std::string_view kind_in(HostPid process, ino_t inode) {
+  auto found = std::ranges::find_if(kNames, [&](std::string_view name) {
+    struct stat own{};
+    return ::stat(path_of(process, name).c_str(), &own) == 0 && own.st_ino == inode;
+  });
+  return found == kNames.end() ? std::string_view() : *found;
+}
+
+// What stands between the prefix and the name of the kind; 0: nothing.
+int32_t process_in(const std::string& external) {
+  return std::atoi(external.c_str() + kPrefix.size());
 }
 
 class NamespaceKind final : public FileKind {
@@ -36,26 +53,37 @@ class NamespaceKind final : public FileKind {
 
   Result<void> capture(CaptureContext& context, const OpenFile& file,
                        image::File& out) const override {
-    for (std::string_view name : kNames) {
-      struct stat own{};
-      if (::stat(path_of(context.root(), name).c_str(), &own) != 0 ||
-          own.st_ino != file.status.st_ino)
-        continue;
-      out.mutable_regular()->set_external(fmt::format("{}{}", kPrefix, name));
+    const ino_t inode = file.status.st_ino;
+    if (auto kind = kind_in(context.root(), inode); !kind.empty()) {
+      out.mutable_regular()->set_external(fmt::format("{}{}", kPrefix, kind));
       return {};
     }
-    return fail(Code::kUnsupported, "is of a namespace that the group's root does not live in");
+    for (HostPid process : sys::list_tree(context.root())) {
+      auto inside = context.task(process);
+      auto kind = kind_in(process, inode);
+      if (!inside || kind.empty()) continue;
+      out.mutable_regular()->set_external(fmt::format("{}{}/{}", kPrefix, inside->value, kind));
+      return {};
+    }
+    return fail(Code::kUnsupported, "is of a namespace that no process of the group lives in");
   }
 
   bool owns(const image::File& file) const override {
     return file.has_regular() && file.regular().external().starts_with(kPrefix);
   }
 
+  bool needs_tasks(const image::File& file) const override {
+    return process_in(file.regular().external()) != 0;
+  }
+
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
-    const std::string name = file.regular().external().substr(kPrefix.size());
-    if (std::ranges::find(kNames, name) == kNames.end())
-      return fail(Code::kBadImage, "a namespace of an unknown kind");
-    return open_file(path_of(context.root(), name),
+    const std::string& external = file.regular().external();
+    const std::string name = external.substr(external.rfind('/') + 1);
+    const int32_t inside = process_in(external);
+    auto process = inside == 0 ? std::optional(context.root()) : context.task(NsPid(inside));
+    if (!process || std::ranges::find(kNames, name) == kNames.end())
+      return fail(Code::kBadImage, "a namespace of nobody, or of an unknown kind");
+    return open_file(path_of(*process, name),
                      (static_cast<int>(file.flags()) & O_PATH) != 0 ? O_PATH : O_RDONLY);
   }
 };

@@ -34,8 +34,10 @@ TEST_F(NamespaceTest, refuses_one_of_somebody_else) {
 TEST_F(NamespaceTest, refuses_impossible_images) {
   Fd uts(::open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC));
   ASSERT_OK(capture({uts.get()}));
-  record(uts.get()).mutable_regular()->set_external("ns/../mem");
-  EXPECT_FALSE(restore().has_value());
+  for (const char* external : {"ns/../mem", "ns/uts/mem", "ns/0/", "ns/9999999/uts"}) {
+    record(uts.get()).mutable_regular()->set_external(external);
+    EXPECT_FALSE(restore().has_value()) << external;
+  }
 }
 
 }  // namespace

@@ -15,8 +15,10 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/context.h"
 #include "sys/descriptor_limit.h"
 #include "sys/descriptor_passing.h"
+#include "sys/outliving.h"
 
 extern "C" {
 extern const std::byte martlet_stub_image[];
@@ -28,7 +30,8 @@ namespace {
 
 constexpr int kStubControl = 3;
 constexpr int kStubDeadlineMs = 10'000;
-
+// A number may be taken by others meanwhile, if the namespace is the host's.
+constexpr int kMostTurns = 1000;
 // As blob/stub.c reads it.
 struct ArenaNotice {
   uint64_t address;
@@ -92,6 +95,26 @@ Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
   return outcome;
 }
 
+Result<std::string> write_last_pid(NsPid last) {
+  TRY(write_file("/proc/sys/kernel/ns_last_pid", std::to_string(last.value)));
+  return std::string();
+}
+
+// The number is that of the namespace of who writes. Who enters one is not in it, but its children
+// are.
+Result<void> choose_next_pid(HostPid root, NsPid next) {
+  const NsPid last(next.value - 1);
+  auto write = [&]() -> Result<void> {
+    TRY(sys::run_outliving({}, [&] { return write_last_pid(last); }));
+    return {};
+  };
+  if (TRY(sys::read_link("/proc/self/ns/pid")) !=
+      TRY(sys::read_link(sys::proc_path(root, "ns/pid"))))
+    return run_in_namespace(root, "pid", write);
+  TRY(write_last_pid(last));
+  return {};
+}
+
 Result<void> discard_pending(Task& task, int signal) {
   Program program(task.arena());
   uint64_t set = 1ull << (signal - 1);
@@ -100,6 +123,13 @@ Result<void> discard_pending(Task& task, int signal) {
                {program.put_value(set), 0, program.put_value(now), sizeof set},
                Program::OnError::kGoOn);
   return task.run(program);
+}
+
+uint64_t flags_of(const image::Thread& thread) {
+  uint64_t flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  if (!thread.has_own_files()) flags |= CLONE_FILES;
+  if (!thread.has_own_directories()) flags |= CLONE_FS;
+  return flags;
 }
 
 }  // namespace
@@ -159,12 +189,31 @@ Result<Task> fork_process(Task& creator, const image::Process& process) {
 
 Result<Task> create_thread(Task& creator, const image::Thread& thread) {
   clone_args arguments{};
-  arguments.flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-  if (!thread.has_own_files()) arguments.flags |= CLONE_FILES;
-  if (!thread.has_own_directories()) arguments.flags |= CLONE_FS;
+  arguments.flags = flags_of(thread);
   NsPid tid(thread.tid());
   TRY(clone(creator, arguments, tid));
   return adopt_created(creator, creator.process(), tid);
+}
+
+Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, NsPid last,
+                                   HostPid root) {
+  const NsPid tid(thread.tid());
+  for (int turn = 0; turn < kMostTurns; ++turn) {
+    if (turn > 0 || tid.value != last.value + 1) TRY(choose_next_pid(root, tid));
+    Program program(creator.arena());
+    clone_args arguments{};
+    arguments.flags = flags_of(thread);
+    auto created =
+        program.call("create thread", SYS_clone3, {program.put_value(arguments), sizeof arguments});
+    TRY(creator.run(program));
+    const NsPid got(static_cast<pid_t>(program.result(created)));
+    Task made = TRY(adopt_created(creator, creator.process(), got));
+    if (got == tid) return made;
+    Program end(creator.arena());
+    end.call("end", SYS_exit, {0});
+    TRY(made.run_to_end(end));
+  }
+  return fail(Code::kAlreadyExists, fmt::format("thread {} cannot have its number", tid.value));
 }
 
 Result<Task> create_stand_in(Task& parent, NsPid pid) {

@@ -39,6 +39,10 @@ Result<Task> fork_process(Task& creator, const image::Process& process);
 // A thread of the creator's process, with a descriptor table and directories of its own if `thread`
 // has them.
 Result<Task> create_thread(Task& creator, const image::Thread& thread);
+// The same for one that has no right to choose: it gets the number that comes next, probably after
+// `last`. `root` is in the group's PID namespace.
+Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, NsPid last,
+                                   HostPid root);
 
 // A child of `parent` that only holds a PID and makes calls: it shares the parent's memory.
 Result<Task> create_stand_in(Task& parent, NsPid pid);

@@ -11,9 +11,47 @@ namespace martlet::engine {
 namespace {
 
 constexpr int kCapabilities = 64;
+constexpr uint32_t kAsItIs = ~0u;  // in place of an id
 
 bool has(uint64_t set, int capability) {
   return (set & (1ull << capability)) != 0;
+}
+
+uint32_t as_seen(const IdMap* map, uint32_t id) {
+  return map == nullptr ? id : map->inside(id).value_or(kAsItIs);
+}
+
+// A namespace may forbid the call, to those too who would change nothing.
+Result<void> call_setgroups(Program& program, const Task& task, const image::Credentials& wanted,
+                            const IdMap* map) {
+  std::vector<uint32_t> groups;
+  for (uint32_t group : wanted.groups()) groups.push_back(as_seen(map, group));
+  if (map != nullptr) {
+    auto status = TRY(sys::read_status(task.host_pid()));
+    if (std::ranges::equal(status.groups, wanted.groups())) return {};
+  }
+  program.call("set groups", SYS_setgroups,
+               {groups.size(), program.put(std::as_bytes(std::span(groups)))});
+  return {};
+}
+
+// Changing users must not touch the capabilities, which follow by themselves.
+Result<void> call_users(Program& program, const Task& task, const image::Credentials& wanted,
+                        const UserView* view) {
+  if (wanted.uids_size() != 4 || wanted.gids_size() != 4)
+    return fail(Code::kBadImage, "credentials");
+  const IdMap* users = view == nullptr ? nullptr : &view->users;
+  const IdMap* groups = view == nullptr ? nullptr : &view->groups;
+  auto uid = [&](int i) { return as_seen(users, wanted.uids(i)); };
+  auto gid = [&](int i) { return as_seen(groups, wanted.gids(i)); };
+  TRY(call_setgroups(program, task, wanted, groups));
+  program.call("set secure bits", SYS_prctl,
+               {PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS, 0, 0, 0});
+  program.call("set group ids", SYS_setresgid, {gid(0), gid(1), gid(2)});
+  program.call("set user ids", SYS_setresuid, {uid(0), uid(1), uid(2)});
+  program.call("set file system gid", SYS_setfsgid, {gid(3)});
+  program.call("set file system uid", SYS_setfsuid, {uid(3)});
+  return {};
 }
 
 void call_capset(Program& program, const image::Credentials& wanted) {
@@ -68,20 +106,15 @@ Answer ask_credentials(Program& program, const sys::TaskStatus& status, image::C
   };
 }
 
-Result<void> apply_credentials(Task& task, const image::Credentials& wanted) {
-  if (wanted.uids_size() != 4 || wanted.gids_size() != 4)
-    return fail(Code::kBadImage, "credentials");
+Result<void> take_users(Task& task, const image::Credentials& credentials) {
   Program program(task.arena());
-  std::vector<uint32_t> groups(wanted.groups().begin(), wanted.groups().end());
-  program.call("set groups", SYS_setgroups,
-               {groups.size(), program.put(std::as_bytes(std::span(groups)))});
-  // Changing users must not touch the capabilities, which follow by themselves.
-  program.call("set secure bits", SYS_prctl,
-               {PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS, 0, 0, 0});
-  program.call("set group ids", SYS_setresgid, {wanted.gids(0), wanted.gids(1), wanted.gids(2)});
-  program.call("set user ids", SYS_setresuid, {wanted.uids(0), wanted.uids(1), wanted.uids(2)});
-  program.call("set file system gid", SYS_setfsgid, {wanted.gids(3)});
-  program.call("set file system uid", SYS_setfsuid, {wanted.uids(3)});
+  TRY(call_users(program, task, credentials, nullptr));
+  return task.run(program);
+}
+
+Result<void> apply_credentials(Task& task, const image::Credentials& wanted, const UserView* view) {
+  Program program(task.arena());
+  TRY(call_users(program, task, wanted, view));
   for (int capability = 0; capability < kCapabilities; ++capability)
     if (!has(wanted.bounding(), capability))
       program.call("drop from bounding set", SYS_prctl, {PR_CAPBSET_DROP, capability, 0, 0, 0},

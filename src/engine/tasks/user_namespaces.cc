@@ -1,0 +1,143 @@
+#include "engine/tasks/user_namespaces.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+#include "engine/program.h"
+#include "sys/procfs.h"
+#include "sys/user_namespace.h"
+
+namespace martlet::engine {
+namespace {
+
+Result<ino_t> inode_of(const Fd& file) {
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return fail_errno("stat a namespace");
+  return status.st_ino;
+}
+
+// Finds the namespaces of a group from the innermost outwards.
+class Survey {
+ public:
+  Survey(ino_t of_group, image::Tree& tree) : tree_(tree) { known_[of_group] = 0; }
+
+  Result<uint32_t> add(const Fd& name_space) {
+    const ino_t inode = TRY(inode_of(name_space));
+    if (auto found = known_.find(inode); found != known_.end()) return found->second;
+    auto above = sys::parent_of_namespace(name_space);
+    if (!above) return fail(Code::kUnsupported, "its user namespace is not below martlet's own");
+    const uint32_t parent = TRY(add(*above));
+    TRY(describe(name_space, parent, *tree_.add_user_namespaces()));
+    return known_[inode] = static_cast<uint32_t>(tree_.user_namespaces_size());
+  }
+
+  UserNamespaces known() && { return std::move(known_); }
+
+ private:
+  static Result<void> describe(const Fd& name_space, uint32_t parent, image::UserNamespace& out) {
+    auto maps = TRY(sys::read_user_maps(name_space));
+    out.set_parent(parent);
+    out.set_owner(TRY(sys::owner_of_user_namespace(name_space)));
+    *out.mutable_users() = TRY(parse_id_ranges(maps.users));
+    *out.mutable_groups() = TRY(parse_id_ranges(maps.groups));
+    out.set_denies_setgroups(maps.denies_setgroups);
+    return {};
+  }
+
+  image::Tree& tree_;
+  UserNamespaces known_;
+};
+
+// Who enters a user namespace gets directories of its own.
+Result<void> refuse_shared_directories(const image::Process& process) {
+  if (!process.shares_directories()) return {};
+  return fail(Code::kUnsupported,
+              "shares its directories (CLONE_FS) with its parent in a user namespace of its own");
+}
+
+}  // namespace
+
+Result<UserNamespaces> describe_user_namespaces(const std::vector<FrozenProcess>& processes,
+                                                image::Tree& tree) {
+  const ino_t of_group = TRY(inode_of(TRY(open_file("/proc/self/ns/user", O_RDONLY))));
+  Survey survey(of_group, tree);
+  for (size_t i = 0; i < processes.size(); ++i) {
+    const FrozenProcess& process = processes[i];
+    if (process.zombie || process.user_namespace == of_group) continue;
+    const std::string name = "process " + to_string(process.pid);
+    TRY_IN(refuse_shared_directories(tree.processes(static_cast<int>(i))), name);
+    Fd own = TRY(open_file(sys::proc_path(process.pid, "ns/user"), O_RDONLY));
+    const uint32_t found = TRY_IN(survey.add(own), name);
+    tree.mutable_user_namespaces(static_cast<int>(found - 1))->add_processes(process.ns_pid.value);
+  }
+  return std::move(survey).known();
+}
+
+bool is_within(const image::Tree& tree, uint32_t user_namespace, uint32_t other) {
+  while (user_namespace > other)
+    user_namespace = tree.user_namespaces(static_cast<int>(user_namespace - 1)).parent();
+  return user_namespace == other;
+}
+
+Result<UserNamespacesRestore> UserNamespacesRestore::make(const image::Tree& tree) {
+  UserNamespacesRestore restore(tree);
+  for (const image::UserNamespace& wanted : tree.user_namespaces())
+    TRY_IN(restore.add(wanted), fmt::format("user namespace of user {}", wanted.owner()));
+  return restore;
+}
+
+Result<void> UserNamespacesRestore::add(const image::UserNamespace& wanted) {
+  if (wanted.parent() > made_.size())
+    return fail(Code::kBadImage, "it comes before the one it lies in");
+  const UserView of_group{IdMap::of_group(), IdMap::of_group()};
+  const Made* parent = wanted.parent() == 0 ? nullptr : &made_[wanted.parent() - 1];
+  const UserView& outside = parent == nullptr ? of_group : parent->view;
+  UserView view{TRY(IdMap::below(outside.users, wanted.users())),
+                TRY(IdMap::below(outside.groups, wanted.groups()))};
+  auto owner = outside.users.inside(wanted.owner());
+  auto group = outside.groups.any_inside();  // which one has no effect
+  if (!owner || !group) return fail(Code::kBadImage, "the one above does not know its owner");
+  Fd made = TRY(sys::make_user_namespace(
+      parent == nullptr ? Fd() : TRY(parent->file.duplicate()), *owner, *group,
+      {id_map_text(wanted.users()), id_map_text(wanted.groups()), wanted.denies_setgroups()}));
+  made_.push_back({std::move(made), std::move(view)});
+  for (int32_t process : wanted.processes())
+    of_process_[process] = static_cast<uint32_t>(made_.size());
+  return {};
+}
+
+uint32_t UserNamespacesRestore::of(int32_t process) const {
+  auto found = of_process_.find(process);
+  return found == of_process_.end() ? 0 : found->second;
+}
+
+std::vector<uint32_t> UserNamespacesRestore::way_of(int32_t process) const {
+  std::vector<uint32_t> way;
+  for (uint32_t at = of(process); at != 0;
+       at = tree_->user_namespaces(static_cast<int>(at - 1)).parent())
+    way.push_back(at);
+  std::ranges::reverse(way);
+  return way;
+}
+
+const UserView* UserNamespacesRestore::view_of(int32_t process) const {
+  const uint32_t own = of(process);
+  return own == 0 ? nullptr : &made_[own - 1].view;
+}
+
+Result<void> UserNamespacesRestore::enter(Task& task, uint32_t user_namespace,
+                                          DescriptorChannel& channel) const {
+  const std::array<int, 1> wanted = {made_[user_namespace - 1].file.get()};
+  int number = TRY(channel.send(task, wanted))[0];
+  Program program(task.arena());
+  program.call("enter a user namespace", SYS_setns, {number, CLONE_NEWUSER});
+  program.call("close", SYS_close, {number});
+  return task.run(program);
+}
+
+}  // namespace martlet::engine
