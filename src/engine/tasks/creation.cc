@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <tuple>
 
 #include "engine/context.h"
 #include "sys/descriptor_limit.h"
@@ -95,10 +97,28 @@ Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
   return outcome;
 }
 
+constexpr const char* kLastPid = "/proc/sys/kernel/ns_last_pid";
+
 Result<std::string> write_last_pid(NsPid last) {
-  TRY(write_file("/proc/sys/kernel/ns_last_pid", std::to_string(last.value)));
+  TRY(write_file(kLastPid, std::to_string(last.value)));
   return std::string();
 }
+
+// What others in this process's PID namespace get next is in the end not lower than it was: they
+// would take numbers that ended a short time ago.
+class LastPid {
+ public:
+  LastPid() : before_(read()) {}
+  ~LastPid() {
+    if (read() < before_) std::ignore = write_last_pid(NsPid(before_));
+  }
+  LastPid(const LastPid&) = delete;
+  LastPid& operator=(const LastPid&) = delete;
+
+ private:
+  static int read() { return std::atoi(read_file(kLastPid).value_or("").c_str()); }
+  int before_;
+};
 
 // The number is that of the namespace of who writes. Who enters one is not in it, but its children
 // are.
@@ -195,9 +215,14 @@ Result<Task> create_thread(Task& creator, const image::Thread& thread) {
   return adopt_created(creator, creator.process(), tid);
 }
 
+<<<<<<< HEAD
 Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, NsPid last,
                                    HostPid root) {
   const NsPid tid(thread.tid());
+=======
+Result<Task> create_thread_in_turn(Task& leader, NsPid tid, NsPid last, HostPid root) {
+  const LastPid kept;
+>>>>>>> a-unverified
   for (int turn = 0; turn < kMostTurns; ++turn) {
     if (turn > 0 || tid.value != last.value + 1) TRY(choose_next_pid(root, tid));
     Program program(creator.arena());

@@ -284,6 +284,14 @@ class Freezer {
     });
   }
 
+  // A task in a PID namespace further in has numbers there, too, which mean nothing in the group.
+  void see_from_group(sys::TaskStatus& status) {
+    if (pid_levels_ == 0) pid_levels_ = status.ns_tids.size();  // the root comes first
+    for (auto* numbers :
+         {&status.ns_tgids, &status.ns_tids, &status.ns_groups, &status.ns_sessions})
+      if (numbers->size() > pid_levels_) numbers->resize(pid_levels_);
+  }
+
   Result<std::vector<FrozenProcess>> assemble() {
     std::vector<FrozenProcess> frozen;
     auto return_codes = std::make_shared<ReturnCodes>();
@@ -295,6 +303,7 @@ class Freezer {
       if (!status) continue;  // ended before it was stopped
       process.status = std::move(*status);
       process.stat = TRY(sys::read_stat(pid));
+      see_from_group(process.status);
       process.ns_pid = process.status.ns_tids.back();
       process.zombie = zombies_.contains(pid);
       if (process.zombie && has_live_thread(pid))
@@ -332,6 +341,7 @@ class Freezer {
                           .status = TRY(sys::read_status(tid)),
                           .group_stopped = found->second.group_stopped,
                           .creator = {}};
+      see_from_group(thread.status);
       thread.tid = thread.status.ns_tids.back();
       TRY(suspend_seccomp(thread));
       thread.registers = TRY(thread.tracee.registers());
@@ -371,6 +381,7 @@ class Freezer {
   std::vector<HostPid> processes_;
   std::map<HostPid, Seized> threads_;
   std::set<HostPid> zombies_;
+  size_t pid_levels_ = 0;  // of the root
 };
 
 }  // namespace
