@@ -119,6 +119,7 @@ Result<void> GroupCapture::survey() {
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
   }
+  TRY(files.open_all());
   TRY(context_.judge(describe_sharing(processes_, tree_)));
   TRY(engine::describe_host_names(processes_, container_, tree_));
   for (size_t i = 0; i < processes_.size(); ++i)

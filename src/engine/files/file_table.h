@@ -19,14 +19,22 @@ class FileTable {
  public:
   explicit FileTable(CaptureContext& context) : context_(context) {}
 
+  // Lets this process's table of descriptors grow to so many at once, if it may have them. Else it
+  // grows by steps, in each of which the kernel waits for all processors if there are threads.
+  static void make_room(size_t descriptors);
+
   // What each descriptor of a process looks like from outside; any thread may ask.
   static Result<std::vector<OpenFile>> look_at(HostPid pid);
 
   // Adds the descriptors of a process to its image and their descriptions to the context.
   Result<void> add(HostPid pid, std::vector<OpenFile> descriptors, image::Process& out);
 
+  // Duplicates every description, when all are known. Until then `fd`, and of sockets all but the
+  // inode of `status`, are not set.
+  Result<void> open_all();
+
  private:
-  Result<uint32_t> identify(const Fd& pidfd, OpenFile candidate);
+  Result<uint32_t> identify(OpenFile candidate);
 
   CaptureContext& context_;
   // Descriptions that may be equal. A file without an inode of its own, such as a timerfd, is
