@@ -130,6 +130,7 @@ Result<void> GroupCapture::survey() {
     TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
     TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
+  TRY(files.open_all());
   describe_births(births_, tree_);
   TRY(context_.judge(describe_namespaces()));
   TRY(context_.judge(engine::describe_cgroup_namespaces(processes_, cgroup_namespaces_,

@@ -6,6 +6,7 @@
 #include "checkpoint/builder.h"
 #include "checkpoint/capture.h"
 #include "checkpoint/memory_rounds.h"
+#include "engine/files/file_table.h"
 #include "engine/files/unread_queues.h"
 #include "engine/memory/aio_contexts.h"
 #include "engine/tasks/creation.h"
@@ -68,6 +69,7 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   SystemClock clock;
   std::ignore = sys::MappingFlags::shared();  // made here, nobody waits for it frozen
   auto queues = engine::UnreadQueues::find(spec.root);
+  engine::FileTable::make_room(queues.descriptors());
   const Nanoseconds deadline = clock.now() + kLongestWait;
   auto state = std::make_unique<State>();
   state->spec = spec;

@@ -85,6 +85,27 @@ int CaptureContext::stashed(const std::string& key) const {
   return found == stash_.end() ? -1 : found->second.get();
 }
 
+std::pair<const CapturedModel&, bool> CaptureContext::socket_model(
+    std::pair<sys::SocketType, bool> sort, const std::function<CapturedModel()>& make) {
+  const auto lock = alone();
+  auto found = socket_models_.find(sort);
+  if (found != socket_models_.end()) return {found->second, false};
+  return {socket_models_.try_emplace(sort, make()).first->second, true};
+}
+
+Result<const std::string*> CaptureContext::network_table(const std::string& name) {
+  auto found = network_tables_.find(name);
+  if (found == network_tables_.end())
+    found = network_tables_.emplace(name, TRY(read_file(sys::proc_path(root_, name)))).first;
+  return &found->second;
+}
+
+const sys::DropEverything& CaptureContext::drop_filter() {
+  const auto lock = alone();
+  if (!drop_filter_) drop_filter_ = sys::DropEverything::load();
+  return *drop_filter_;
+}
+
 void CaptureContext::on_thaw(std::function<void()> undo) {
   const auto lock = alone();
   undo_.push_back(std::move(undo));

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -16,6 +17,8 @@
 #include "image/files.pb.h"
 #include "image/sockets.pb.h"
 #include "image/stream.h"
+#include "sys/sock_diag.h"
+#include "sys/socket_options.h"
 
 namespace martlet::engine {
 
@@ -31,6 +34,12 @@ struct ExternalFile {
 // work runs right here.
 Result<void> run_in_namespace(HostPid process, const std::string& kind,
                               const std::function<Result<void>()>& work);
+
+// The first socket of a sort, by which the others of it are told.
+struct CapturedModel {
+  uint32_t file;  // its File id
+  sys::SocketModel options;
+};
 
 // Shared state of one capture; lives on the engine's thread while the group is frozen. Other
 // threads may use what says so, and anything while they hold alone().
@@ -62,6 +71,22 @@ class CaptureContext {
   std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixMessage>>& unix_queues() {
     return unix_queues_;
   }
+
+  // The model of sockets of a type that are connected, or not; and whether this call has made it.
+  // Any thread.
+  std::pair<const CapturedModel&, bool> socket_model(std::pair<sys::SocketType, bool> sort,
+                                                     const std::function<CapturedModel()>& make);
+
+  // What /proc tells of the group's network under a name such as "net/igmp", read once.
+  Result<const std::string*> network_table(const std::string& name);
+
+  // The packet sockets of the group's network, by inode, as they were when the first was asked for.
+  std::optional<std::map<uint32_t, sys::PacketSocketInfo>>& packet_sockets() {
+    return packet_sockets_;
+  }
+
+  // A filter for sockets that nothing shall reach any more. Any thread.
+  const sys::DropEverything& drop_filter();
 
   // Keeps a descriptor open until the capture is over.
   void keep(Fd fd) { kept_.push_back(std::move(fd)); }
@@ -99,6 +124,10 @@ class CaptureContext {
   std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixMessage>> unix_queues_;
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
+  std::map<std::pair<sys::SocketType, bool>, CapturedModel> socket_models_;
+  std::map<std::string, std::string> network_tables_;
+  std::optional<std::map<uint32_t, sys::PacketSocketInfo>> packet_sockets_;
+  std::optional<sys::DropEverything> drop_filter_;
   std::recursive_mutex mutex_;  // recursive: under alone(), judge() and on_thaw() may be called
   std::vector<std::function<void()>> undo_;
   std::optional<std::vector<Error>> refusals_;

@@ -184,19 +184,17 @@ Result<std::vector<TcpSocketInfo>> list_tcp_sockets(int diag, int family, uint32
   return sockets;
 }
 
-// The kernel tells only of all of them together.
-Result<PacketSocketInfo> query_packet_socket(int diag, uint32_t inode) {
+Result<std::map<uint32_t, PacketSocketInfo>> list_packet_sockets(int diag) {
   packet_diag_req request{};
   request.sdiag_family = AF_PACKET;
   request.pdiag_show = PACKET_SHOW_MCLIST | PACKET_SHOW_RING_CFG;
   TRY(send_request(diag, request, NLM_F_DUMP));
-  std::optional<PacketSocketInfo> found;
+  std::map<uint32_t, PacketSocketInfo> sockets;
   TRY(receive_answer(diag, Answer::kDump, [&](const nlmsghdr& message) {
     auto* body = static_cast<const packet_diag_msg*>(NLMSG_DATA(&message));
-    if (body->pdiag_ino == inode) found = parse_packet(message);
+    sockets.insert_or_assign(body->pdiag_ino, parse_packet(message));
   }));
-  if (!found) return fail(Code::kNotFound, "packet socket " + std::to_string(inode));
-  return *found;
+  return sockets;
 }
 
 }  // namespace martlet::sys

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,7 +59,7 @@ struct PacketSocketInfo {
   std::vector<PacketMembership> memberships;
 };
 
-// kNotFound if the namespace has no such socket.
-Result<PacketSocketInfo> query_packet_socket(int diag, uint32_t inode);
+// By inode; the kernel tells only of all of them together.
+Result<std::map<uint32_t, PacketSocketInfo>> list_packet_sockets(int diag);
 
 }  // namespace martlet::sys

@@ -1,6 +1,8 @@
 #include "sys/socket_options.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
@@ -17,7 +19,10 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <map>
 #include <optional>
+#include <string_view>
+#include <utility>
 
 namespace martlet::sys {
 namespace {
@@ -250,7 +255,7 @@ uint32_t swap_if_unicast(const OptionRow& row, uint32_t number) {
 }
 
 // Empty if there is no such device (any more).
-std::string device_in(int fd, const OptionRow& row, const std::string& value) {
+std::string device_in(int fd, const OptionRow& row, std::string_view value) {
   uint32_t number = 0;
   if (value.size() != sizeof number) return {};
   std::memcpy(&number, value.data(), sizeof number);
@@ -262,27 +267,23 @@ Result<std::string> value_for_device(int fd, const OptionRow& row, const std::st
   return std::string(reinterpret_cast<const char*>(&number), sizeof number);
 }
 
-bool is_stream(int fd) {
-  auto type = get_int_option(fd, SOL_SOCKET, SO_TYPE);
-  return type && *type == SOCK_STREAM;
-}
+// What getsockopt reports; not set if the socket has no such option.
+class Value {
+ public:
+  Value(int fd, const OptionRow& row) {
+    socklen_t length = sizeof bytes_;
+    if (::getsockopt(fd, row.level, row.name, bytes_, &length) == 0)
+      seen_ = std::string_view(bytes_, length);
+  }
+  Value(const Value&) = delete;
+  Value& operator=(const Value&) = delete;
+  explicit operator bool() const { return seen_.has_value(); }
+  std::string_view operator*() const { return *seen_; }
 
-// Also if the connection is over.
-bool is_connected(int fd) {
-  sockaddr_storage peer{};
-  socklen_t length = sizeof peer;
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0) return true;
-  pollfd state{fd, POLLRDHUP, 0};
-  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLRDHUP) != 0;
-}
-
-// Empty if the socket has no such option.
-std::optional<std::string> read_value(int fd, const OptionRow& row) {
-  char value[kMaxValueBytes];
-  socklen_t length = sizeof value;
-  if (::getsockopt(fd, row.level, row.name, value, &length) != 0) return std::nullopt;
-  return std::string(value, length);
-}
+ private:
+  char bytes_[kMaxValueBytes];
+  std::optional<std::string_view> seen_;
+};
 
 // Whether a socket of this family and protocol can have options of the level.
 bool has_level(int family, int protocol, int level) {
@@ -295,7 +296,7 @@ bool has_level(int family, int protocol, int level) {
   return level == IPPROTO_IPV6 ? family == AF_INET6 : level == protocol && family != AF_UNIX;
 }
 
-bool is_zero(const std::string& value) {
+bool is_zero(std::string_view value) {
   return std::ranges::all_of(value, [](char byte) { return byte == 0; });
 }
 
@@ -319,18 +320,31 @@ Result<void> write_value(int fd, const OptionRow& row, const std::string& value)
   return {};
 }
 
-const OptionRow* find_row(int level, int name) {
-  auto row = std::ranges::find_if(
-      kTable, [&](const OptionRow& each) { return each.level == level && each.name == name; });
-  return row == kTable.end() ? nullptr : &*row;
+std::optional<size_t> find_row(int level, int name) {
+  static const auto rows = [] {
+    std::map<std::pair<int, int>, size_t> by_name;
+    for (size_t i = 0; i < kTable.size(); ++i)
+      by_name.try_emplace({kTable[i].level, kTable[i].name}, i);
+    return by_name;
+  }();
+  auto found = rows.find({level, name});
+  if (found == rows.end()) return std::nullopt;
+  return found->second;
 }
 
-size_t order_of(const SocketOption& option) {
-  return static_cast<size_t>(find_row(option.level, option.name) - kTable.data());
+bool has_option(SocketType type, bool connected, const OptionRow& row) {
+  if (!has_level(type.family, type.protocol, row.level)) return false;
+  if (connected && row.scope == Scope::kUnconnected) return false;
+  return type.type != SOCK_STREAM || row.scope != Scope::kDatagram;
+}
+
+SocketOption option_of(int fd, const OptionRow& row, std::string_view value) {
+  std::string device = is_device_number(row) ? device_in(fd, row, value) : "";
+  return {row.level, row.name, std::string(value), std::move(device)};
 }
 
 Result<void> write_if_different(int fd, const OptionRow& row, const std::string& value) {
-  auto current = read_value(fd, row);
+  const Value current(fd, row);
   if (!current)
     return fail(Code::kUnsupported, std::string("this kernel has no socket option ") + row.label);
   if (*current == value || (is_zero(*current) && is_zero(value))) return {};
@@ -339,38 +353,66 @@ Result<void> write_if_different(int fd, const OptionRow& row, const std::string&
 
 }  // namespace
 
+std::optional<SocketType> socket_type(int fd) {
+  auto family = get_int_option(fd, SOL_SOCKET, SO_DOMAIN);
+  auto type = get_int_option(fd, SOL_SOCKET, SO_TYPE);
+  auto protocol = get_int_option(fd, SOL_SOCKET, SO_PROTOCOL);
+  if (!family || !type || !protocol) return std::nullopt;
+  return SocketType{*family, *type, *protocol};
+}
+
+bool is_connected(int fd) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0) return true;
+  pollfd state{fd, POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLRDHUP) != 0;
+}
+
 std::vector<SocketOption> read_socket_options(int fd) {
-  std::vector<SocketOption> options;
-  bool connected = is_connected(fd);
-  bool stream = is_stream(fd);
-  int family = get_int_option(fd, SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC);
-  int protocol = get_int_option(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0);
-  for (const OptionRow& row : kTable) {
-    if (!has_level(family, protocol, row.level)) continue;
-    if (connected && row.scope == Scope::kUnconnected) continue;
-    if (stream && row.scope == Scope::kDatagram) continue;
-    auto value = read_value(fd, row);
+  return SocketModel::of(fd, socket_type(fd).value_or(SocketType{}), is_connected(fd)).options();
+}
+
+SocketModel SocketModel::of(int fd, SocketType type, bool connected) {
+  SocketModel model;
+  for (size_t i = 0; i < kTable.size(); ++i) {
+    const OptionRow& row = kTable[i];
+    if (!has_option(type, connected, row)) continue;
+    const Value value(fd, row);
     if (!value) continue;
+    model.entries_.push_back({i, std::string(*value)});
     if (row.initial == Default::kZero && is_zero(*value)) continue;
-    std::string device = is_device_number(row) ? device_in(fd, row, *value) : "";
-    options.push_back({row.level, row.name, *std::move(value), std::move(device)});
+    model.options_.push_back(option_of(fd, row, *value));
   }
-  return options;
+  return model;
+}
+
+std::vector<SocketOption> SocketModel::differences(int fd) const {
+  std::vector<SocketOption> found;
+  for (const Entry& entry : entries_) {
+    const OptionRow& row = kTable[entry.row];
+    const Value value(fd, row);
+    if (!value || *value == entry.value || (is_zero(*value) && is_zero(entry.value))) continue;
+    found.push_back(option_of(fd, row, *value));
+  }
+  return found;
 }
 
 Result<void> write_socket_options(int fd, const std::vector<SocketOption>& options,
                                   OptionPhase phase) {
-  std::vector<const SocketOption*> chosen;
+  std::vector<std::pair<size_t, const SocketOption*>> chosen;  // with their rows
   for (const SocketOption& option : options) {
-    const OptionRow* row = find_row(option.level, option.name);
-    if (row == nullptr || option.value.size() > kMaxValueBytes)
+    const auto row = find_row(option.level, option.name);
+    if (!row || option.value.size() > kMaxValueBytes)
       return fail(Code::kBadImage, "socket option " + std::to_string(option.level) + "/" +
                                        std::to_string(option.name) + " is not one that moves");
-    if (row->phase == phase) chosen.push_back(&option);
+    if (kTable[*row].phase == phase) chosen.emplace_back(*row, &option);
   }
-  std::ranges::stable_sort(chosen, {}, [](const SocketOption* each) { return order_of(*each); });
-  for (const SocketOption* option : chosen) {
-    const OptionRow& row = kTable[order_of(*option)];
+  std::ranges::stable_sort(chosen, {}, [](const auto& each) { return each.first; });
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const auto& [number, option] = chosen[i];
+    if (i + 1 < chosen.size() && chosen[i + 1].first == number) continue;
+    const OptionRow& row = kTable[number];
     std::string value = option->value;
     if (is_device_number(row) && !option->device.empty())
       value = TRY(value_for_device(fd, row, option->device));
@@ -464,6 +506,27 @@ Result<void> write_socket_filter(int fd, const std::string& program) {
 std::string drop_everything_filter() {
   sock_filter accept_nothing = BPF_STMT(BPF_RET | BPF_K, 0);
   return std::string(reinterpret_cast<const char*>(&accept_nothing), sizeof accept_nothing);
+}
+
+DropEverything DropEverything::load() {
+  const bpf_insn accept_nothing[] = {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0},
+                                     {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+  return DropEverything(Fd(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "drop_everything", "MIT",
+                                         accept_nothing, std::size(accept_nothing), nullptr)));
+}
+
+Result<void> DropEverything::attach(int fd) const {
+  if (!program_.valid()) return write_socket_filter(fd, drop_everything_filter());
+  const int program = program_.get();
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program) != 0)
+    return fail_errno("attach a BPF program to a socket");
+  return {};
+}
+
+bool has_extended_filter(int fd) {
+  socklen_t instructions = 0;
+  return ::getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions) != 0 &&
+         errno == EACCES;
 }
 
 }  // namespace martlet::sys

@@ -81,8 +81,7 @@ Result<void> set_tcp_negotiated(int fd, const TcpNegotiated& negotiated) {
   return {};
 }
 
-Result<TcpNegotiated> tcp_negotiated(int fd) {
-  struct tcp_info info = TRY(tcp_information(fd));
+Result<TcpNegotiated> tcp_negotiated(int fd, const TcpInfo& info) {
   TcpNegotiated negotiated;
   // In repair mode this option reads as the limit that the peer announced.
   negotiated.mss_clamp =
@@ -119,8 +118,9 @@ Result<void> set_tcp_timestamp(int fd, uint32_t timestamp) {
                     "TCP_TIMESTAMP");
 }
 
-Result<struct tcp_info> tcp_information(int fd) {
-  struct tcp_info info{};
+Result<TcpInfo> tcp_information(int fd) {
+  static_assert(sizeof(tcp_info) == 104 && sizeof(TcpInfo) == 152);
+  TcpInfo info{};
   socklen_t length = sizeof info;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return fail_errno("TCP_INFO");
   return info;
@@ -128,9 +128,6 @@ Result<struct tcp_info> tcp_information(int fd) {
 
 Result<uint32_t> tcp_unacknowledged(int fd) {
   return count(fd, SIOCOUTQ, "SIOCOUTQ");
-}
-Result<uint32_t> tcp_unsent(int fd) {
-  return count(fd, SIOCOUTQNSD, "SIOCOUTQNSD");
 }
 Result<uint32_t> tcp_unread(int fd) {
   return count(fd, FIONREAD, "SIOCINQ");

@@ -36,6 +36,17 @@ Result<std::string> peek_tcp_queue(int fd, TcpQueue queue, size_t length);
 // buffers must be large enough.
 Result<void> fill_tcp_queue(int fd, TcpQueue queue, std::string_view bytes);
 
+// TCP_INFO with what Linux 4.6 and newer tell besides.
+struct TcpInfo : tcp_info {
+  uint64_t pacing_rate;
+  uint64_t largest_pacing_rate;
+  uint64_t bytes_acknowledged;
+  uint64_t bytes_received;
+  uint32_t segments_sent;
+  uint32_t segments_received;  // every one that got past the filter
+  uint32_t unsent_bytes;       // written and never sent, the end of the stream counted as one
+};
+
 // What the two ends agreed upon in their first segments.
 struct TcpNegotiated {
   uint32_t mss_clamp = 0;
@@ -46,7 +57,7 @@ struct TcpNegotiated {
   bool timestamps = false;
 };
 Result<void> set_tcp_negotiated(int fd, const TcpNegotiated& negotiated);
-Result<TcpNegotiated> tcp_negotiated(int fd);
+Result<TcpNegotiated> tcp_negotiated(int fd, const TcpInfo& info);
 
 using TcpWindow = struct tcp_repair_window;
 Result<TcpWindow> tcp_window(int fd);
@@ -56,14 +67,12 @@ Result<void> set_tcp_window(int fd, const TcpWindow& window);
 Result<uint32_t> tcp_timestamp(int fd);
 Result<void> set_tcp_timestamp(int fd, uint32_t timestamp);
 
-// TCP_INFO; `tcpi_state` is one of TCP_ESTABLISHED, TCP_LISTEN, ... For a listener `tcpi_unacked`
+// `tcpi_state` is one of TCP_ESTABLISHED, TCP_LISTEN, ... For a listener `tcpi_unacked`
 // is the number of connections waiting in accept() and `tcpi_sacked` the backlog.
-Result<struct tcp_info> tcp_information(int fd);
+Result<TcpInfo> tcp_information(int fd);
 
-// Bytes written and not acknowledged by the peer (with the end of the stream counted as one), and
-// how many of them were never sent.
+// Bytes written and not acknowledged by the peer (with the end of the stream counted as one).
 Result<uint32_t> tcp_unacknowledged(int fd);
-Result<uint32_t> tcp_unsent(int fd);
 // Bytes received and not read.
 Result<uint32_t> tcp_unread(int fd);
 

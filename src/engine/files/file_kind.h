@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "image/files.pb.h"
+#include "sys/socket_options.h"
 
 namespace martlet::engine {
 
@@ -33,6 +35,7 @@ struct OpenFile {
   std::string link;  // what /proc/PID/fd/NUMBER reads as: a path, "socket:[123]", ...
   std::string info;  // /proc/PID/fdinfo/NUMBER
   int flags = 0;     // F_GETFL
+  std::optional<sys::SocketType> socket;  // if it is one
 };
 
 class FileKind {

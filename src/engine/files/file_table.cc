@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +35,43 @@ uint64_t event_number(const std::string& info) {
   return field ? take_number(*field, 10).value_or(0) : 0;
 }
 
+// Every socket is a file of one mount, which shows in what fdinfo tells (from Linux 5.14 on). To
+// look at the file itself costs more than all else that is asked of a descriptor.
+class SocketMount {
+ public:
+  static const SocketMount& get() {
+    static const SocketMount mount = look();
+    return mount;
+  }
+
+  // Fills in what is certain of a socket. The rest is known when it is open.
+  bool recognise(OpenFile& file) const {
+    auto mount = info_number(file.info, "mnt_id", 10);
+    auto inode = info_number(file.info, "ino", 10);
+    if (!mount || *mount != number_ || !inode) return false;
+    file.status.st_dev = device_;
+    file.status.st_ino = *inode;
+    file.status.st_mode = S_IFSOCK;
+    file.link = fmt::format("socket:[{}]", *inode);
+    return true;
+  }
+
+ private:
+  static SocketMount look() {
+    SocketMount mount;
+    const Fd any(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    struct stat status{};
+    if (::fstat(any.get(), &status) == 0) mount.device_ = status.st_dev;
+    auto info = read_file(fmt::format("/proc/self/fdinfo/{}", any.get()));
+    if (info) mount.number_ = info_number(*info, "mnt_id", 10).value_or(kUnknown);
+    return mount;
+  }
+
+  static constexpr uint64_t kUnknown = UINT64_MAX;
+  uint64_t number_ = kUnknown;
+  dev_t device_ = 0;
+};
+
 // What a process shows of its descriptors. Each is found below an open directory, so that the way
 // to the process is gone once.
 class DescriptorView {
@@ -49,10 +88,11 @@ class DescriptorView {
     file.holder = pid_;
     file.number = number;
     const std::string name = std::to_string(number);
-    if (::fstatat(links_.get(), name.c_str(), &file.status, 0) != 0) return fail_errno("stat");
-    file.link = TRY(sys::read_link(links_, name));
     file.info = TRY(read_file(infos_, name));
     file.flags = TRY(flags_in(file.info));
+    if (SocketMount::get().recognise(file)) return file;
+    if (::fstatat(links_.get(), name.c_str(), &file.status, 0) != 0) return fail_errno("stat");
+    file.link = TRY(sys::read_link(links_, name));
     return file;
   }
 
@@ -111,6 +151,15 @@ Result<const FileKind*> choose_kind(CaptureContext& context, const OpenFile& fil
   return known ? *kind : nullptr;
 }
 
+// From here on `fd` is the description.
+Result<void> open_here(OpenFile& file, int fd) {
+  file.fd = fd;
+  if (!S_ISSOCK(file.status.st_mode)) return {};
+  if (::fstat(fd, &file.status) != 0) return fail_errno("stat");
+  file.socket = sys::socket_type(fd);
+  return {};
+}
+
 // A description in flight; if no process has it, it belongs to the group's root and has no number.
 Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
   HostPid here(::getpid());
@@ -125,7 +174,7 @@ Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
   file.holder = context.root();
   file.number = -1;
   file.id = static_cast<uint32_t>(context.files().size() + 1);
-  file.fd = received.get();
+  TRY(open_here(file, received.get()));
   context.keep(std::move(received));
   context.files().push_back(file);
   return file.id;
@@ -183,6 +232,16 @@ Result<void> apply_owner_in_flight(const ApplyContext& context, const image::Fil
   return {};
 }
 
+// Calls work(0) to work(count - 1), of which one processor takes many at a time.
+Result<void> for_each_part(size_t count, const std::function<Result<void>(size_t)>& work) {
+  constexpr size_t kPart = 256;
+  return for_each_in_parallel((count + kPart - 1) / kPart, [&](size_t part) -> Result<void> {
+    const size_t end = std::min(count, (part + 1) * kPart);
+    for (size_t i = part * kPart; i < end; ++i) TRY(work(i));
+    return {};
+  });
+}
+
 enum class NeedsTasks { kNo, kYes };
 
 Result<void> create_all(ApplyContext& context, NeedsTasks which) {
@@ -199,15 +258,17 @@ Result<void> create_all(ApplyContext& context, NeedsTasks which) {
 
 }  // namespace
 
+void FileTable::make_room(size_t descriptors) {
+  const Fd any(::eventfd(0, EFD_CLOEXEC));
+  const Fd last(::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(descriptors)));
+}
+
 Result<std::vector<OpenFile>> FileTable::look_at(HostPid holder) {
-  constexpr size_t kPart = 256;  // one processor takes so many at a time
   const std::vector<int> numbers = TRY(sys::list_descriptors(holder));
   const DescriptorView view = TRY(DescriptorView::open(holder));
   std::vector<OpenFile> files(numbers.size());
-  TRY(for_each_in_parallel((numbers.size() + kPart - 1) / kPart, [&](size_t part) -> Result<void> {
-    const size_t end = std::min(numbers.size(), (part + 1) * kPart);
-    for (size_t i = part * kPart; i < end; ++i)
-      files[i] = TRY_IN(view.look_at(numbers[i]), descriptor_name(holder, numbers[i]));
+  TRY(for_each_part(numbers.size(), [&](size_t i) -> Result<void> {
+    files[i] = TRY_IN(view.look_at(numbers[i]), descriptor_name(holder, numbers[i]));
     return {};
   }));
   return files;
@@ -215,7 +276,6 @@ Result<std::vector<OpenFile>> FileTable::look_at(HostPid holder) {
 
 Result<void> FileTable::add(HostPid holder, std::vector<OpenFile> descriptors, Descriptors& out,
                             ProcessLocks& locks) {
-  Fd pidfd = TRY(sys::open_task(holder));
   for (OpenFile& file : descriptors) {
     auto* descriptor = out.Add();
     descriptor->set_fd(file.number);
@@ -223,7 +283,7 @@ Result<void> FileTable::add(HostPid holder, std::vector<OpenFile> descriptors, D
     file.flags &= ~O_CLOEXEC;
     const int number = file.number;
     TRY_IN(capture_process_locks(file, locks), descriptor_name(holder, number));
-    uint32_t id = TRY_IN(identify(pidfd, std::move(file)), descriptor_name(holder, number));
+    uint32_t id = TRY_IN(identify(std::move(file)), descriptor_name(holder, number));
     descriptor->set_file(id);
     context_.set_file_of(holder, number, id);
   }
@@ -231,7 +291,7 @@ Result<void> FileTable::add(HostPid holder, std::vector<OpenFile> descriptors, D
 }
 
 // The search begins where the last one ended: duplicates often come one after the other.
-Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
+Result<uint32_t> FileTable::identify(OpenFile candidate) {
   Similar& similar = similar_[{candidate.status.st_dev, candidate.status.st_ino, candidate.flags,
                                event_number(candidate.info)}];
   size_t first = 0, last = similar.ids.size();
@@ -244,14 +304,28 @@ Result<uint32_t> FileTable::identify(const Fd& pidfd, OpenFile candidate) {
     (order < 0 ? last : first) = order < 0 ? middle : middle + 1;
   }
   similar.latest = first;
-  Fd duplicate = TRY(sys::duplicate_descriptor(pidfd, candidate.number));
-  candidate.fd = duplicate.get();
   candidate.id = static_cast<uint32_t>(context_.files().size() + 1);
   uint32_t id = candidate.id;
-  context_.keep(std::move(duplicate));
   context_.files().push_back(std::move(candidate));
   similar.ids.insert(similar.ids.begin() + static_cast<ptrdiff_t>(first), id);
   return id;
+}
+
+Result<void> FileTable::open_all() {
+  std::map<HostPid, Fd> holders;
+  for (const OpenFile& file : context_.files())
+    if (!holders.contains(file.holder))
+      holders.emplace(file.holder, TRY(sys::open_task(file.holder)));
+  std::vector<OpenFile>& files = context_.files();
+  std::vector<Fd> opened(files.size());
+  TRY(for_each_part(files.size(), [&](size_t i) -> Result<void> {
+    OpenFile& file = files[i];
+    opened[i] = TRY_IN(sys::duplicate_descriptor(holders.at(file.holder), file.number),
+                       descriptor_name(file.holder, file.number));
+    return open_here(file, opened[i].get());
+  }));
+  for (Fd& fd : opened) context_.keep(std::move(fd));
+  return {};
 }
 
 Result<std::vector<const FileKind*>> choose_kinds(CaptureContext& context) {

@@ -21,6 +21,10 @@ class FileTable {
  public:
   explicit FileTable(CaptureContext& context) : context_(context) {}
 
+  // Lets this process's table of descriptors grow to so many at once, if it may have them. Else it
+  // grows by steps, in each of which the kernel waits for all processors if there are threads.
+  static void make_room(size_t descriptors);
+
   // What each descriptor of a process, or of a thread, looks like from outside; any thread may ask.
   static Result<std::vector<OpenFile>> look_at(HostPid holder);
 
@@ -31,10 +35,14 @@ class FileTable {
     return add(holder, std::move(descriptors), *out.mutable_descriptors(), *out.mutable_locks());
   }
 
+  // Duplicates every description, when all are known. Until then `fd`, and of sockets all but the
+  // inode of `status`, are not set.
+  Result<void> open_all();
+
  private:
   Result<void> add(HostPid holder, std::vector<OpenFile> descriptors, Descriptors& out,
                    ProcessLocks& locks);
-  Result<uint32_t> identify(const Fd& pidfd, OpenFile candidate);
+  Result<uint32_t> identify(OpenFile candidate);
 
   CaptureContext& context_;
   // Descriptions that may be equal. A file without an inode of its own, such as a timerfd, is

@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -10,6 +13,7 @@
 
 #include "engine/test_util.h"
 #include "sys/pidfd.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
@@ -62,6 +66,29 @@ TEST_F(FileTableTest, DescriptorsOfOneDescriptionAndNoOthersAreOneFile) {
       const bool same = *sys::compare_files(child.pid(), a.get(), child.pid(), b.get()) == 0;
       ASSERT_EQ(files.at(a.get()) == files.at(b.get()), same) << a.get() << " and " << b.get();
     }
+}
+
+TEST_F(FileTableTest, SocketsAreKnownForWhatTheyAre) {
+  open([] { return ::socket(AF_INET6, SOCK_DGRAM, 0); });
+  ChildInNamespaces child(0, [] { return true; });
+  MemorySink sink;
+  CaptureContext context(sink, child.pid(), {});
+  image::Process record;
+  FileTable table(context);
+  ASSERT_TRUE(table.add(child.pid(), *FileTable::look_at(child.pid()), record));
+  ASSERT_TRUE(table.open_all());
+  for (const Fd& own : own_) {
+    struct stat status{};
+    ASSERT_EQ(::fstat(own.get(), &status), 0);
+    const OpenFile* file = context.file_of(child.pid(), own.get());
+    ASSERT_NE(file, nullptr);
+    EXPECT_EQ(file->link, *sys::read_link("/proc/self/fd/" + std::to_string(own.get())));
+    EXPECT_EQ(file->status.st_ino, status.st_ino);
+    EXPECT_EQ(file->status.st_mode, status.st_mode);
+    EXPECT_EQ(file->socket, (sys::SocketType{AF_INET6, SOCK_DGRAM, IPPROTO_UDP}));
+    EXPECT_EQ(*sys::compare_files(HostPid(::getpid()), file->fd, HostPid(::getpid()), own.get()),
+              0);
+  }
 }
 
 TEST_F(FileTableTest, DescriptorsAreSeenInTheirOrder) {

@@ -76,6 +76,7 @@ class KindTest : public testing::Test {
     OpenFile file;
     file.id = static_cast<uint32_t>(capture_context_->files().size() + 1);
     file.fd = fd;
+    file.socket = sys::socket_type(fd);
     file.holder = self();
     file.number = fd;
     ASSERT_EQ(::fstat(fd, &file.status), 0);

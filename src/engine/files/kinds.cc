@@ -17,7 +17,6 @@
 #include "engine/files/timer_kind.h"
 #include "engine/ipc/posix_queue_kind.h"
 #include "engine/memory/memory_file_kind.h"
-#include "engine/sockets/common.h"
 #include "engine/sockets/netlink_socket.h"
 #include "engine/sockets/packet_socket.h"
 #include "engine/sockets/raw_socket.h"
@@ -29,11 +28,10 @@
 namespace martlet::engine {
 namespace {
 
-std::string unsupported_socket(int fd) {
+std::string unsupported_socket(const sys::SocketType& socket) {
   constexpr std::pair<int, std::string_view> kFamilies[] = {
       {AF_NETLINK, "netlink"}, {AF_PACKET, "packet"}, {AF_VSOCK, "vsock"}, {AF_ALG, "crypto"},
       {AF_XDP, "XDP"},         {AF_UNIX, "Unix"},     {AF_INET, "IPv4"},   {AF_INET6, "IPv6"}};
-  SocketType socket = socket_type(fd).value_or(SocketType{});
   for (auto [number, name] : kFamilies)
     if (number == socket.family)
       return fmt::format("{} sockets of type {} and protocol {} are not supported", name,
@@ -75,7 +73,8 @@ const std::vector<const FileKind*>& file_kinds() {
 }
 
 std::string unsupported(const OpenFile& file) {
-  if (S_ISSOCK(file.status.st_mode)) return unsupported_socket(file.fd);
+  if (S_ISSOCK(file.status.st_mode))
+    return unsupported_socket(file.socket.value_or(sys::SocketType{}));
   if (S_ISCHR(file.status.st_mode)) return unsupported_device(file.status.st_rdev);
   return "not supported";
 }

@@ -9,16 +9,19 @@
 #include <string>
 
 #include "engine/files/inotify_kind.h"
-#include "engine/sockets/common.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
+#include "sys/socket_options.h"
 
 namespace martlet::engine {
 namespace {
 
-bool is_netlink(const Fd& fd) {
-  auto type = socket_type(fd.get());
-  return type && type->family == AF_NETLINK;
+// What waits in a Unix listener are connections that nobody has accepted.
+bool is_queue(const Fd& socket) {
+  const int family = sys::get_int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC);
+  if (family == AF_NETLINK) return true;
+  return family == AF_UNIX &&
+         sys::get_int_option(socket.get(), SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0;
 }
 
 // A duplicate of the descriptor if it is such a queue. It may be closed at any moment.
@@ -26,7 +29,7 @@ std::optional<Fd> open_queue(HostPid pid, const Fd& pidfd, int number) {
   auto link = sys::read_link(sys::proc_path(pid, "fd/" + std::to_string(number)));
   if (!link || !(is_inotify_link(*link) || link->starts_with("socket:"))) return std::nullopt;
   auto fd = sys::duplicate_descriptor(pidfd, number);
-  if (!fd || !(is_inotify_link(*link) || is_netlink(*fd))) return std::nullopt;
+  if (!fd || !(is_inotify_link(*link) || is_queue(*fd))) return std::nullopt;
   return std::move(*fd);
 }
 
@@ -60,6 +63,7 @@ void UnreadQueues::add_table(HostPid holder) {
   auto pidfd = sys::open_task(holder);
   auto numbers = sys::list_descriptors(holder);
   if (!pidfd || !numbers) return;  // it has ended
+  descriptors_ += numbers->size();
   for (int number : *numbers)
     if (auto queue = open_queue(holder, *pidfd, number)) queues_.push_back(std::move(*queue));
 }

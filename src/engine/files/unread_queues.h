@@ -1,5 +1,5 @@
-// Queues of messages that are lost unless the program has read them before it is captured: nothing
-// can put an event of inotify or a message of the kernel's netlink back.
+// Queues that must be empty when the program is captured: nothing can put an event of inotify, a
+// message of the kernel's netlink or a connection that a Unix listener has not accepted back.
 #pragma once
 
 #include <vector>
@@ -14,13 +14,18 @@ class UnreadQueues {
   // Those of the processes below `root`, which run. What they open from now on is not among them.
   static UnreadQueues find(HostPid root);
 
+  // How many descriptors the processes had.
+  size_t descriptors() const { return descriptors_; }
+
   bool all_read() const;
-  // With the group frozen: whether that holds for what was opened since, too. Of inotify it is not
-  // looked for again.
+  // With the group frozen: whether that holds for what was opened since, too. Of inotify and of
+  // listeners it is not looked for again.
   bool all_read_in(HostPid frozen_root);
 
  private:
   void add_table(HostPid holder);
+
+  size_t descriptors_ = 0;
 
   std::vector<Fd> queues_;  // duplicates
 };

@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -44,6 +45,24 @@ TEST(UnreadQueues, waits_for_netlink) {
   EXPECT_FALSE(queues.all_read());
   char byte = 0;
   EXPECT_EQ(::recv(fd.get(), &byte, 1, 0), 1);
+  EXPECT_TRUE(queues.all_read());
+}
+
+TEST(UnreadQueues, waits_for_unix_connections) {
+  Fd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un name{AF_UNIX, {}};
+  socklen_t size = sizeof name.sun_family;  // the kernel chooses a name
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&name), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  size = sizeof name;
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&name), &size), 0);
+  auto queues = UnreadQueues::find(self());
+  EXPECT_TRUE(queues.all_read());
+  Fd client(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&name), size), 0);
+  EXPECT_FALSE(queues.all_read());
+  Fd server(::accept(listener.get(), nullptr, nullptr));
+  EXPECT_TRUE(server.valid());
   EXPECT_TRUE(queues.all_read());
 }
 

@@ -24,7 +24,8 @@ bool drops_everything(int fd) {
 
 bool revive(int fd) {
   bool repaired = is_in_repair(fd);
-  bool dropping = drops_everything(fd);
+  // No socket with a program of its own of the extended kind is captured.
+  bool dropping = drops_everything(fd) || (repaired && sys::has_extended_filter(fd));
   if (repaired) {
     log_if_failed(sys::set_tcp_repair(fd, sys::RepairMode::kOffWithoutProbe), "end TCP repair");
     log_if_failed(sys::set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, 1), "SO_REUSEADDR");
@@ -40,7 +41,7 @@ size_t revive_sockets_in_table(HostPid holder) {
   size_t revived = 0;
   for (int number : *numbers) {
     auto fd = sys::duplicate_descriptor(*pidfd, number);
-    if (fd && socket_type(fd->get()) && revive(fd->get())) ++revived;
+    if (fd && sys::socket_type(fd->get()) && revive(fd->get())) ++revived;
   }
   return revived;
 }

@@ -50,35 +50,69 @@ Result<SocketType> inet_type_of(const image::File& file) {
   return SocketType{static_cast<int>(family), SOCK_DGRAM, protocol};
 }
 
-}  // namespace
-
-std::optional<SocketType> socket_type(int fd) {
-  auto family = sys::get_int_option(fd, SOL_SOCKET, SO_DOMAIN);
-  auto type = sys::get_int_option(fd, SOL_SOCKET, SO_TYPE);
-  auto protocol = sys::get_int_option(fd, SOL_SOCKET, SO_PROTOCOL);
-  if (!family || !type || !protocol) return std::nullopt;
-  return SocketType{*family, *type, *protocol};
-}
-
-Result<void> capture_common(const OpenFile& file, image::SocketCommon& out) {
-  for (const sys::SocketOption& option : sys::read_socket_options(file.fd)) {
+void add_options(const std::vector<sys::SocketOption>& options, image::SocketCommon& out) {
+  for (const sys::SocketOption& option : options) {
     image::SocketOption& record = *out.add_options();
     record.set_level(option.level);
     record.set_name(option.name);
     record.set_value(option.value);
     record.set_device(option.device);
   }
+}
+
+void capture_options(CaptureContext& context, const OpenFile& file, image::SocketCommon& out) {
+  const bool connected = sys::is_connected(file.fd);
+  const auto [model, made] = context.socket_model({*file.socket, connected}, [&] {
+    return CapturedModel{file.id, sys::SocketModel::of(file.fd, *file.socket, connected)};
+  });
+  if (made) return add_options(model.options.options(), out);
+  out.set_options_like(model.file);
+  add_options(model.options.differences(file.fd), out);
+}
+
+// Null for what is not a socket.
+const image::SocketCommon* common_of(const image::File& file) {
+  if (file.has_tcp()) return &file.tcp().common();
+  if (file.has_udp()) return &file.udp().common();
+  if (file.has_unix_socket()) return &file.unix_socket().common();
+  if (file.has_raw_socket()) return &file.raw_socket().common();
+  if (file.has_netlink()) return &file.netlink().common();
+  return file.has_packet_socket() ? &file.packet_socket().common() : nullptr;
+}
+
+// What it has by itself comes after what it has like another, and so counts.
+Result<std::vector<sys::SocketOption>> all_options(ApplyContext& context,
+                                                   const image::SocketCommon& common) {
+  std::vector<sys::SocketOption> options;
+  auto add = [&](const image::SocketCommon& of) {
+    for (const image::SocketOption& option : of.options())
+      options.push_back({option.level(), option.name(), option.value(), option.device()});
+  };
+  if (common.options_like() != 0) {
+    auto model = context.files().find(common.options_like());
+    const auto* base = model == context.files().end() ? nullptr : common_of(model->second);
+    if (base == nullptr || base->options_like() != 0)
+      return fail(Code::kBadImage, "a socket with the options of another that has none of its own");
+    add(*base);
+  }
+  add(common);
+  return options;
+}
+
+}  // namespace
+
+Result<void> capture_common(CaptureContext& context, const OpenFile& file,
+                            image::SocketCommon& out) {
+  capture_options(context, file, out);
   out.set_filter(TRY(sys::read_socket_filter(file.fd)));
   out.set_uid(file.status.st_uid);
   out.set_gid(file.status.st_gid);
   return {};
 }
 
-Result<void> apply_options(int fd, const image::SocketCommon& common, sys::OptionPhase phase) {
-  std::vector<sys::SocketOption> options;
-  for (const image::SocketOption& option : common.options())
-    options.push_back({option.level(), option.name(), option.value(), option.device()});
-  return sys::write_socket_options(fd, options, phase);
+Result<void> apply_options(ApplyContext& context, int fd, const image::SocketCommon& common,
+                           sys::OptionPhase phase) {
+  return sys::write_socket_options(fd, TRY(all_options(context, common)), phase);
 }
 
 Result<void> apply_identity(int fd, const image::File& file, const image::SocketCommon& common) {
@@ -92,10 +126,14 @@ void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) 
   context.on_thaw([fd, undo = std::move(undo)] { undo(fd); });  // the context keeps it open
 }
 
+Result<void> refuse_locked_filter(int fd) {
+  if (sys::get_int_option(fd, SOL_SOCKET, SO_LOCK_FILTER).value_or(0) == 0) return {};
+  return fail(Code::kUnsupported, "the filter of the socket is locked (SO_LOCK_FILTER)");
+}
+
 Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
                            const image::SocketCommon& common) {
-  if (sys::get_int_option(file.fd, SOL_SOCKET, SO_LOCK_FILTER).value_or(0) != 0)
-    return fail(Code::kUnsupported, "the filter of the socket is locked (SO_LOCK_FILTER)");
+  TRY(refuse_locked_filter(file.fd));
   on_thaw(context, file.fd, [filter = common.filter()](int fd) {
     log_if_failed(sys::write_socket_filter(fd, filter), "let a socket receive again");
   });
@@ -149,9 +187,10 @@ void log_if_failed(const Result<void>& result, const char* what) {
   if (!result) spdlog::warn("{}: {}", what, result.error().to_string());
 }
 
-void let_receive(int fd, const image::SocketCommon& common, const std::string& kind) {
+void let_receive(ApplyContext& context, int fd, const image::SocketCommon& common,
+                 const std::string& kind) {
   log_if_failed(sys::write_socket_filter(fd, common.filter()), ("filter of a " + kind).c_str());
-  log_if_failed(apply_options(fd, common, sys::OptionPhase::kLast), kind.c_str());
+  log_if_failed(apply_options(context, fd, common, sys::OptionPhase::kLast), kind.c_str());
 }
 
 }  // namespace martlet::engine

@@ -14,20 +14,20 @@
 
 namespace martlet::engine {
 
-struct SocketType {
-  int family = 0;
-  int type = 0;
-  int protocol = 0;
-};
-// Empty for what is not a socket.
-std::optional<SocketType> socket_type(int fd);
+using sys::SocketType;
 
-Result<void> capture_common(const OpenFile& file, image::SocketCommon& out);
+// Its options are told by those of the first like it.
+Result<void> capture_common(CaptureContext& context, const OpenFile& file,
+                            image::SocketCommon& out);
 
 // Writes the options of one phase.
-Result<void> apply_options(int fd, const image::SocketCommon& common, sys::OptionPhase phase);
+Result<void> apply_options(ApplyContext& context, int fd, const image::SocketCommon& common,
+                           sys::OptionPhase phase);
 // The status flags of the description and the owner of the socket.
 Result<void> apply_identity(int fd, const image::File& file, const image::SocketCommon& common);
+
+// A filter that must stay as it is cannot make room for one that drops everything.
+Result<void> refuse_locked_filter(int fd);
 
 // From here on whatever arrives for the socket is dropped, so that nothing is acknowledged that the
 // image does not hold. Undone when the group goes on here.
@@ -55,6 +55,7 @@ void log_if_failed(const Result<void>& result, const char* what);
 
 // Puts the socket's own filter, and the options that come last, in the place of a filter that drops
 // everything. Logs what fails.
-void let_receive(int fd, const image::SocketCommon& common, const std::string& kind);
+void let_receive(ApplyContext& context, int fd, const image::SocketCommon& common,
+                 const std::string& kind);
 
 }  // namespace martlet::engine

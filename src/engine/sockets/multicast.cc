@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "engine/sockets/common.h"
-#include "sys/procfs.h"
 #include "sys/socket_address.h"
 
 namespace martlet::engine {
@@ -35,8 +34,8 @@ int level_of(const std::string& address) {
 
 // "2 eth0 : 2 V3" begins a device, "\t\t010000E0 1 0:00000000 0" is one of its groups, a word of
 // the machine.
-Result<void> list_v4(HostPid root, std::vector<Group>& groups) {
-  std::istringstream lines(TRY(read_file(sys::proc_path(root, "net/igmp"))));
+Result<void> list_v4(CaptureContext& context, std::vector<Group>& groups) {
+  std::istringstream lines(*TRY(context.network_table("net/igmp")));
   std::string line;
   std::getline(lines, line);
   Group group;
@@ -55,11 +54,11 @@ Result<void> list_v4(HostPid root, std::vector<Group>& groups) {
 }
 
 // "2 eth0 ff020000000000000000000000000001 1 0000000C 0", in the order of the bytes.
-Result<void> list_v6(HostPid root, std::vector<Group>& groups) {
+Result<void> list_v6(CaptureContext& context, std::vector<Group>& groups) {
   constexpr size_t kDigits = 32;
-  auto text = read_file(sys::proc_path(root, "net/igmp6"));
+  auto text = context.network_table("net/igmp6");
   if (!text) return {};  // no IPv6
-  std::istringstream words(*text);
+  std::istringstream words(**text);
   Group group;
   std::string name;
   std::string digits;
@@ -157,11 +156,12 @@ Result<void> apply_membership(int fd, const image::GroupMembership& membership) 
 
 }  // namespace
 
-Result<void> capture_memberships(CaptureContext& context, int fd, image::SocketCommon& out) {
+Result<void> capture_memberships(CaptureContext& context, const OpenFile& file,
+                                 image::SocketCommon& out) {
   std::vector<Group> groups;
-  TRY(list_v4(context.root(), groups));
-  if (socket_type(fd)->family == AF_INET6) TRY(list_v6(context.root(), groups));
-  for (const Group& group : groups) TRY(capture_membership(fd, group, out));
+  TRY(list_v4(context, groups));
+  if (file.socket->family == AF_INET6) TRY(list_v6(context, groups));
+  for (const Group& group : groups) TRY(capture_membership(file.fd, group, out));
   return {};
 }
 

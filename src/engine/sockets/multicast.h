@@ -10,7 +10,8 @@
 
 namespace martlet::engine {
 
-Result<void> capture_memberships(CaptureContext& context, int fd, image::SocketCommon& out);
+Result<void> capture_memberships(CaptureContext& context, const OpenFile& file,
+                                 image::SocketCommon& out);
 Result<void> apply_memberships(int fd, const image::SocketCommon& common);
 
 }  // namespace martlet::engine

@@ -108,8 +108,7 @@ class NetlinkSocketKind final : public FileKind {
   std::string_view name() const override { return "netlink socket"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!S_ISSOCK(file.status.st_mode)) return false;
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     return type && type->family == AF_NETLINK && is_carried(type->protocol);
   }
 
@@ -122,9 +121,10 @@ class NetlinkSocketKind final : public FileKind {
             .with_remedy("try again when it has read them"));
   }
 
-  Result<void> capture(CaptureContext&, const OpenFile& file, image::File& out) const override {
+  Result<void> capture(CaptureContext& context, const OpenFile& file,
+                       image::File& out) const override {
     image::NetlinkSocket& netlink = *out.mutable_netlink();
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     netlink.set_type(static_cast<uint32_t>(type->type));
     netlink.set_protocol(static_cast<uint32_t>(type->protocol));
     netlink.set_port(TRY(ask_address(::getsockname, file.fd)).nl_pid);
@@ -132,7 +132,7 @@ class NetlinkSocketKind final : public FileKind {
     netlink.set_peer_port(peer.nl_pid);
     netlink.set_peer_groups(peer.nl_groups);
     TRY(capture_groups(file.fd, netlink));
-    return capture_common(file, *netlink.mutable_common());
+    return capture_common(context, file, *netlink.mutable_common());
   }
 
   bool owns(const image::File& file) const override { return file.has_netlink(); }
@@ -140,12 +140,12 @@ class NetlinkSocketKind final : public FileKind {
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
     const image::NetlinkSocket& netlink = file.netlink();
     Fd fd = TRY(open_group_socket(context, TRY(checked_type(netlink))));
-    TRY(apply_options(fd.get(), netlink.common(), sys::OptionPhase::kBeforeBind));
+    TRY(apply_options(context, fd.get(), netlink.common(), sys::OptionPhase::kBeforeBind));
     TRY(take_port(fd.get(), netlink));
     TRY(join_groups(fd.get(), netlink));
     TRY(set_peer(fd.get(), netlink));
     TRY(sys::write_socket_filter(fd.get(), netlink.common().filter()));
-    TRY(apply_options(fd.get(), netlink.common(), sys::OptionPhase::kLast));
+    TRY(apply_options(context, fd.get(), netlink.common(), sys::OptionPhase::kLast));
     TRY(apply_identity(fd.get(), file, netlink.common()));
     return fd;
   }

@@ -54,15 +54,23 @@ Result<void> refuse_shared_frames(int fd, const sys::PacketSocketInfo& info) {
   return {};
 }
 
+Result<sys::PacketSocketInfo> find_packet_socket(CaptureContext& context, uint32_t inode) {
+  auto& sockets = context.packet_sockets();
+  if (!sockets) sockets = TRY(sys::list_packet_sockets(TRY(group_sock_diag(context))));
+  auto found = sockets->find(inode);
+  if (found == sockets->end())
+    return fail(Code::kNotFound, "packet socket " + std::to_string(inode));
+  return found->second;
+}
+
 Result<void> capture_packet(CaptureContext& context, const OpenFile& file,
                             image::PacketSocket& out) {
-  int diag = TRY(group_sock_diag(context));
-  auto info = TRY(sys::query_packet_socket(diag, static_cast<uint32_t>(file.status.st_ino)));
+  auto info = TRY(find_packet_socket(context, static_cast<uint32_t>(file.status.st_ino)));
   TRY(refuse_shared_frames(file.fd, info));
-  out.set_type(static_cast<uint32_t>(socket_type(file.fd)->type));
+  out.set_type(static_cast<uint32_t>(file.socket->type));
   TRY(capture_address(file.fd, out));
   TRY(capture_memberships(file.fd, info, out));
-  return capture_common(file, *out.mutable_common());
+  return capture_common(context, file, *out.mutable_common());
 }
 
 Result<SocketType> checked_type(const image::PacketSocket& packet) {
@@ -103,7 +111,7 @@ Result<Fd> create_packet(ApplyContext& context, const image::File& file) {
   const image::PacketSocket& packet = file.packet_socket();
   Fd fd = TRY(open_group_socket(context, TRY(checked_type(packet))));
   TRY(sys::write_socket_filter(fd.get(), sys::drop_everything_filter()));
-  TRY(apply_options(fd.get(), packet.common(), sys::OptionPhase::kBeforeBind));
+  TRY(apply_options(context, fd.get(), packet.common(), sys::OptionPhase::kBeforeBind));
   for (const image::PacketMembership& membership : packet.memberships())
     TRY(join(fd.get(), membership));
   TRY(take_address(fd.get(), packet));
@@ -116,8 +124,7 @@ class PacketSocketKind final : public FileKind {
   std::string_view name() const override { return "packet socket"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!S_ISSOCK(file.status.st_mode)) return false;
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     return type && type->family == AF_PACKET &&
            (type->type == SOCK_RAW || type->type == SOCK_DGRAM);
   }
@@ -133,8 +140,8 @@ class PacketSocketKind final : public FileKind {
     return create_packet(context, file);
   }
 
-  void go_live(ApplyContext&, const image::File& file, int fd) const override {
-    let_receive(fd, file.packet_socket().common(), "packet socket");
+  void go_live(ApplyContext& context, const image::File& file, int fd) const override {
+    let_receive(context, fd, file.packet_socket().common(), "packet socket");
   }
 };
 

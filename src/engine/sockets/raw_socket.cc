@@ -11,7 +11,6 @@
 
 #include "engine/sockets/common.h"
 #include "engine/sockets/multicast.h"
-#include "sys/procfs.h"
 #include "sys/socket_address.h"
 #include "sys/socket_queue.h"
 
@@ -46,11 +45,11 @@ Result<std::string> parse_address(const std::string& text) {
 }
 
 // getpeername knows only a peer with a port, which need not be given here. Empty: not connected.
-Result<std::string> find_remote(HostPid root, const SocketType& type, ino_t inode) {
+Result<std::string> find_remote(CaptureContext& context, const SocketType& type, ino_t inode) {
   constexpr unsigned kEstablished = 1;
   std::string table = type.type == SOCK_RAW ? "net/raw" : "net/icmp";
   if (type.family == AF_INET6) table += '6';
-  std::istringstream lines(TRY(read_file(sys::proc_path(root, table))));
+  std::istringstream lines(*TRY(context.network_table(table)));
   std::string line;
   std::getline(lines, line);
   while (std::getline(lines, line)) {
@@ -74,15 +73,15 @@ Result<void> refuse_unsent(int fd) {
 }
 
 Result<void> capture_raw(CaptureContext& context, const OpenFile& file, image::RawSocket& out) {
-  SocketType type = *socket_type(file.fd);
+  SocketType type = *file.socket;
   TRY(refuse_unsent(file.fd));
   out.set_family(static_cast<uint32_t>(type.family));
   out.set_type(static_cast<uint32_t>(type.type));
   out.set_protocol(static_cast<uint32_t>(type.protocol));
   out.set_local(TRY(sys::local_address(file.fd)));
-  out.set_remote(TRY(find_remote(context.root(), type, file.status.st_ino)));
-  TRY(capture_common(file, *out.mutable_common()));
-  return capture_memberships(context, file.fd, *out.mutable_common());
+  out.set_remote(TRY(find_remote(context, type, file.status.st_ino)));
+  TRY(capture_common(context, file, *out.mutable_common()));
+  return capture_memberships(context, file, *out.mutable_common());
 }
 
 Result<SocketType> checked_type(const image::RawSocket& raw) {
@@ -99,7 +98,7 @@ Result<Fd> create_raw(ApplyContext& context, const image::File& file) {
   auto local = TRY(sys::parse_endpoint(raw.local()));
   Fd fd = TRY(open_group_socket(context, type));
   TRY(sys::write_socket_filter(fd.get(), sys::drop_everything_filter()));
-  TRY(apply_options(fd.get(), raw.common(), sys::OptionPhase::kBeforeBind));
+  TRY(apply_options(context, fd.get(), raw.common(), sys::OptionPhase::kBeforeBind));
   if (!local.is_wildcard() || (is_ping(type) && local.port != 0))
     TRY(sys::bind_address(fd.get(), raw.local()));
   TRY(apply_memberships(fd.get(), raw.common()));
@@ -113,8 +112,7 @@ class RawSocketKind final : public FileKind {
   std::string_view name() const override { return "raw socket"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!S_ISSOCK(file.status.st_mode)) return false;
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     return type && is_carried(*type);
   }
 
@@ -129,8 +127,8 @@ class RawSocketKind final : public FileKind {
     return create_raw(context, file);
   }
 
-  void go_live(ApplyContext&, const image::File& file, int fd) const override {
-    let_receive(fd, file.raw_socket().common(), "raw socket");
+  void go_live(ApplyContext& context, const image::File& file, int fd) const override {
+    let_receive(context, fd, file.raw_socket().common(), "raw socket");
   }
 };
 

@@ -39,7 +39,7 @@ bool may_send(CaptureContext& context, const OpenFile& file) {
 }
 
 std::string name_of(const OpenFile& file) {
-  auto type = socket_type(file.fd);
+  const auto& type = file.socket;
   if (!type || type->family != AF_UNIX || type->type != SOCK_DGRAM) return {};
   return named_or_empty(sys::local_address(file.fd).value_or(""));
 }

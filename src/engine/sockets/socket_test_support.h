@@ -165,6 +165,7 @@ class CapturedSockets {
     OpenFile file;
     file.id = static_cast<uint32_t>(context_->files().size() + 1);
     file.fd = fd;
+    file.socket = sys::socket_type(fd);
     file.holder = HostPid(::getpid());
     file.number = fd;
     EXPECT_EQ(::fstat(fd, &file.status), 0);

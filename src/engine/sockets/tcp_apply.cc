@@ -243,7 +243,7 @@ Result<Fd> create_tcp(ApplyContext& context, const image::File& file) {
   const image::TcpSocket& tcp = file.tcp();
   TRY(check(tcp));
   Fd fd = TRY(open_inet_socket(context, file));
-  TRY(apply_options(fd.get(), tcp.common(), sys::OptionPhase::kBeforeBind));
+  TRY(apply_options(context, fd.get(), tcp.common(), sys::OptionPhase::kBeforeBind));
   // Connections share the port of their listener, and each may come first; the real value follows
   // in go_live.
   TRY(sys::set_int_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1));
@@ -262,7 +262,7 @@ void go_live_tcp(ApplyContext& context, const image::File& file, int fd) {
   log_if_failed(sys::write_socket_filter(fd, tcp.common().filter()), "filter of a TCP socket");
   if (is_connection(tcp.state())) log_if_failed(speak(context, fd, tcp), "TCP connection");
   if (tcp.state() == TCP_SYN_SENT) log_if_failed(connect_again(fd, tcp), "TCP connection");
-  log_if_failed(apply_options(fd, tcp.common(), sys::OptionPhase::kLast), "TCP socket");
+  log_if_failed(apply_options(context, fd, tcp.common(), sys::OptionPhase::kLast), "TCP socket");
 }
 
 }  // namespace martlet::engine

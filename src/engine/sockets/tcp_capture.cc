@@ -30,7 +30,7 @@ Result<void> refuse_upper_layers(int fd) {
 Result<void> capture_listener(CaptureContext& context, const OpenFile& file,
                               image::TcpSocket& out) {
   TRY(drop_arrivals(context, file, out.common()));
-  struct tcp_info info = TRY(sys::tcp_information(file.fd));
+  sys::TcpInfo info = TRY(sys::tcp_information(file.fd));
   out.set_backlog(info.tcpi_sacked);
   if (info.tcpi_unacked == 0) return {};
   return fail(Code::kUnsupported, "listener " + sys::describe_address(out.local()) + " has " +
@@ -38,13 +38,20 @@ Result<void> capture_listener(CaptureContext& context, const OpenFile& file,
                                       " connections waiting to be accepted");
 }
 
-Result<void> enter_repair(CaptureContext& context, const OpenFile& file) {
+// Puts the connection into repair mode, and then lets nothing reach it any more: by that mode the
+// filter is known for ours if this process is killed (see abandoned.cc). While a queue is selected
+// in that mode, what is to be sent counts as sent, so the filter goes last.
+Result<void> stop(CaptureContext& context, const OpenFile& file,
+                  const image::SocketCommon& common) {
+  TRY(refuse_locked_filter(file.fd));
   int reuse = TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_REUSEADDR));
-  on_thaw(context, file.fd, [reuse](int fd) {
+  on_thaw(context, file.fd, [reuse, filter = common.filter()](int fd) {
     log_if_failed(sys::set_tcp_repair(fd, sys::RepairMode::kOffWithoutProbe), "end TCP repair");
     log_if_failed(sys::set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, reuse), "SO_REUSEADDR");
+    log_if_failed(sys::write_socket_filter(fd, filter), "let a socket receive again");
   });
-  return sys::set_tcp_repair(file.fd, sys::RepairMode::kOn);
+  TRY(sys::set_tcp_repair(file.fd, sys::RepairMode::kOn));
+  return context.drop_filter().attach(file.fd);
 }
 
 Error urgent_data() {
@@ -52,12 +59,19 @@ Error urgent_data() {
       .with_remedy("try again when the program has read it");
 }
 
+// A socket that has nothing to be read has nothing behind a place of urgent data either.
+Result<bool> is_drained(int fd, short events) {
+  if ((events & POLLIN) != 0) return false;
+  return TRY(sys::get_int_option(fd, SOL_SOCKET, SO_RCVLOWAT)) <= 1;
+}
+
 // Nothing puts an urgent byte and its place back into a queue. One that was read and has nothing
 // behind it is over: the queue ends before it, and so will the copy's.
 Result<void> refuse_urgent(CaptureContext& context, int fd) {
-  pollfd state{fd, POLLPRI, 0};
+  pollfd state{fd, POLLPRI | POLLIN, 0};
   if (::poll(&state, 1, 0) < 0) return fail_errno("poll a TCP socket");
   if ((state.revents & POLLPRI) != 0) return std::unexpected(urgent_data());
+  if (TRY(is_drained(fd, state.revents))) return {};
   if (TRY(sys::get_int_option(fd, SOL_SOCKET, SO_OOBINLINE)) != 0) return {};
   // The kernel counts only up to the place, unless urgent data is to be read like other.
   uint32_t before_it = TRY(sys::tcp_unread(fd));
@@ -70,7 +84,7 @@ Result<void> refuse_urgent(CaptureContext& context, int fd) {
   return all > before_it + 1 ? std::unexpected(urgent_data()) : Result<void>();
 }
 
-// Everything that a packet on its way into the socket could still change.
+// Where the two queues are.
 struct Position {
   uint8_t state = 0;
   uint32_t send_end = 0;
@@ -78,16 +92,15 @@ struct Position {
   uint32_t unacknowledged = 0;
   uint32_t unsent = 0;
   uint32_t unread = 0;
-  bool operator==(const Position&) const = default;
 };
 
-Result<Position> position_of(int fd) {
+Result<Position> position_of(int fd, const sys::TcpInfo& info) {
   Position position;
-  position.state = TRY(sys::tcp_information(fd)).tcpi_state;
+  position.state = info.tcpi_state;
   position.send_end = TRY(sys::tcp_sequence(fd, TcpQueue::kSend));
   position.receive_end = TRY(sys::tcp_sequence(fd, TcpQueue::kReceive));
   position.unacknowledged = TRY(sys::tcp_unacknowledged(fd));
-  position.unsent = TRY(sys::tcp_unsent(fd));
+  position.unsent = info.unsent_bytes;
   position.unread = TRY(sys::tcp_unread(fd));
   return position;
 }
@@ -108,21 +121,8 @@ Result<void> read_queues(int fd, const Position& at, image::TcpSocket& out) {
   return {};
 }
 
-// A packet that passed the filter just before it was attached may still be on its way into the
-// socket on another processor, so what is read counts only if nothing changed meanwhile.
-Result<void> read_steady_queues(int fd, image::TcpSocket& out) {
-  constexpr int kAttempts = 16;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Position before = TRY(position_of(fd));
-    if (!is_connection(before.state)) return fail(Code::kGone, "connection ended meanwhile");
-    auto read = read_queues(fd, before, out);
-    if (TRY(position_of(fd)) == before) return read;
-  }
-  return fail(Code::kTimeout, "packets keep arriving");
-}
-
-Result<void> read_connection(int fd, image::TcpSocket& out) {
-  auto negotiated = TRY(sys::tcp_negotiated(fd));
+Result<void> read_agreement(int fd, const sys::TcpInfo& info, image::TcpSocket& out) {
+  auto negotiated = TRY(sys::tcp_negotiated(fd, info));
   out.set_mss_clamp(negotiated.mss_clamp);
   out.set_window_scaling(negotiated.window_scaling);
   out.set_send_scale(negotiated.send_scale);
@@ -135,13 +135,30 @@ Result<void> read_connection(int fd, image::TcpSocket& out) {
   return {};
 }
 
+// A segment that passed the filter just before it was attached may still be on its way into the
+// socket on another processor, so what is read counts only if none came meanwhile and no timer has
+// sent anything or ended the connection.
+Result<void> read_connection(int fd, image::TcpSocket& out) {
+  constexpr int kAttempts = 16;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const sys::TcpInfo before = TRY(sys::tcp_information(fd));
+    if (!is_connection(before.tcpi_state)) return fail(Code::kGone, "connection ended meanwhile");
+    auto read = read_queues(fd, TRY(position_of(fd, before)), out);
+    if (read) read = read_agreement(fd, before, out);
+    const sys::TcpInfo after = TRY(sys::tcp_information(fd));
+    if (after.tcpi_state == before.tcpi_state &&
+        after.segments_received == before.segments_received &&
+        after.unsent_bytes == before.unsent_bytes)
+      return read;
+  }
+  return fail(Code::kTimeout, "packets keep arriving");
+}
+
 Result<void> capture_connection(CaptureContext& context, const OpenFile& file,
                                 image::TcpSocket& out) {
   out.set_remote(TRY(sys::remote_address(file.fd)));
-  TRY(drop_arrivals(context, file, out.common()));
+  TRY(stop(context, file, out.common()));
   TRY(refuse_urgent(context, file.fd));
-  TRY(enter_repair(context, file));
-  TRY(read_steady_queues(file.fd, out));
   return read_connection(file.fd, out);
 }
 
@@ -159,9 +176,8 @@ Result<std::string> find_wanted_peer(CaptureContext& context, const OpenFile& fi
 
 Result<void> capture_connecting(CaptureContext& context, const OpenFile& file,
                                 image::TcpSocket& out) {
-  TRY(drop_arrivals(context, file, out.common()));
-  out.set_remote(TRY(find_wanted_peer(context, file, static_cast<int>(out.family()))));
-  TRY(enter_repair(context, file));
+  TRY(stop(context, file, out.common()));
+  out.set_remote(TRY(find_wanted_peer(context, file, file.socket->family)));
   out.set_send_sequence(TRY(sys::tcp_sequence(file.fd, TcpQueue::kSend)) - 1);
   return {};
 }
@@ -198,9 +214,9 @@ Result<void> reset_peek_offset(CaptureContext& context, int fd) {
 
 Result<void> capture_tcp(CaptureContext& context, const OpenFile& file, image::TcpSocket& out) {
   TRY(refuse_upper_layers(file.fd));
-  TRY(capture_common(file, *out.mutable_common()));
+  TRY(capture_common(context, file, *out.mutable_common()));
   TRY(reset_peek_offset(context, file.fd));
-  out.set_family(static_cast<uint32_t>(TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN))));
+  out.set_family(static_cast<uint32_t>(file.socket->family));
   out.set_local(TRY(sys::local_address(file.fd)));
   out.set_state(TRY(sys::tcp_information(file.fd)).tcpi_state);
   switch (out.state()) {

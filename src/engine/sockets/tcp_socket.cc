@@ -15,8 +15,7 @@ class TcpSocketKind final : public FileKind {
   std::string_view name() const override { return "TCP socket"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!S_ISSOCK(file.status.st_mode)) return false;
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     return type && (type->family == AF_INET || type->family == AF_INET6) &&
            type->type == SOCK_STREAM && type->protocol == IPPROTO_TCP;
   }

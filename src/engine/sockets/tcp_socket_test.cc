@@ -125,10 +125,10 @@ TEST_P(TcpLoopback, BothEndsMove) {
 
 // Whoever captured both died: nobody undoes what that did to them.
 TEST_P(TcpLoopback, AbandonedSocketsSpeakAgain) {
-  for (int fd : {pair_.client.get(), pair_.server.get()}) {
-    expect_ok(sys::write_socket_filter(fd, sys::drop_everything_filter()));
+  for (int fd : {pair_.client.get(), pair_.server.get()})
     expect_ok(sys::set_tcp_repair(fd, sys::RepairMode::kOn));
-  }
+  expect_ok(sys::DropEverything::load().attach(pair_.client.get()));
+  expect_ok(sys::write_socket_filter(pair_.server.get(), sys::drop_everything_filter()));
   EXPECT_EQ(revive_sockets_of(self()), 2u);
   expect_talk(pair_.client.get(), pair_.server.get());
   EXPECT_EQ(revive_sockets_of(self()), 0u);
@@ -253,6 +253,45 @@ TEST_P(TcpLoopback, SocketOptionsMove) {
   ASSERT_EQ(after.size(), before.size());
   for (size_t i = 0; i < before.size(); ++i)
     EXPECT_EQ(after[i].value, before[i].value) << before[i].level << "/" << before[i].name;
+}
+
+// The second is told by the first, from which it differs in both directions.
+TEST_P(TcpLoopback, OptionsDifferBetweenSockets) {
+  int client = pair_.client.get();
+  int server = pair_.server.get();
+  expect_ok(sys::set_int_option(client, SOL_SOCKET, SO_KEEPALIVE, 1));
+  expect_ok(sys::set_int_option(client, IPPROTO_TCP, TCP_KEEPIDLE, 77));
+  expect_ok(sys::set_int_option(server, IPPROTO_TCP, TCP_NODELAY, 1));
+  expect_ok(sys::set_int_option(server, IPPROTO_TCP, TCP_KEEPIDLE, 55));
+  CapturedSockets captured(self());
+  expect_ok(captured.capture(tcp_socket_kind(), {client, server}));
+  pair_ = {};
+  const image::SocketCommon& second = captured.files()[1].tcp().common();
+  EXPECT_EQ(second.options_like(), 1u);
+  EXPECT_LT(second.options_size(), 8);
+  auto fds = expect_ok(restore(tcp_socket_kind(), captured.files(), self()));
+  auto get = [&](size_t which, int level, int name) {
+    return expect_ok(sys::get_int_option(fds[which].get(), level, name));
+  };
+  EXPECT_EQ(get(0, SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_EQ(get(1, SOL_SOCKET, SO_KEEPALIVE), 0);
+  EXPECT_EQ(get(0, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+  EXPECT_EQ(get(1, IPPROTO_TCP, TCP_KEEPIDLE), 55);
+  EXPECT_EQ(get(0, IPPROTO_TCP, TCP_NODELAY), 0);
+  EXPECT_EQ(get(1, IPPROTO_TCP, TCP_NODELAY), 1);
+}
+
+TEST_P(TcpLoopback, OptionsLikeThoseOfNoSocketAreABadImage) {
+  CapturedSockets captured(self());
+  expect_ok(captured.capture(tcp_socket_kind(), {pair_.client.get(), pair_.server.get()}));
+  pair_ = {};
+  for (uint32_t nobody : {7u, 2u}) {  // there is none; itself
+    std::vector<image::File> files = captured.files();
+    files[1].mutable_tcp()->mutable_common()->set_options_like(nobody);
+    auto restored = restore(tcp_socket_kind(), files, self());
+    ASSERT_FALSE(restored);
+    EXPECT_EQ(restored.error().code(), Code::kBadImage);
+  }
 }
 
 TEST_P(TcpLoopback, ListenerMovesWithItsConnections) {
@@ -453,7 +492,7 @@ TEST_P(TcpNeighbour, ReceiveWindowWasFull) {
 
 TEST_P(TcpNeighbour, SendWindowWasFull) {
   std::string sent = fill(moving_.get());
-  ASSERT_GT(expect_ok(sys::tcp_unsent(moving_.get())), 0u);
+  ASSERT_GT(expect_ok(sys::tcp_information(moving_.get())).unsent_bytes, 0u);
   move();
   EXPECT_TRUE(receive_exactly(peer_.get(), sent.size()) == sent);
   expect_talk(peer_.get(), moving_.get());

@@ -136,15 +136,15 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
 }
 
 Result<void> capture_udp(CaptureContext& context, const OpenFile& file, image::UdpSocket& out) {
-  SocketType type = *socket_type(file.fd);
+  SocketType type = *file.socket;
   out.set_local(TRY(sys::local_address(file.fd)));
   // The call that looks would give a port to a socket without one, which has sent nothing.
   bool has_port = TRY(sys::parse_endpoint(out.local())).port != 0;
   if (has_port && sys::collects_datagram(file.fd, type.family))
     return fail(Code::kUnsupported,
                 "UDP socket collects a datagram that is not sent yet (UDP_CORK, MSG_MORE)");
-  TRY(capture_common(file, *out.mutable_common()));
-  TRY(capture_memberships(context, file.fd, *out.mutable_common()));
+  TRY(capture_common(context, file, *out.mutable_common()));
+  TRY(capture_memberships(context, file, *out.mutable_common()));
   out.set_lite(type.protocol == IPPROTO_UDPLITE);
   out.set_family(static_cast<uint32_t>(type.family));
   out.set_remote(TRY(sys::remote_address(file.fd)));
@@ -209,9 +209,9 @@ Result<Fd> create_udp(ApplyContext& context, const image::File& file) {
   sys::InetEndpoint local = TRY(sys::parse_endpoint(udp.local()));
   Fd fd = TRY(open_inet_socket(context, file));
   TRY(fill_queue(context, udp, fd.get()));
-  TRY(apply_options(fd.get(), udp.common(), sys::OptionPhase::kBeforeBind));
+  TRY(apply_options(context, fd.get(), udp.common(), sys::OptionPhase::kBeforeBind));
   TRY(sys::write_socket_filter(fd.get(), udp.common().filter()));
-  TRY(apply_options(fd.get(), udp.common(), sys::OptionPhase::kLast));
+  TRY(apply_options(context, fd.get(), udp.common(), sys::OptionPhase::kLast));
   if (local.port != 0) TRY(sys::bind_address(fd.get(), udp.local()));
   TRY(apply_memberships(fd.get(), udp.common()));
   TRY(apply_identity(fd.get(), file, udp.common()));
@@ -223,8 +223,7 @@ class UdpSocketKind final : public FileKind {
   std::string_view name() const override { return "UDP socket"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!S_ISSOCK(file.status.st_mode)) return false;
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     return type && (type->family == AF_INET || type->family == AF_INET6) &&
            type->type == SOCK_DGRAM &&
            (type->protocol == IPPROTO_UDP || type->protocol == IPPROTO_UDPLITE);

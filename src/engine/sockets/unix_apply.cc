@@ -257,7 +257,7 @@ Result<Fd> create_unix(ApplyContext& context, const image::File& file, UnixCalle
   TRY(check(socket));
   Fd fd = TRY_IN(make_socket(context, caller, socket),
                  "Unix socket " + sys::describe_address(socket.name()));
-  TRY(apply_options(fd.get(), socket.common(), sys::OptionPhase::kBeforeBind));
+  TRY(apply_options(context, fd.get(), socket.common(), sys::OptionPhase::kBeforeBind));
   TRY(apply_identity(fd.get(), file, socket.common()));
   return fd;
 }
@@ -281,14 +281,15 @@ Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socke
   return socket.connected() ? connect_to_name(context, socket, fd) : Result<void>();
 }
 
-void go_live_unix(const image::UnixSocket& socket, int fd) {
+void go_live_unix(ApplyContext& context, const image::UnixSocket& socket, int fd) {
   constexpr uint32_t kReceive = 1;
   constexpr uint32_t kSend = 2;
   // A connection whose other end is closed is shut already.
   if (socket.shutdown() & kReceive) ::shutdown(fd, SHUT_RD);
   if (socket.shutdown() & kSend) ::shutdown(fd, SHUT_WR);
   log_if_failed(sys::write_socket_filter(fd, socket.common().filter()), "filter of a Unix socket");
-  log_if_failed(apply_options(fd, socket.common(), sys::OptionPhase::kLast), "Unix socket");
+  log_if_failed(apply_options(context, fd, socket.common(), sys::OptionPhase::kLast),
+                "Unix socket");
 }
 
 }  // namespace martlet::engine

@@ -18,6 +18,6 @@ Result<void> create_unix_sockets(ApplyContext& context, UnixCaller& caller);
 // Fills the queue from the senders, and connects a datagram socket.
 Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socket, int fd);
 
-void go_live_unix(const image::UnixSocket& socket, int fd);
+void go_live_unix(ApplyContext& context, const image::UnixSocket& socket, int fd);
 
 }  // namespace martlet::engine

@@ -139,7 +139,7 @@ Result<void> capture_file(const OpenFile& file, const sys::UnixSocketInfo& info,
 Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::UnixSocket& out) {
   int diag = TRY(group_sock_diag(context));
   auto info = TRY(sys::query_unix_socket(diag, static_cast<uint32_t>(file.status.st_ino)));
-  TRY(capture_common(file, *out.mutable_common()));
+  TRY(capture_common(context, file, *out.mutable_common()));
   out.set_type(info.type);
   out.set_inode(info.inode);
   out.set_name(named_or_empty(TRY(sys::local_address(file.fd))));

@@ -14,8 +14,7 @@ class UnixSocketKind final : public FileKind {
   std::string_view name() const override { return "Unix socket"; }
 
   bool recognises(const OpenFile& file) const override {
-    if (!S_ISSOCK(file.status.st_mode)) return false;
-    auto type = socket_type(file.fd);
+    const auto& type = file.socket;
     return type && type->family == AF_UNIX;
   }
 
@@ -35,8 +34,8 @@ class UnixSocketKind final : public FileKind {
     return complete_unix(context, file.unix_socket(), fd);
   }
 
-  void go_live(ApplyContext&, const image::File& file, int fd) const override {
-    go_live_unix(file.unix_socket(), fd);
+  void go_live(ApplyContext& context, const image::File& file, int fd) const override {
+    go_live_unix(context, file.unix_socket(), fd);
   }
 };
 
