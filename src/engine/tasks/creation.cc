@@ -215,14 +215,10 @@ Result<Task> create_thread(Task& creator, const image::Thread& thread) {
   return adopt_created(creator, creator.process(), tid);
 }
 
-<<<<<<< HEAD
 Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, NsPid last,
                                    HostPid root) {
   const NsPid tid(thread.tid());
-=======
-Result<Task> create_thread_in_turn(Task& leader, NsPid tid, NsPid last, HostPid root) {
   const LastPid kept;
->>>>>>> a-unverified
   for (int turn = 0; turn < kMostTurns; ++turn) {
     if (turn > 0 || tid.value != last.value + 1) TRY(choose_next_pid(root, tid));
     Program program(creator.arena());
