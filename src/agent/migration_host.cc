@@ -114,8 +114,7 @@ class MovingContainer final : public migrate::SourceContainer {
   }
   // Also what a move that was killed has thawed of the container's own.
   Result<void> thaw() override {
-    const std::string freezer = TRY(held_.find()).freezer_cgroup;
-    engine::freeze_marked(TRY(engine::cgroups_of_container(freezer)));
+    engine::freeze_marked(TRY(held_.find()).freezer_cgroup);
     return held_.thaw();
   }
   std::vector<std::string> connections_in_setup() override {

@@ -160,6 +160,7 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
     }
     case RecordType::kCgroups:
+      if (!is_container_) return fail(Code::kBadImage, "a process tree has no cgroups of its own");
       cgroups_ = TRY(
           engine::InnerCgroups::create(*context_, TRY(image::parse_as<image::Cgroups>(record))));
       return {};
@@ -221,7 +222,8 @@ Result<void> GroupBuilder::open_sandbox(int highest_descriptor) {
   processor_ = ::sched_getcpu();
   processors_ = TRY(sys::allowed_processors(sandbox_.stub));
   sys::OnProcessor here(processor_);
-  if (sandbox_.control.valid()) {
+  is_container_ = sandbox_.control.valid();
+  if (is_container_) {
     std::ignore = sys::allow_processors(sandbox_.stub, sys::only_processor(processor_));
   } else {
     engine::Stub stub = TRY(engine::start_stub(root_pid));
@@ -516,12 +518,13 @@ Result<void> GroupBuilder::finish() {
   };
   TRY(each(&GroupBuilder::join_group));
   TRY(join_late_zombies());
+  user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
   TRY(each(&GroupBuilder::settle));
   TRY(cgroups_.make_namespaces(*channel_, leader_of));
-  user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
   TRY(engine::enter_namespaces(tree_, *user_namespaces_, *channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));
+  TRY(end_late_zombies());
   TRY(each(&GroupBuilder::equip));
   TRY(engine::complete_files(*context_, table_holders()));
   TRY(tmpfs_->finish());
@@ -608,8 +611,9 @@ Result<void> GroupBuilder::make_zombies() {
   for (const image::Process& process : tree_.processes()) {
     if (!process.zombie()) continue;
     Member* parent = TRY(member(process.parent()));
-    if (process.session() == parent->process->session() &&
-        process.group() != parent->process->group()) {
+    const bool own_group =
+        process.group() == process.pid() || process.group() != parent->process->group();
+    if (process.session() == parent->process->session() && own_group) {
       TRY_IN(make_late_zombie(*parent, process), name_of(process));
       continue;
     }
@@ -656,12 +660,15 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   return {};
 }
 
+bool GroupBuilder::enters_user_namespace(const image::Process& process) const {
+  return user_namespaces_->view_of(process.pid()) != nullptr;
+}
+
 Result<Task> GroupBuilder::make_thread(Member& member, const image::Thread& thread) {
   auto creator = thread.creator() == 0
                      ? member.tasks.begin()
                      : std::ranges::find(member.tasks, NsPid(thread.creator()), &Task::tid);
-  if (user_namespaces_->view_of(member.process->pid()) == nullptr)
-    return engine::create_thread(*creator, thread);
+  if (!enters_user_namespace(*member.process)) return engine::create_thread(*creator, thread);
   return engine::create_thread_in_turn(*creator, thread, member.tasks.back().tid(), root_);
 }
 
@@ -703,7 +710,8 @@ Result<void> GroupBuilder::equip_thread(Task& task, const image::Thread& thread)
 Result<void> GroupBuilder::settle(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
-  if (member.owns_directories) TRY(set_directories(leader, directories_of(process)));
+  if (member.owns_directories && enters_user_namespace(process))
+    TRY(set_directories(leader, directories_of(process)));
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
   if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
@@ -713,6 +721,8 @@ Result<void> GroupBuilder::settle(Member& member) {
 Result<void> GroupBuilder::equip(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
+  if (member.owns_directories && !enters_user_namespace(process))
+    TRY(set_directories(leader, directories_of(process)));
   if (process.child_subreaper())
     TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   if (member.owns_files) {
@@ -750,9 +760,17 @@ Result<void> GroupBuilder::join_group(Member& member) {
   return {};
 }
 
+// While their parents still take notice of the ends of children as by default.
+Result<void> GroupBuilder::end_late_zombies() {
+  for (auto& [pid, stand_in] : stand_ins_)
+    if (stand_in.zombie != nullptr)
+      TRY_IN(engine::become_zombie(stand_in.task, stand_in.parent->leader(), *stand_in.zombie),
+             name_of(*stand_in.zombie));
+  std::erase_if(stand_ins_, [](const auto& each) { return each.second.zombie != nullptr; });
+  return {};
+}
+
 Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
-  if (stand_in.zombie != nullptr)
-    return engine::become_zombie(stand_in.task, stand_in.parent->leader(), *stand_in.zombie);
   Program program(*arena_);
   program.call("end", SYS_exit_group, {0});
   TRY(stand_in.task.run_to_end(program));

@@ -110,8 +110,10 @@ class GroupBuilder {
   Result<void> make_zombies();
   Result<void> make_late_zombie(Member& parent, const image::Process& process);
   Result<void> join_late_zombies();
+  Result<void> end_late_zombies();
   Result<void> settle(Member& member);
   Result<void> make_threads(Member& member);
+  bool enters_user_namespace(const image::Process& process) const;
   Result<engine::Task> make_thread(Member& member, const image::Thread& thread);
   Result<void> set_directories(engine::Task& task, const image::Directories& directories);
   Result<void> enter_directory(engine::Task& task, int description);
@@ -145,6 +147,7 @@ class GroupBuilder {
   std::unique_ptr<engine::MountsRestore> mounts_;
   std::unique_ptr<engine::TmpfsRestore> tmpfs_;
   engine::InnerCgroups cgroups_;
+  bool is_container_ = false;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
   std::optional<engine::UserNamespacesRestore> user_namespaces_;

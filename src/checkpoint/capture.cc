@@ -45,10 +45,34 @@ Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) 
       return &process != &leader && (process.status.ns_sessions.back() == leader.ns_pid ||
                                      process.status.ns_groups.back() == leader.ns_pid);
     };
-    if (!leads_group_only && std::ranges::any_of(processes, is_led))
+    const bool leads_root = processes.front().status.ns_groups.back() == leader.ns_pid;
+    if ((!leads_group_only || leads_root) && std::ranges::any_of(processes, is_led))
       return fail(
           Code::kUnsupported,
-          fmt::format("process {} has ended, leads a session and is not reaped", leader.pid.value));
+          fmt::format("process {} has ended, leads a session or the root's group and is not "
+                      "reaped",
+                      leader.pid.value));
+  }
+  return {};
+}
+
+// The group of a process that is gone and not reaped by anybody can be made for living members,
+// which join it beside a stand-in.
+Result<void> refuse_zombies_alone(const std::vector<FrozenProcess>& processes) {
+  std::map<HostPid, NsPid> groups;
+  for (const auto& process : processes) groups[process.pid] = process.status.ns_groups.back();
+  for (const auto& zombie : processes) {
+    const NsPid group = zombie.status.ns_groups.back();
+    auto parent = groups.find(zombie.status.parent);
+    if (!zombie.zombie || (parent != groups.end() && parent->second == group)) continue;
+    auto has_it = [&](const FrozenProcess& other) {
+      return other.ns_pid == group || (!other.zombie && other.status.ns_groups.back() == group);
+    };
+    if (std::ranges::none_of(processes, has_it))
+      return fail(Code::kUnsupported,
+                  fmt::format("process {} has ended, is not reaped and is alone in the group of a "
+                              "process that is gone",
+                              zombie.pid.value));
   }
   return {};
 }
@@ -103,6 +127,7 @@ void GroupCapture::count_objects() {
 
 Result<void> GroupCapture::survey() {
   TRY(context_.judge(refuse_zombie_leaders(processes_)));
+  TRY(context_.judge(refuse_zombies_alone(processes_)));
   if (!first_mounts_.empty())
     TRY(context_.judge_in("mounts", [this]() -> Result<void> {
       mounts_ = TRY(engine::describe_own_mounts(context_, first_mounts_));

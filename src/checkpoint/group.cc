@@ -75,7 +75,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   state->spec = spec;
   state->cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
-    while (!queues.all_read() && clock.now() < deadline) clock.sleep_for(kLookAgain);
+    auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
+    while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
     TRY(engine::refuse_frozen_by_v1(state->cgroups));
     Stopwatch watch(clock);
     state->processes =

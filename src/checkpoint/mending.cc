@@ -67,7 +67,7 @@ Result<size_t> remove_arenas(const GroupSpec& spec) {
 
 Result<Mended> mend_group(const GroupSpec& spec, Died died) {
   Mended mended;
-  engine::freeze_marked(TRY(engine::cgroups_of_container(spec.freezer_cgroup)));
+  engine::freeze_marked(spec.freezer_cgroup);
   auto processes = processes_of(spec);
   for (HostPid pid : processes) mended.sockets += engine::revive_sockets_of(pid);
   if (died == Died::kJustNow || std::ranges::any_of(processes, has_arena))

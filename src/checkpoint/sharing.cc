@@ -97,16 +97,24 @@ class BirthPlan {
     return sharers;
   }
 
+  // kNone: they are not of one tree.
   size_t common_ancestor(size_t a, size_t b) const {
-    while (a != b) (a > b ? a : b) = parents_[std::max(a, b)];
-    return a;
+    while (a != b && a != kNone && b != kNone) (a > b ? a : b) = parents_[std::max(a, b)];
+    return a == b ? a : kNone;
   }
 
   // The table is born with the first of them, or with the first child of their common ancestor that
   // leads to one of them.
   Result<void> claim(size_t table, const std::vector<size_t>& sharers) {
     size_t top = sharers.front();
-    for (size_t sharer : sharers) top = common_ancestor(top, sharer);
+    for (size_t sharer : sharers) {
+      top = common_ancestor(top, sharer);
+      if (top == kNone)
+        return fail(Code::kUnsupported,
+                    fmt::format("process {} shares {} with one that has another "
+                                "ancestor",
+                                processes_[sharer].pid.value, name_of(kTables[table])));
+    }
     for (size_t sharer : sharers) {
       for (size_t at = sharer; at != top; at = parents_[at]) TRY(claim_one(table, sharers, at));
       if (top == sharer) TRY(claim_one(table, sharers, top));

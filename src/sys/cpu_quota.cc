@@ -7,7 +7,6 @@
 #include <array>
 #include <charconv>
 
-#include "base/check.h"
 #include "base/fd.h"
 #include "sys/cgroup.h"
 
@@ -32,7 +31,8 @@ bool exists(const std::string& path) {
 
 Result<CpuQuota> CpuQuota::of(const std::string& freezer_cgroup) {
   CgroupLayout layout = TRY(detect_cgroups());
-  CHECK(freezer_cgroup.starts_with(layout.freezer));
+  if (!freezer_cgroup.starts_with(layout.freezer))
+    return fail(Code::kUnsupported, "cgroup " + freezer_cgroup + " is not below " + layout.freezer);
   std::string cgroup = freezer_cgroup.substr(layout.freezer.size());
   std::string cpu;
   std::string accounting;

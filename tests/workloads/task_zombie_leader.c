@@ -30,6 +30,21 @@ static void dies(void* argument) {
   raise(SIGKILL);
 }
 
+// A process in the group that its own child has led.
+static void follows_child(void* argument) {
+  (void)argument;
+  pid_t child = spawn(leads, NULL);
+  await_waiting_child(child);
+  CHECK_SYS(setpgid(0, child));
+  CHECK_SYS(kill(child, SIGUSR1));
+  await_state(child, 'Z');
+  wait_for_go();
+  CHECK_EQ(getpgrp(), child);
+  int status = 0;
+  CHECK_EQ(waitpid(-child, &status, 0), child);
+  CHECK_EQ(WEXITSTATUS(status), kStatus);
+}
+
 int main(void) {
   group = spawn(leads, NULL);
   await_waiting_child(group);
@@ -39,9 +54,15 @@ int main(void) {
   await_state(dead, 'Z');
   CHECK_SYS(kill(group, SIGUSR1));
   await_state(group, 'Z');
+  pid_t follower = spawn(follows_child, NULL);
+  await_waiting_child(follower);
+  // From now on children leave nothing to be waited for, but these have ended already.
+  CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
 
   workload_ready();
 
+  CHECK(signal(SIGCHLD, SIG_DFL) == SIG_IGN);
+  finish_child(follower);
   CHECK_EQ(task_state(group), 'Z');
   CHECK_EQ(getpgid(group), group);
   CHECK_EQ(getpgid(dead), group);

@@ -16,10 +16,12 @@ namespace {
 
 constexpr std::string_view kOomControl = "memory.oom_control";
 
-// Lists of tasks, what Cgroup has fields for, and numbers that a write resets.
-constexpr std::array<std::string_view, 8> kNoKnobs = {
-    "cgroup.procs",  "cgroup.threads", "tasks",         "cgroup.type",
-    "cgroup.freeze", "freezer.state",  "cpuacct.usage", "cgroup.subtree_control"};
+// Lists of tasks, what Cgroup has fields for, numbers that a write resets, what is done at once,
+// and what names the devices of whoever reads it.
+constexpr std::array<std::string_view, 10> kNoKnobs = {
+    "cgroup.kill",   "net_prio.ifpriomap",    "cgroup.procs",  "cgroup.threads",
+    "tasks",         "cgroup.type",           "cgroup.freeze", "freezer.state",
+    "cpuacct.usage", "cgroup.subtree_control"};
 constexpr std::array<std::string_view, 3> kStatistics = {".failcnt", "usage_in_bytes", ".peak"};
 
 bool is_pressure(std::string_view file) {

@@ -58,7 +58,7 @@ Result<void> describe_roots(const std::vector<ContainerCgroup>& cgroups, const P
   for (const ContainerCgroup& base : cgroups) {
     if (!has_cgroups_below(base.directory)) continue;
     const auto root = find_root(key_of(base), here, there);
-    if (!root || !root->starts_with(base.path))
+    if (!root || (*root != base.path && !root->starts_with(base.path + "/")))
       return fail(
           Code::kUnsupported,
           fmt::format("no process lives in the root of its cgroup namespace in {}", base.name()));

@@ -21,6 +21,8 @@ bool is_possible(const Cgroup& cgroup) {
   auto is_owner = [](const image::CgroupOwner& owner) {
     return owner.file().empty() || is_cgroup_name(owner.file());
   };
+  const bool is_own = cgroup.path().empty();  // whose settings are the environment's
+  if (is_own && (cgroup.knobs_size() > 0 || cgroup.owners_size() > 0)) return false;
   return is_cgroup_path(cgroup.path()) && std::ranges::all_of(cgroup.knobs(), is_setting) &&
          std::ranges::all_of(cgroup.owners(), is_owner) &&
          std::ranges::all_of(cgroup.controllers(), is_cgroup_name);

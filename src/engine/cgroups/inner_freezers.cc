@@ -1,6 +1,7 @@
 #include "engine/cgroups/inner_freezers.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -86,8 +87,13 @@ InnerFreezers::~InnerFreezers() {
   std::ranges::for_each(directories_, freeze_again);
 }
 
-void freeze_marked(const std::vector<ContainerCgroup>& cgroups) {
-  std::ranges::for_each(find(cgroups, is_marked), freeze_again);
+void freeze_marked(const std::string& freezer_cgroup) {
+  auto cgroups = cgroups_of_container(freezer_cgroup);
+  if (!cgroups)
+    spdlog::error("cgroup {}: what was frozen below it: {}", freezer_cgroup,
+                  cgroups.error().to_string());
+  else
+    std::ranges::for_each(find(*cgroups, is_marked), freeze_again);
 }
 
 }  // namespace martlet::engine

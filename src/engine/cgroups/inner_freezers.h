@@ -32,7 +32,8 @@ class InnerFreezers {
   std::vector<std::string> directories_;
 };
 
-// Freezes those that one who was killed has thawed.
-void freeze_marked(const std::vector<ContainerCgroup>& cgroups);
+// Freezes those that one who was killed has thawed, of the container with that cgroup. Nothing else
+// of what is mended or thawed depends on it, so an error is only logged.
+void freeze_marked(const std::string& freezer_cgroup);
 
 }  // namespace martlet::engine

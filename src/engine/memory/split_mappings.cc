@@ -38,33 +38,31 @@ Result<void> copy_pages(const Task& task, sys::Range from, uint64_t to,
   return {};
 }
 
-// All but the first part step aside, the first grows to the end, and the pages come back.
-Result<void> unite(Task& task, const std::vector<sys::Range>& parts,
-                   sys::Pagemap::Backing backing) {
-  const sys::Range& first = parts.front();
-  const sys::Range rest{first.end, parts.back().end};
+// The second part steps aside, the first grows over its place, and the pages come back.
+Result<void> unite(Task& task, sys::Range first, sys::Range second, sys::Pagemap::Backing backing) {
   const uint64_t aside = TRY(
       task.call("reserve memory", SYS_mmap,
-                {0, rest.size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0}));
-  for (size_t i = 1; i < parts.size(); ++i)
-    TRY(task.call("move mapping aside", SYS_mremap,
-                  {parts[i].start, parts[i].size(), parts[i].size(), MREMAP_MAYMOVE | MREMAP_FIXED,
-                   aside + (parts[i].start - rest.start)}));
+                {0, second.size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0}));
+  TRY(task.call(
+      "move mapping aside", SYS_mremap,
+      {second.start, second.size(), second.size(), MREMAP_MAYMOVE | MREMAP_FIXED, aside}));
   TRY(task.call("grow mapping", SYS_mremap,
-                {first.start, first.size(), rest.end - first.start, 0}));
-  TRY(copy_pages(task, {aside, aside + rest.size()}, rest.start, backing));
-  TRY(task.call("unmap", SYS_munmap, {aside, rest.size()}));
+                {first.start, first.size(), second.end - first.start, 0}));
+  TRY(copy_pages(task, {aside, aside + second.size()}, second.start, backing));
+  TRY(task.call("unmap", SYS_munmap, {aside, second.size()}));
   return {};
 }
 
 }  // namespace
 
 Result<void> unite_split_mappings(Task& task, const image::AddressSpace& space) {
-  const auto vmas = TRY(sys::read_maps(task.host_pid()));
+  auto vmas = TRY(sys::read_maps(task.host_pid()));
   for (const image::Mapping& mapping : space.mappings()) {
     if (!has_private_pages(mapping) || mapping.huge_page_bits() != 0) continue;
-    const auto parts = parts_of(mapping, vmas);
-    if (parts.size() > 1) TRY(unite(task, parts, backing_of(mapping)));
+    for (auto parts = parts_of(mapping, vmas); parts.size() > 1; parts = parts_of(mapping, vmas)) {
+      TRY(unite(task, parts[0], parts[1], backing_of(mapping)));
+      vmas = TRY(sys::read_maps(task.host_pid()));
+    }
   }
   return {};
 }

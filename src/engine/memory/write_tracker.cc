@@ -32,7 +32,7 @@ Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
   WriteTracker tracker(process.pid);
   if (sys::Userfaultfd::can_track_writes())
     tracker.userfaultfd_ = TRY(make_userfaultfd(process));
-  else if (!sys::has_soft_dirty())
+  else if (sys::has_pagemap_scan() || !sys::has_soft_dirty())
     return fail(Code::kUnsupported, "this kernel cannot track writes (userfaultfd, soft-dirty)");
   return tracker;
 }

@@ -27,6 +27,7 @@ bool revive(int fd) {
   // No socket with a program of its own of the extended kind is captured.
   bool dropping = drops_everything(fd) || (repaired && sys::has_extended_filter(fd));
   if (repaired) {
+    if (dropping) make_filter_recognisable(fd);
     log_if_failed(sys::set_tcp_repair(fd, sys::RepairMode::kOffWithoutProbe), "end TCP repair");
     log_if_failed(sys::set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, 1), "SO_REUSEADDR");
   }
@@ -47,6 +48,10 @@ size_t revive_sockets_in_table(HostPid holder) {
 }
 
 }  // namespace
+
+void make_filter_recognisable(int fd) {
+  log_if_failed(sys::write_socket_filter(fd, sys::drop_everything_filter()), "change a filter");
+}
 
 size_t revive_sockets_of(HostPid pid) {
   size_t revived = 0;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "engine/sockets/abandoned.h"
 #include "engine/sockets/common.h"
 #include "engine/sockets/tcp_state.h"
 #include "sys/sock_diag.h"
@@ -46,6 +47,7 @@ Result<void> stop(CaptureContext& context, const OpenFile& file,
   TRY(refuse_locked_filter(file.fd));
   int reuse = TRY(sys::get_int_option(file.fd, SOL_SOCKET, SO_REUSEADDR));
   on_thaw(context, file.fd, [reuse, filter = common.filter()](int fd) {
+    make_filter_recognisable(fd);
     log_if_failed(sys::set_tcp_repair(fd, sys::RepairMode::kOffWithoutProbe), "end TCP repair");
     log_if_failed(sys::set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, reuse), "SO_REUSEADDR");
     log_if_failed(sys::write_socket_filter(fd, filter), "let a socket receive again");

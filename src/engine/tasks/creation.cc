@@ -33,7 +33,7 @@ namespace {
 constexpr int kStubControl = 3;
 constexpr int kStubDeadlineMs = 10'000;
 // A number may be taken by others meanwhile, if the namespace is the host's.
-constexpr int kMostTurns = 1000;
+constexpr int kMostTurns = 100;
 // As blob/stub.c reads it.
 struct ArenaNotice {
   uint64_t address;
@@ -234,7 +234,11 @@ Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, N
     end.call("end", SYS_exit, {0});
     TRY(made.run_to_end(end));
   }
-  return fail(Code::kAlreadyExists, fmt::format("thread {} cannot have its number", tid.value));
+  return std::unexpected(
+      Error(Code::kAlreadyExists, fmt::format("thread {} cannot have its number, "
+                                              "which another task has",
+                                              tid.value))
+          .with_remedy("try again when that has ended"));
 }
 
 Result<Task> create_stand_in(Task& parent, NsPid pid) {

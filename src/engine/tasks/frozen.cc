@@ -284,9 +284,13 @@ class Freezer {
     });
   }
 
+  size_t levels_of_root(const FrozenProcess& process) {
+    if (pid_levels_ == 0) pid_levels_ = process.status.ns_tids.size();  // the root comes first
+    return pid_levels_;
+  }
+
   // A task in a PID namespace further in has numbers there, too, which mean nothing in the group.
   void see_from_group(sys::TaskStatus& status) {
-    if (pid_levels_ == 0) pid_levels_ = status.ns_tids.size();  // the root comes first
     for (auto* numbers :
          {&status.ns_tgids, &status.ns_tids, &status.ns_groups, &status.ns_sessions})
       if (numbers->size() > pid_levels_) numbers->resize(pid_levels_);
@@ -303,6 +307,7 @@ class Freezer {
       if (!status) continue;  // ended before it was stopped
       process.status = std::move(*status);
       process.stat = TRY(sys::read_stat(pid));
+      process.in_inner_pid_namespace = process.status.ns_tids.size() > levels_of_root(process);
       see_from_group(process.status);
       process.ns_pid = process.status.ns_tids.back();
       process.zombie = zombies_.contains(pid);
@@ -315,6 +320,7 @@ class Freezer {
         auto now = sys::read_status(pid);
         if (!now || now->state == 'X') continue;
         process.status = std::move(*now);
+        see_from_group(process.status);
         process.stat = TRY(sys::read_stat(pid));
         process.zombie = true;
       }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -53,26 +54,39 @@ class Survey {
   UserNamespaces known_;
 };
 
-// Who enters a user namespace gets directories of its own.
-Result<void> refuse_shared_directories(const image::Process& process) {
-  if (!process.shares_directories()) return {};
-  return fail(Code::kUnsupported,
-              "shares its directories (CLONE_FS) with its parent in a user namespace of its own");
+// Who enters a user namespace gets directories of its own, and its threads all have those.
+Result<void> refuse_shared_directories(const FrozenProcess& frozen, const image::Process& process) {
+  if (process.shares_directories())
+    return fail(Code::kUnsupported,
+                "shares its directories (CLONE_FS) with another process and is in a user namespace "
+                "of its own");
+  if (std::ranges::any_of(frozen.threads, &FrozenThread::own_directories))
+    return fail(Code::kUnsupported,
+                "has threads with directories of their own in a user namespace of its own");
+  return {};
+}
+
+// 0: the kernel has none.
+Result<ino_t> own_user_namespace() {
+  constexpr const char* kOwn = "/proc/self/ns/user";
+  if (::access(kOwn, F_OK) != 0) return ino_t{0};
+  return inode_of(TRY(open_file(kOwn, O_RDONLY)));
 }
 
 }  // namespace
 
 Result<UserNamespaces> describe_user_namespaces(const std::vector<FrozenProcess>& processes,
                                                 image::Tree& tree) {
-  const ino_t of_group = TRY(inode_of(TRY(open_file("/proc/self/ns/user", O_RDONLY))));
+  const ino_t of_group = TRY(own_user_namespace());
   Survey survey(of_group, tree);
   for (size_t i = 0; i < processes.size(); ++i) {
     const FrozenProcess& process = processes[i];
     if (process.zombie || process.user_namespace == of_group) continue;
     const std::string name = "process " + to_string(process.pid);
-    TRY_IN(refuse_shared_directories(tree.processes(static_cast<int>(i))), name);
+    TRY_IN(refuse_shared_directories(process, tree.processes(static_cast<int>(i))), name);
     Fd own = TRY(open_file(sys::proc_path(process.pid, "ns/user"), O_RDONLY));
     const uint32_t found = TRY_IN(survey.add(own), name);
+    if (found == 0) continue;
     tree.mutable_user_namespaces(static_cast<int>(found - 1))->add_processes(process.ns_pid.value);
   }
   return std::move(survey).known();

@@ -20,7 +20,7 @@ namespace martlet::engine {
 // this process's own: the root of the group may have left it, too.
 using UserNamespaces = std::map<ino_t, uint32_t>;
 
-// Which ones there are, and who is in them. After note_namespaces() and describe_sharing().
+// Which ones there are, and who is in them. After note_namespaces() and describe_births().
 Result<UserNamespaces> describe_user_namespaces(const std::vector<FrozenProcess>& processes,
                                                 image::Tree& tree);
 

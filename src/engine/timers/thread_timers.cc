@@ -16,6 +16,7 @@ namespace martlet::engine {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
+constexpr int kAttempts = 5;
 constexpr time_t kNeverSeconds = 1'000'000'000;  // no thread uses so much
 
 int64_t nanoseconds(const timespec& time) {
@@ -69,10 +70,12 @@ class ThreadTimers {
     return {};
   }
 
-  // Those that do not run show what they have used to the nanosecond.
+  // Those that do not run show what they have used to the nanosecond. One that has just stopped may
+  // still be about to leave its processor, which ptrace waits for.
   Result<std::vector<int64_t>> used_times() const {
     std::vector<int64_t> used;
     for (const FrozenThread& thread : frozen_.threads) {
+      TRY(thread.tracee.registers());
       std::string text = TRY(read_file(sys::proc_path(thread.tracee.tid(), "schedstat")));
       used.push_back(std::strtoll(text.c_str(), nullptr, 10));
     }
@@ -149,23 +152,36 @@ class ThreadTimers {
     return {};
   }
 
+  // Threads may happen to use as much as each other, but not again and again.
+  Result<void> find_by_course(const std::vector<image::PosixTimer*>& timers) {
+    std::vector<std::vector<size_t>> threads;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      threads = TRY(threads_by_course(timers));
+      if (std::ranges::all_of(threads, [](const auto& found) { return found.size() == 1; })) break;
+    }
+    for (size_t t = 0; t < timers.size(); ++t)
+      TRY_IN(settle(*timers[t], threads[t]), fmt::format("timer {}", timers[t]->id()));
+    return {};
+  }
+
   // A timer that runs is the first thread's if it does so while that reads it, and else of the one
   // that has used as much as the timer has.
-  Result<void> find_by_course(const std::vector<image::PosixTimer*>& timers) {
+  Result<std::vector<std::vector<size_t>>> threads_by_course(
+      const std::vector<image::PosixTimer*>& timers) {
     const auto used_before = TRY(used_times());
     const auto before = TRY(read_rests(timers));
     TRY(let_all_work());
     const auto after = TRY(read_rests(timers));
     const auto used_after = TRY(used_times());
+    std::vector<std::vector<size_t>> threads(timers.size());
     for (size_t t = 0; t < timers.size(); ++t) {
-      std::vector<size_t> candidates;
+      std::vector<size_t>& candidates = threads[t];
       if (before[t].first != before[t].second) candidates.push_back(0);
       for (size_t i = 1; i < used_before.size(); ++i)
         if (used_after[i] - used_before[i] == before[t].second - after[t].first)
           candidates.push_back(i);
-      TRY_IN(settle(*timers[t], candidates), fmt::format("timer {}", timers[t]->id()));
     }
-    return {};
+    return threads;
   }
 
   Injection& injection_;
