@@ -58,6 +58,7 @@ class GroupCapture {
   Result<void> write();  // the stream
   void list_tasks();
   Result<void> plan_births();
+  Result<void> survey_ipc();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> add_thread_files(engine::FileTable& files, size_t index);
   Result<void> survey_process(size_t index);

@@ -50,6 +50,7 @@ struct FrozenProcess {
   std::vector<FrozenThread> threads;  // the leader first; none for a zombie
   std::string other_namespace;        // see namespaces.h
   ino_t uts_namespace = 0;
+  ino_t ipc_namespace = 0;
   std::vector<sys::Vma> vmas;
   std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed
 

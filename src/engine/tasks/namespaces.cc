@@ -39,6 +39,8 @@ constexpr Kind kKinds[] = {
 
 static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
+constexpr size_t kIpc = 3;
+static_assert(std::string_view(kKinds[kIpc].file) == "ipc");
 constexpr size_t kUts = 4;
 static_assert(std::string_view(kKinds[kUts].file) == "uts");
 constexpr size_t kCgroup = 6;
@@ -82,9 +84,10 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   Namespaces expected = of_root;
   if (process.pid != root) {
     const Fd links = open_links(process.pid);
-    for (size_t own : {kUts, kCgroup}) expected[own] = number_of(links, kKinds[own]);
+    for (size_t own : {kIpc, kUts, kCgroup}) expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
   }
+  process.ipc_namespace = expected[kIpc];
   process.uts_namespace = expected[kUts];
   if (!process.other_namespace.empty() || !threads_may_differ(process)) return expected[kCgroup];
   auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
