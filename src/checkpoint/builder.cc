@@ -19,6 +19,7 @@
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
+#include "engine/mounts/mount_namespaces.h"
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
@@ -523,6 +524,7 @@ Result<void> GroupBuilder::finish() {
     return found == members_.end() ? nullptr : &found->second.leader();
   };
   TRY(engine::apply_host_names(tree_, *channel_, leader_of));
+  TRY(engine::apply_mount_namespaces(tree_, *channel_, leader_of));
   TRY(cgroups_.make_namespaces(*channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));

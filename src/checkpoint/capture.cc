@@ -13,6 +13,7 @@
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/mounts/mount_namespaces.h"
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
@@ -141,6 +142,7 @@ Result<void> GroupCapture::survey() {
       TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
   *tree_.mutable_seccomp_filters() = seccomp_.filters();
   kinds_ = TRY(engine::choose_kinds(context_));
+  TRY(engine::describe_mount_namespaces(context_, processes_, container_, tree_));
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   TRY(survey_ipc());
   tree_.set_work_area(TRY(choose_work_area()));

@@ -1,6 +1,6 @@
 // Processes in IPC namespaces of their own: with objects of the same ids and names as elsewhere,
-// attached segments, SEM_UNDO, removed and unattended objects, settings; a child that lives with its
-// parent, and one that has gone back.
+// attached segments, SEM_UNDO, removed and unattended objects, settings; a child that lives with
+// its parent, and one that has gone back.
 // modes: container
 // rights: CAP_SYS_ADMIN
 #include <sched.h>
