@@ -120,7 +120,10 @@ Result<void> check_process(const FrozenProcess& process, const image::Process& d
   if (described.shares_directories() && !described.leaves_directories())
     return refuse(fmt::format("process {} shares its working directory with another in it",
                               process.pid.value));
-  if (described.removed_working_directory() != 0)
+  const bool is_removed_of_thread = std::ranges::any_of(
+      described.threads(),
+      [](const image::Thread& thread) { return thread.own_directories().removed_working() != 0; });
+  if (described.removed_working_directory() != 0 || is_removed_of_thread)
     return refuse(
         fmt::format("the working directory of process {} was removed in it", process.pid.value));
   return {};
