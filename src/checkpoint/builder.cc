@@ -19,6 +19,7 @@
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
+#include "engine/mounts/mount_namespaces.h"
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
@@ -151,10 +152,7 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
   switch (record.type) {
     case RecordType::kSharedMemory:
       return context_->shared_objects().create(TRY(image::parse_as<image::SharedMemory>(record)));
-    case RecordType::kIpc:
-      ipc_ = TRY(image::parse_as<image::Ipc>(record));
-      sysv_ = TRY(engine::SysvObjects::create(*context_, ipc_));
-      return engine::create_posix_queues(*context_, ipc_);
+    case RecordType::kIpc: return create_ipc(TRY(image::parse_as<image::Ipc>(record)));
     case RecordType::kMounts: {
       Member& root = members_.at(tree_.processes(0).pid());
       return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
@@ -183,6 +181,15 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       return fail(Code::kBadImage,
                   fmt::format("unexpected record of type {}", static_cast<int>(record.type)));
   }
+}
+
+Result<void> GroupBuilder::create_ipc(image::Ipc ipc) {
+  ipc_ = std::move(ipc);
+  sysv_ = TRY(engine::SysvObjects::create(*context_, ipc_));
+  TRY(engine::create_posix_queues(*context_, ipc_));
+  Task& root = members_.at(tree_.processes(0).pid()).leader();
+  ipc_namespaces_ = TRY(engine::IpcNamespaces::create(*context_, root, *channel_, ipc_));
+  return {};
 }
 
 Result<void> GroupBuilder::begin_round(image::Round round) {
@@ -344,6 +351,7 @@ Result<void> GroupBuilder::build_space(image::AddressSpace space) {
   Member* owner = TRY(member(pid));
   if (owner->space) return fail(Code::kBadImage, fmt::format("process {} comes twice", pid));
   if (owner->tasks.empty()) owner->tasks.push_back(TRY(make_process(*owner)));
+  TRY_IN(ipc_namespaces_.enter(owner->leader(), *channel_), name_of(*owner->process));
   auto before = space_before(*owner, &Member::space);
   owner->space = std::move(space);
   order_.push_back(pid);
@@ -506,6 +514,7 @@ Result<void> GroupBuilder::finish() {
   };
   find_table_owners();
   TRY(sysv_.remove_marked(*context_, ipc_));
+  TRY(ipc_namespaces_.remove_marked());
   TRY(each(&GroupBuilder::leave_tables));
   TRY(each(&GroupBuilder::start_session));
   TRY(each(&GroupBuilder::take_terminal));
@@ -520,6 +529,7 @@ Result<void> GroupBuilder::finish() {
   TRY(join_late_zombies());
   user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
   TRY(each(&GroupBuilder::settle));
+  TRY(engine::apply_mount_namespaces(tree_, *channel_, leader_of));
   TRY(cgroups_.make_namespaces(*channel_, leader_of));
   TRY(engine::enter_namespaces(tree_, *user_namespaces_, *channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));
@@ -789,7 +799,8 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   Task& leader = member.leader();
   TRY(engine::apply_posix_timers(leader, process));
   TRY(engine::apply_process_pending(leader, process));
-  TRY(engine::apply_semaphore_undo(leader, process, ipc_));
+  const image::Ipc* own = ipc_namespaces_.objects_of(process.pid());
+  TRY(engine::apply_semaphore_undo(leader, process, own != nullptr ? *own : ipc_));
   if (process.oom_score_adj() != 0)
     TRY(write_file(sys::proc_path(leader.host_pid(), "oom_score_adj"),
                    std::to_string(process.oom_score_adj())));

@@ -12,6 +12,7 @@
 #include "engine/context.h"
 #include "engine/files/descriptor_channel.h"
 #include "engine/files/file_table.h"
+#include "engine/ipc/ipc_namespaces.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/lane_reader.h"
 #include "engine/memory/page_filler.h"
@@ -74,6 +75,7 @@ class GroupBuilder {
   Result<image::Record> next_record(image::Source& source);
   Result<void> read_ahead(const image::Record& record);
   Result<void> read_record(const image::Record& record);
+  Result<void> create_ipc(image::Ipc ipc);
   // Memory that is sent ahead: tasks are made, and their memory is filled, while the group still
   // runs elsewhere.
   Result<void> begin_round(image::Round round);
@@ -150,6 +152,7 @@ class GroupBuilder {
   bool is_container_ = false;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;
+  engine::IpcNamespaces ipc_namespaces_;  // borrows ipc_
   std::optional<engine::UserNamespacesRestore> user_namespaces_;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;

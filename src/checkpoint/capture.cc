@@ -8,10 +8,12 @@
 #include "checkpoint/host_facts.h"
 #include "checkpoint/late_pages.h"
 #include "checkpoint/relations.h"
+#include "engine/ipc/ipc_namespaces.h"
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/mounts/mount_namespaces.h"
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/tasks/creation.h"
@@ -167,12 +169,28 @@ Result<void> GroupCapture::survey() {
       TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
   *tree_.mutable_seccomp_filters() = seccomp_.filters();
   kinds_ = TRY(engine::choose_kinds(context_));
+  TRY(engine::describe_mount_namespaces(context_, processes_, container_, tree_));
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
-  ipc_ = TRY(engine::capture_sysv(context_, container_ ? engine::SysvScope::kWholeNamespace
-                                                       : engine::SysvScope::kMappedSegments));
-  if (container_) TRY(engine::capture_posix_queues(context_, ipc_));
+  TRY(survey_ipc());
   tree_.set_work_area(TRY(choose_work_area()));
   return {};
+}
+
+// A process tree has the host's namespace.
+Result<void> GroupCapture::survey_ipc() {
+  const HostPid root = context_.root();
+  if (!container_) {
+    for (const FrozenProcess& process : processes_)
+      if (!process.zombie && process.ipc_namespace != processes_.front().ipc_namespace)
+        TRY(context_.judge(
+            fail(Code::kUnsupported,
+                 fmt::format("task {} has an IPC namespace of its own", process.pid.value))));
+    ipc_ = TRY(engine::capture_sysv(context_, root, engine::SysvScope::kMappedSegments));
+    return {};
+  }
+  ipc_ = TRY(engine::capture_sysv(context_, root, engine::SysvScope::kWholeNamespace));
+  TRY(engine::capture_posix_queues(context_, root, ipc_));
+  return engine::capture_ipc_namespaces(context_, processes_, spaces_, ipc_);
 }
 
 // If the refusal is noted, nobody has a creator.
@@ -274,6 +292,8 @@ Result<void> GroupCapture::write() {
   TRY(pages_.begin(header.image_id()));
   TRY(image::put_message(sink, RecordType::kTree, tree_));
   TRY(engine::capture_posix_messages(context_, ipc_));
+  for (image::IpcNamespace& own : *ipc_.mutable_namespaces())
+    TRY(engine::capture_posix_messages(context_, *own.mutable_objects()));
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   if (cgroups_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kCgroups, cgroups_));
   if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));

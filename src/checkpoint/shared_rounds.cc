@@ -45,7 +45,7 @@ Result<void> SharedRounds::add(HostPid pid, const sys::Vma& vma) {
   if (::fstat(fd.get(), &status) != 0 || ::fstatfs(fd.get(), &system) != 0)
     return fail_errno("stat " + link);
   if (system.f_type != TMPFS_MAGIC) return {};  // of huge pages
-  auto identity = engine::identify_shared_object(status, link);
+  auto identity = TRY(engine::identify_shared_object(fd.get(), status, link));
   if (identity != engine::SharedObjectIdentity{vma.device, vma.inode}) return {};
   Object object;
   object.message = engine::describe_shared_object(fd.get(), status, link);

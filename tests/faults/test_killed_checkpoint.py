@@ -333,6 +333,30 @@ class OfMessageQueues(InAContainer):
         self.go_through(calls=[FORKS_ALONE])
 
 
+class OfIpcNamespaces(InAContainer):
+    """And of the objects in the namespaces of single processes."""
+    name_of_program = "ipc_namespaces"
+
+    def environment(self):
+        return bundle_for(self.scratch / "bundle", self.program, ["CAP_SYS_ADMIN"])
+
+    def test_at_once(self):
+        self.go_through(calls=[FORKS_ALONE])
+
+    def test_in_rounds(self):
+        self.go_through("--rounds", "2")
+
+
+class OfMountNamespaces(InAContainer):
+    name_of_program = "mount_namespace"
+
+    def environment(self):
+        return bundle_for(self.scratch / "bundle", self.program, ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"])
+
+    def test_at_once(self):
+        self.go_through()
+
+
 class OfCgroups(InAContainer):
     """What the container has frozen itself is frozen again."""
     name_of_program = "cgroup_tree"

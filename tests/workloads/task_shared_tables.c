@@ -10,7 +10,7 @@ static int locked;
 // What the children tell of themselves.
 static struct {
   volatile pid_t brother, other_brother, grandchild, uncle, nephew;
-} * family;
+}* family;
 
 static pid_t clone_with(int flags, void (*body)(void*), void* argument) {
   int signal = (flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD;

@@ -20,13 +20,15 @@ class PosixQueueKind final : public FileKind {
 
   Result<void> capture(CaptureContext& context, const OpenFile& file,
                        image::File& out) const override {
-    if (!is_captured_queue(context, file.status.st_dev, file.status.st_ino))
-      return fail(Code::kUnsupported,
-                  "is not a queue of a container with an IPC namespace of its own, or is nowhere "
-                  "but in flight between sockets");
+    const auto queue = captured_queue(context, file.status);
+    if (!queue)
+      return fail(
+          Code::kUnsupported,
+          "is not a queue of an IPC namespace that a container's process lives in, or is nowhere "
+          "but in flight between sockets");
     if (!TRY(parse_locks(file.info)).empty())
       return fail(Code::kUnsupported, "file locks of a queue are not supported");
-    out.mutable_posix_queue()->set_queue(file.status.st_ino);
+    out.mutable_posix_queue()->set_queue(*queue);
     return {};
   }
 

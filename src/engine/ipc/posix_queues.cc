@@ -69,12 +69,13 @@ Fd open_queue(const std::string& name, int flags, mode_t mode = 0, const mq_attr
       ::syscall(SYS_mq_open, name.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode, size)));
 }
 
-std::string key_of(dev_t device, uint64_t inode) {
-  return fmt::format("posix queue {}:{}", device, inode);
+// Each namespace has a file system of queues, of a device with a number of its own.
+uint64_t id_of(const struct stat& status) {
+  return uint64_t{status.st_dev} << 32 | static_cast<uint32_t>(status.st_ino);
 }
 
-std::string key_of(const image::PosixQueue& queue) {
-  return key_of(0, queue.id());
+std::string key_of(uint64_t id) {
+  return fmt::format("posix queue {}", id);
 }
 
 std::string describe(const std::string& name) {
@@ -99,7 +100,7 @@ Result<void> add_queue(CaptureContext& context, Fd fd, const std::string& name, 
     return fail_errno("read");
   TRY(refuse_notification(fd.get()));
   image::PosixQueue& queue = *ipc.add_posix_queues();
-  queue.set_id(status.st_ino);
+  queue.set_id(id_of(status));
   queue.set_name(name);
   queue.set_removed(status.st_nlink == 0);
   queue.set_mode(status.st_mode & kPermissionBits);
@@ -107,10 +108,7 @@ Result<void> add_queue(CaptureContext& context, Fd fd, const std::string& name, 
   queue.set_gid(status.st_gid);
   queue.set_capacity(attributes.mq_maxmsg);
   queue.set_message_size(attributes.mq_msgsize);
-  Fd known(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-  if (!known.valid()) return fail_errno("duplicate");
-  context.stash(key_of(status.st_dev, status.st_ino), std::move(known));
-  context.stash(key_of(queue), std::move(fd));
+  context.stash(key_of(queue.id()), std::move(fd));
   return {};
 }
 
@@ -123,11 +121,12 @@ Result<void> add_named(CaptureContext& context, image::Ipc& ipc) {
   return {};
 }
 
-Result<void> add_removed(CaptureContext& context, image::Ipc& ipc) {
+Result<void> add_removed(CaptureContext& context, dev_t device, image::Ipc& ipc) {
   constexpr std::string_view kMark = " (deleted)";
   for (const OpenFile& file : context.files()) {
-    if (file.status.st_nlink != 0 || !S_ISREG(file.status.st_mode) || !is_posix_queue(file.fd) ||
-        is_captured_queue(context, file.status.st_dev, file.status.st_ino))
+    if (file.status.st_nlink != 0 || file.status.st_dev != device ||
+        !S_ISREG(file.status.st_mode) || !is_posix_queue(file.fd) ||
+        captured_queue(context, file.status))
       continue;
     std::string name = file.link.substr(file.link.rfind('/') + 1);
     if (name.ends_with(kMark)) name.resize(name.size() - kMark.size());
@@ -209,15 +208,6 @@ Result<Fd> create_queue(const image::PosixQueue& queue) {
   return fd;
 }
 
-// One that was removed may have the name of one that is there.
-Result<void> create_all(ApplyContext& context, const image::Ipc& ipc) {
-  for (bool removed : {true, false})
-    for (const image::PosixQueue& queue : ipc.posix_queues())
-      if (queue.removed() == removed)
-        context.stash(key_of(queue), TRY_IN(create_queue(queue), describe(queue.name())));
-  return {};
-}
-
 }  // namespace
 
 bool is_posix_queue(int fd) {
@@ -225,34 +215,58 @@ bool is_posix_queue(int fd) {
   return ::fstatfs(fd, &system) == 0 && system.f_type == kQueueFileSystem;
 }
 
-Result<void> capture_posix_queues(CaptureContext& context, image::Ipc& ipc) {
-  if (TRY(is_own_namespace(context.root()))) return {};
-  TRY(run_in_namespace(context.root(), "ipc", [&] { return add_named(context, ipc); }));
-  return add_removed(context, ipc);
+Result<dev_t> device_of_queues(HostPid process) {
+  struct stat status{};
+  TRY(run_in_namespace(process, "ipc", [&]() -> Result<void> {
+    auto directory = open_queues();
+    if (!directory && directory.error().error_number() == ENODEV) return {};
+    if (!directory) return std::unexpected(std::move(directory.error()));
+    if (::fstat(directory->get(), &status) != 0) return fail_errno("stat POSIX message queues");
+    return {};
+  }));
+  return status.st_dev;
+}
+
+Result<void> capture_posix_queues(CaptureContext& context, HostPid process, image::Ipc& ipc) {
+  if (TRY(is_own_namespace(process))) return {};
+  TRY(run_in_namespace(process, "ipc", [&] { return add_named(context, ipc); }));
+  return add_removed(context, TRY(device_of_queues(process)), ipc);
 }
 
 Result<void> capture_posix_messages(const CaptureContext& context, image::Ipc& ipc) {
   if (ipc.posix_queues().empty()) return {};
   Fd root = TRY(sys::open_pidfd(context.root()));
   for (image::PosixQueue& queue : *ipc.mutable_posix_queues())
-    TRY_IN(read_messages(context.stashed(key_of(queue)), root.get(), queue),
+    TRY_IN(read_messages(context.stashed(key_of(queue.id())), root.get(), queue),
            describe(queue.name()));
   return {};
 }
 
-bool is_captured_queue(const CaptureContext& context, dev_t device, ino_t inode) {
-  return context.stashed(key_of(device, inode)) >= 0;
+std::optional<uint64_t> captured_queue(const CaptureContext& context, const struct stat& status) {
+  const uint64_t id = id_of(status);
+  if (context.stashed(key_of(id)) < 0) return std::nullopt;
+  return id;
+}
+
+// One that was removed may have the name of one that is there.
+Result<void> create_posix_queues_here(ApplyContext& context, const image::Ipc& ipc) {
+  for (bool removed : {true, false})
+    for (const image::PosixQueue& queue : ipc.posix_queues())
+      if (queue.removed() == removed)
+        context.stash(key_of(queue.id()), TRY_IN(create_queue(queue), describe(queue.name())));
+  return {};
 }
 
 Result<void> create_posix_queues(ApplyContext& context, const image::Ipc& ipc) {
   if (ipc.posix_queues().empty()) return {};
   if (TRY(is_own_namespace(context.root())))
     return fail(Code::kBadImage, "POSIX message queues of a group without an IPC namespace");
-  return run_in_namespace(context.root(), "ipc", [&] { return create_all(context, ipc); });
+  return run_in_namespace(context.root(), "ipc",
+                          [&] { return create_posix_queues_here(context, ipc); });
 }
 
 Result<Fd> open_posix_queue(ApplyContext& context, uint64_t id, int flags) {
-  std::string key = key_of(0, id);
+  std::string key = key_of(id);
   auto queue = context.take_stashed(key);
   if (!queue) return fail(Code::kBadImage, "a POSIX message queue that is not in the image");
   auto opened = reopen(queue->get(), flags);

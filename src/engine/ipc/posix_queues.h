@@ -1,4 +1,4 @@
-// POSIX message queues (mq_open) of a container's IPC namespace, whether anybody has them open or
+// POSIX message queues (mq_open) of a container's IPC namespaces, whether anybody has them open or
 // not.
 //
 // A message can only be taken out. So a child process that outlives this one takes all messages of
@@ -11,7 +11,11 @@
 // nor, for a thread, what would be called.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -23,17 +27,22 @@ namespace martlet::engine {
 // Whether a description is of such a queue.
 bool is_posix_queue(int fd);
 
-// All queues of the namespace, and those that were removed but are open in the group, without their
-// messages. Errors: kUnsupported names a queue that cannot be carried.
-Result<void> capture_posix_queues(CaptureContext& context, image::Ipc& ipc);
+// Of the file system of the queues in the namespace of a process; 0 if the kernel has none.
+Result<dev_t> device_of_queues(HostPid process);
+
+// All queues of the namespace of a process, and those of it that were removed but are open in the
+// group, without their messages. Errors: kUnsupported names a queue that cannot be carried.
+Result<void> capture_posix_queues(CaptureContext& context, HostPid process, image::Ipc& ipc);
 // Fills in the messages.
 Result<void> capture_posix_messages(const CaptureContext& context, image::Ipc& ipc);
-// Whether the queue of this inode was captured.
-bool is_captured_queue(const CaptureContext& context, dev_t device, ino_t inode);
+// PosixQueue::id of a queue, if it was captured.
+std::optional<uint64_t> captured_queue(const CaptureContext& context, const struct stat& status);
 
 // Makes the queues in the namespace of the context's root, which must not be this process's: there
 // they end with the group.
 Result<void> create_posix_queues(ApplyContext& context, const image::Ipc& ipc);
+// In the calling thread's namespace, which ends with the group.
+Result<void> create_posix_queues_here(ApplyContext& context, const image::Ipc& ipc);
 // A new description of one of them.
 Result<Fd> open_posix_queue(ApplyContext& context, uint64_t id, int flags);
 

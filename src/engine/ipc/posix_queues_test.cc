@@ -39,7 +39,7 @@ class PosixQueuesTest : public testing::Test {
   Result<image::Ipc> capture(HostPid process) {
     CaptureContext context(sink_, process, {});
     image::Ipc ipc;
-    TRY(capture_posix_queues(context, ipc));
+    TRY(capture_posix_queues(context, context.root(), ipc));
     TRY(capture_posix_messages(context, ipc));
     return ipc;
   }

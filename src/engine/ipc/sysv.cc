@@ -49,16 +49,29 @@ Result<void> create_all(ApplyContext& context, const image::Ipc& ipc, Undo& undo
 
 }  // namespace
 
-Result<image::Ipc> capture_sysv(CaptureContext& context, SysvScope scope) {
+Result<image::Ipc> capture_sysv(CaptureContext& context, HostPid process, SysvScope scope) {
   image::Ipc ipc;
   std::vector<int> mapped = mapped_segments(context);
   if (scope == SysvScope::kMappedSegments && mapped.empty()) return ipc;
-  TRY(run_in_namespace(context.root(), "ipc", [&]() -> Result<void> {
+  TRY(run_in_namespace(process, "ipc", [&]() -> Result<void> {
     if (scope == SysvScope::kWholeNamespace) return capture_all(context, ipc);
     for (int id : mapped) *ipc.add_shared_memory() = TRY(capture_segment(context, id));
     return {};
   }));
   return ipc;
+}
+
+Result<void> create_sysv(ApplyContext& context, const image::Ipc& ipc) {
+  Undo nothing_outlives_the_group;
+  return create_all(context, ipc, nothing_outlives_the_group);
+}
+
+Result<void> remove_marked_segments(const image::Ipc& ipc) {
+  for (const image::SysvSharedMemory& segment : ipc.shared_memory())
+    if (segment.removed() && remove_segment(segment.permission().id()) != 0)
+      return fail_errno("remove System V shared memory " +
+                        std::to_string(segment.permission().id()));
+  return {};
 }
 
 Result<SysvObjects> SysvObjects::create(ApplyContext& context, const image::Ipc& ipc) {
@@ -73,13 +86,7 @@ Result<SysvObjects> SysvObjects::create(ApplyContext& context, const image::Ipc&
 }
 
 Result<void> SysvObjects::remove_marked(ApplyContext& context, const image::Ipc& ipc) {
-  return run_in_namespace(context.root(), "ipc", [&]() -> Result<void> {
-    for (const image::SysvSharedMemory& segment : ipc.shared_memory())
-      if (segment.removed() && remove_segment(segment.permission().id()) != 0)
-        return fail_errno("remove System V shared memory " +
-                          std::to_string(segment.permission().id()));
-    return {};
-  });
+  return run_in_namespace(context.root(), "ipc", [&] { return remove_marked_segments(ipc); });
 }
 
 SysvObjects::~SysvObjects() {

@@ -1,8 +1,8 @@
 // System V shared memory, semaphores and message queues, with their ids.
 //
-// A container has an IPC namespace to itself, so all of it is captured. A plain process tree shares
-// the host's: then only the segments that it has mapped are, since nothing tells what else it uses.
-// Contents of segments are SharedMemory objects of the image.
+// A container has its IPC namespaces to itself, so all of them is captured. A plain process tree
+// shares the host's: then only the segments that it has mapped are, since nothing tells what else
+// it uses. Contents of segments are SharedMemory objects of the image.
 //
 // Not restored, because no interface sets them: times and the processes that operated last. What
 // processes undo when they end is a property of theirs: see sysv_undo.h.
@@ -19,9 +19,13 @@ namespace martlet::engine {
 
 enum class SysvScope { kWholeNamespace, kMappedSegments };
 
-// Registers each segment among the context's shared objects, so it must come after the mappings
-// were read and before the shared objects are put into the sink.
-Result<image::Ipc> capture_sysv(CaptureContext& context, SysvScope scope);
+// What is in the namespace of a process. Registers each segment among the context's shared objects,
+// so it must come after the mappings were read and before the shared objects are put into the sink.
+Result<image::Ipc> capture_sysv(CaptureContext& context, HostPid process, SysvScope scope);
+
+// In the calling thread's namespace, which ends with the group: like SysvObjects.
+Result<void> create_sysv(ApplyContext& context, const image::Ipc& ipc);
+Result<void> remove_marked_segments(const image::Ipc& ipc);
 
 // The objects that a restore made in the group's IPC namespace. Destroyed before keep(), it removes
 // them again if the namespace is the caller's own (another one goes away with the sandbox).

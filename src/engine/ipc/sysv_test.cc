@@ -18,7 +18,7 @@ class SysvTest : public testing::Test {
   // Captures the IPC namespace of a process, and fills a fresh one with it.
   Result<void> move(HostPid from, HostPid to) {
     CaptureContext capture(sink_, from, {});
-    ipc_ = TRY(capture_sysv(capture, SysvScope::kWholeNamespace));
+    ipc_ = TRY(capture_sysv(capture, capture.root(), SysvScope::kWholeNamespace));
     TRY(capture.shared_objects().put(sink_));
     ApplyContext apply(to, {});
     objects_ = TRY(SysvObjects::create(apply, ipc_));
@@ -149,7 +149,7 @@ TEST_F(SysvTest, of_a_shared_namespace_only_mapped_segments_are_taken) {
   std::snprintf(link, sizeof link, "/proc/self/map_files/%lx-%lx", start, start + 8192);
   CaptureContext capture(sink_, HostPid(::getpid()), {});
   ASSERT_OK(capture.shared_objects().id_of(*open_file(link, O_RDONLY), "/SYSV00000000 (deleted)"));
-  auto ipc = capture_sysv(capture, SysvScope::kMappedSegments);
+  auto ipc = capture_sysv(capture, capture.root(), SysvScope::kMappedSegments);
   ASSERT_OK(ipc);
   ASSERT_EQ(ipc->shared_memory_size(), 1);
   EXPECT_EQ(ipc->shared_memory(0).permission().id(), mapped);

@@ -92,17 +92,17 @@ class UndoProbe {
   int value_;
 };
 
-Result<std::vector<image::SysvSemaphores>> read_sets(HostPid root) {
+Result<std::vector<image::SysvSemaphores>> read_sets(HostPid process) {
   std::vector<image::SysvSemaphores> sets;
-  TRY(run_in_namespace(root, "ipc", [&]() -> Result<void> {
+  TRY(run_in_namespace(process, "ipc", [&]() -> Result<void> {
     for (int id : list_semaphores()) sets.push_back(TRY(capture_semaphores(id)));
     return {};
   }));
   return sets;
 }
 
-bool has_value(HostPid root, const image::SysvSemaphores& set, int semaphore) {
-  auto now = read_sets(root);
+bool has_value(HostPid process, const image::SysvSemaphores& set, int semaphore) {
+  auto now = read_sets(process);
   if (!now) return false;
   return std::ranges::any_of(*now, [&](const image::SysvSemaphores& other) {
     return other.permission().id() == set.permission().id() && semaphore < other.values_size() &&
@@ -138,8 +138,8 @@ Result<bool> may_undo_semaphores(HostPid task) {
   return !TRY(sys::is_shared(task, HostPid(::gettid()), sys::Shared::kSemaphoreUndo));
 }
 
-Result<void> capture_semaphore_undo(const CaptureContext& context, Injection& injection,
-                                    FrozenProcess& frozen, image::Process& out) {
+Result<void> capture_semaphore_undo(Injection& injection, FrozenProcess& frozen,
+                                    image::Process& out) {
   for (const FrozenThread& thread : frozen.threads) {
     HostPid tid = thread.tracee.tid();
     bool apart = !TRY(sys::is_shared(frozen.pid, tid, sys::Shared::kSemaphoreUndo));
@@ -148,14 +148,14 @@ Result<void> capture_semaphore_undo(const CaptureContext& context, Injection& in
           Code::kUnsupported,
           fmt::format("thread {} undoes semaphore operations apart from its process", tid.value));
   }
-  for (const image::SysvSemaphores& set : TRY(read_sets(context.root())))
+  for (const image::SysvSemaphores& set : TRY(read_sets(frozen.pid)))
     for (int i = 0; i < set.values_size(); ++i) {
       int id = set.permission().id();
       auto semaphore = static_cast<uint32_t>(i);
       UndoProbe probe(injection, frozen.leader(), id, semaphore, static_cast<int>(set.values(i)));
       int adjustment = TRY(probe.adjustment());
       if (adjustment == 0) continue;
-      if (!has_value(context.root(), set, i))
+      if (!has_value(frozen.pid, set, i))
         return std::unexpected(
             Error(Code::kUnsupported, describe(id, semaphore) + " changes while it is looked at")
                 .with_remedy("try again"));

@@ -5,7 +5,8 @@
 // by calls that always fail, with one error or another, and change nothing.
 #pragma once
 
-#include "engine/context.h"
+#include "base/result.h"
+#include "engine/task.h"
 #include "engine/tasks/injection.h"
 #include "image/ipc.pb.h"
 #include "image/tasks.pb.h"
@@ -18,12 +19,12 @@ Result<bool> may_undo_semaphores(HostPid task);
 
 // Errors: kUnsupported if threads undo apart from each other, or if somebody outside of the group
 // changes a semaphore meanwhile.
-Result<void> capture_semaphore_undo(const CaptureContext& context, Injection& injection,
-                                    FrozenProcess& frozen, image::Process& out);
+Result<void> capture_semaphore_undo(Injection& injection, FrozenProcess& frozen,
+                                    image::Process& out);
 
-// Semaphores of `ipc` have their values already. Others, which a process tree shares with the host,
-// were given back when the original process ended, and are taken again.
-// Errors: kAlreadyExists if somebody else has taken one meanwhile.
+// `ipc` is of the process's namespace. Its semaphores have their values already. Others, which a
+// process tree shares with the host, were given back when the original process ended, and are taken
+// again. Errors: kAlreadyExists if somebody else has taken one meanwhile.
 Result<void> apply_semaphore_undo(Task& leader, const image::Process& process,
                                   const image::Ipc& ipc);
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sys/file_handle.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -106,10 +107,16 @@ Result<void> punch(int fd, uint64_t at, uint64_t size) {
 }  // namespace
 
 // A System V segment has its id as inode number, in the same file system in which memfds are
-// numbered by a counter, so segments are kept apart from those.
-SharedObjectIdentity identify_shared_object(const struct stat& status, std::string_view link) {
-  constexpr uint64_t kSegments = ~uint64_t{0};
-  return {link.starts_with(kSysvPrefix) ? kSegments : status.st_dev, status.st_ino};
+// numbered by a counter, so segments are kept apart from those. Ids of two IPC namespaces can be
+// the same, which the inode's generation tells apart: a handle begins with it.
+Result<SharedObjectIdentity> identify_shared_object(int fd, const struct stat& status,
+                                                    std::string_view link) {
+  constexpr uint64_t kSegments = ~uint64_t{0} << 32;
+  if (!link.starts_with(kSysvPrefix)) return SharedObjectIdentity{status.st_dev, status.st_ino};
+  auto handle = TRY(sys::handle_of(fd, ""));
+  uint32_t generation = 0;
+  std::memcpy(&generation, handle.bytes.data(), std::min(handle.bytes.size(), sizeof generation));
+  return SharedObjectIdentity{kSegments | generation, status.st_ino};
 }
 
 image::SharedMemory describe_shared_object(int fd, const struct stat& status,
@@ -145,7 +152,7 @@ bool maps_shared_object(const sys::Vma& vma) {
 Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + link);
-  auto key = identify_shared_object(status, link);
+  auto key = TRY_IN(identify_shared_object(fd.get(), status, link), link);
   if (uint32_t known = find(key.first, key.second)) return known;
   auto id = static_cast<uint32_t>(objects_.size() + 1);
   Object object{describe_shared_object(fd.get(), status, link), std::move(fd), key, nullptr};

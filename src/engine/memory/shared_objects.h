@@ -25,7 +25,8 @@ namespace martlet::engine {
 using SharedObjectIdentity = std::pair<uint64_t, uint64_t>;
 
 // `link` is as for id_of().
-SharedObjectIdentity identify_shared_object(const struct stat& status, std::string_view link);
+Result<SharedObjectIdentity> identify_shared_object(int fd, const struct stat& status,
+                                                    std::string_view link);
 // Everything but its id.
 image::SharedMemory describe_shared_object(int fd, const struct stat& status,
                                            const std::string& link);

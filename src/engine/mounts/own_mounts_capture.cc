@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "engine/files/paths.h"
+#include "engine/ipc/posix_queues.h"
 #include "engine/mounts/bare_mount.h"
 #include "engine/mounts/mount_order.h"
 #include "engine/mounts/mount_table.h"
@@ -246,6 +247,8 @@ class Survey {
     if (!is_whole && (mount.type != "tmpfs" || !TRY(is_directory(mount))))
       return refuse_mount(mount, "and the whole of it is mounted nowhere");
     if (mount.type == "devpts") TRY(check_no_terminals(mount));
+    if (mount.type == "mqueue" && mount.device != TRY(device_of_queues(context_.root())))
+      return refuse_mount(mount, "of the IPC namespace of single processes");
     own.set_type(mount.type);
     own.set_name(mount.name);
     own.set_options(fmt::format("{}", fmt::join(system_options(mount), ",")));

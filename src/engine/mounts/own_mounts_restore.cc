@@ -13,21 +13,12 @@
 #include <set>
 
 #include "engine/mounts/attributes.h"
+#include "engine/mounts/mount_state.h"
 #include "engine/mounts/mount_table.h"
 #include "engine/mounts/own_mounts.h"
 
 namespace martlet::engine {
 namespace {
-
-constexpr uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                 MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODIRATIME | MOUNT_ATTR_NOSYMFOLLOW;
-
-Result<Fd> open_point(const std::string& point) {
-  Fd mount(static_cast<int>(
-      ::syscall(SYS_open_tree, AT_FDCWD, point.c_str(), OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW)));
-  if (!mount.valid()) return fail_errno("open");
-  return mount;
-}
 
 // Neither symbolic links nor other mounts are on the way.
 Result<Fd> open_inside(const Fd& mount, const std::string& path) {
@@ -47,28 +38,6 @@ Result<Fd> clone(const Fd& place) {
   return mount;
 }
 
-Result<void> set_attributes(const Fd& mount, const mount_attr& attributes) {
-  if (::syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes,
-                sizeof attributes) != 0)
-    return fail_errno("set the attributes");
-  return {};
-}
-
-Result<void> set_flags(const Fd& mount, uint64_t flags) {
-  if ((flags & ~(kAttributes | MOUNT_ATTR__ATIME)) != 0)
-    return fail(Code::kBadImage, "unknown attributes");
-  mount_attr attributes{};
-  attributes.attr_set = flags;
-  attributes.attr_clr = kAttributes | MOUNT_ATTR__ATIME;
-  return set_attributes(mount, attributes);
-}
-
-Result<void> set_propagation_type(const Fd& mount, uint64_t type) {
-  mount_attr attributes{};
-  attributes.propagation = type;
-  return set_attributes(mount, attributes);
-}
-
 Result<void> make_files_read_only(const Fd& mount) {
   Fd system(
       static_cast<int>(::syscall(SYS_fspick, mount.get(), "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)));
@@ -80,7 +49,7 @@ Result<void> make_files_read_only(const Fd& mount) {
 }
 
 Result<void> join_group(const Fd& from, const Fd& to) {
-  TRY(set_propagation_type(to, MS_PRIVATE));
+  TRY(set_mount_propagation(to, MS_PRIVATE));
   if (::syscall(SYS_move_mount, from.get(), "", to.get(), "",
                 MOVE_MOUNT_SET_GROUP | MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return fail_errno("join the mounts that it shares with");
@@ -153,7 +122,7 @@ Result<void> MountsRestore::change_declared() {
     if (own.type().empty() && !own.place().declared().empty())
       TRY_IN(take_declared(own), link_of(own.point()));
   for (const image::ChangedMount& changed : mounts_.changed())
-    changed_.push_back({TRY_IN(open_point(changed.point()), link_of(changed.point())),
+    changed_.push_back({TRY_IN(open_mount_point(changed.point()), link_of(changed.point())),
                         &changed.state(), changed.point()});
   for (const std::string& point : mounts_.removed())
     if (::umount2(point.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0)
@@ -163,7 +132,7 @@ Result<void> MountsRestore::change_declared() {
 
 Result<void> MountsRestore::take_declared(const image::OwnMount& own) {
   const image::BoundPlace& place = own.place();
-  Fd declared = TRY(open_point(place.declared()));
+  Fd declared = TRY(open_mount_point(place.declared()));
   TRY(make_in_tmpfs(declared, place.path(), type_of(own), of_host_));
   from_declared_[&own] = TRY(clone(TRY(open_inside(declared, place.path()))));
   return {};
@@ -174,7 +143,7 @@ Result<void> MountsRestore::bind(const image::OwnMount& own) {
     auto taken = from_declared_.find(&own);
     Fd mount = taken != from_declared_.end() ? std::move(taken->second) : TRY(take_own(own));
     // Even where it is not private in the end, nothing may come of it before.
-    TRY(set_propagation_type(mount, own.state().outer_master() ? MS_SLAVE : MS_PRIVATE));
+    TRY(set_mount_propagation(mount, own.state().outer_master() ? MS_SLAVE : MS_PRIVATE));
     TRY(make_point(own.point(), type_of(own), of_host_));
     if (::syscall(SYS_move_mount, mount.get(), "", AT_FDCWD, own.point().c_str(),
                   MOVE_MOUNT_F_EMPTY_PATH) != 0)
@@ -204,7 +173,7 @@ Result<void> MountsRestore::make(Task& first, const image::OwnMount& own) {
                 program.put_string(own.type()), 0, program.put_string(own.options())});
   TRY(first.run(program));
   return in_namespace([&]() -> Result<void> {
-    entries_.push_back({TRY(open_point(own.point())), &own.state(), own.point()});
+    entries_.push_back({TRY(open_mount_point(own.point())), &own.state(), own.point()});
     return {};
   });
 }
@@ -215,7 +184,7 @@ Result<void> MountsRestore::finish() {
     for (const Entry& entry : entries_) {
       if (entry.state->read_only_files())
         TRY_IN(make_files_read_only(entry.mount), link_of(entry.point));
-      TRY_IN(set_flags(entry.mount, entry.state->attributes()), link_of(entry.point));
+      TRY_IN(set_mount_flags(entry.mount, entry.state->attributes()), link_of(entry.point));
     }
     return set_propagation();
   });
@@ -244,7 +213,7 @@ Result<void> MountsRestore::share(uint32_t number, Group peers) {
   std::ranges::stable_sort(peers, {}, [](const Entry* entry) { return entry->state->depth(); });
   const Entry& top = *peers.front();
   TRY_IN(set_alone(top), link_of(top.point));
-  TRY_IN(set_propagation_type(top.mount, MS_SHARED), link_of(top.point));
+  TRY_IN(set_mount_propagation(top.mount, MS_SHARED), link_of(top.point));
   shared_[number] = &top;
   for (const Entry* peer : peers)
     if (peer != &top) TRY_IN(join_group(top.mount, peer->mount), link_of(peer->point));
@@ -258,10 +227,10 @@ Result<void> MountsRestore::set_alone(const Entry& entry) const {
     auto master = shared_.find(group);
     if (master == shared_.end()) return fail(Code::kBadImage, "its master is not there");
     TRY(join_group(master->second->mount, entry.mount));
-    return set_propagation_type(entry.mount, MS_SLAVE);
+    return set_mount_propagation(entry.mount, MS_SLAVE);
   }
   if (state.outer_master()) return {};
-  return set_propagation_type(entry.mount, state.unbindable() ? MS_UNBINDABLE : MS_PRIVATE);
+  return set_mount_propagation(entry.mount, state.unbindable() ? MS_UNBINDABLE : MS_PRIVATE);
 }
 
 }  // namespace martlet::engine

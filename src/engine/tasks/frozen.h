@@ -51,6 +51,8 @@ struct FrozenProcess {
   std::string other_namespace;        // see namespaces.h
   ino_t uts_namespace = 0;
   ino_t user_namespace = 0;
+  ino_t ipc_namespace = 0;
+  ino_t mount_namespace = 0;
   bool in_inner_pid_namespace = false;
   std::vector<sys::Vma> vmas;
   std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed

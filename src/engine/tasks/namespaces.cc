@@ -15,9 +15,8 @@
 namespace martlet::engine {
 namespace {
 
-// Whether a thread can have another one than its leader, with whom it shares its directories (who
-// does not is refused, see checkpoint/sharing.h): no process with threads changes its user or time
-// namespace, no thread its own PID namespace, and none that shares its directories its mounts.
+// Whether a thread can have another one than its leader: no process with threads changes its user
+// or time namespace, and no thread its own PID namespace.
 enum class Scope { kProcess, kThread };
 
 struct Kind {
@@ -27,7 +26,7 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {
     {"pid", "PID", Scope::kProcess},
-    {"mnt", "mount", Scope::kProcess},
+    {"mnt", "mount", Scope::kThread},
     {"net", "network", Scope::kThread},
     {"ipc", "IPC", Scope::kThread},
     {"uts", "UTS", Scope::kThread},
@@ -39,6 +38,10 @@ constexpr Kind kKinds[] = {
 
 static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
+constexpr size_t kMount = 1;
+static_assert(std::string_view(kKinds[kMount].file) == "mnt");
+constexpr size_t kIpc = 3;
+static_assert(std::string_view(kKinds[kIpc].file) == "ipc");
 constexpr size_t kUts = 4;
 static_assert(std::string_view(kKinds[kUts].file) == "uts");
 constexpr size_t kUser = 5;
@@ -84,9 +87,12 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   Namespaces expected = of_root;
   if (process.pid != root) {
     const Fd links = open_links(process.pid);
-    for (size_t own : {kUts, kUser, kCgroup}) expected[own] = number_of(links, kKinds[own]);
+    for (size_t own : {kMount, kIpc, kUts, kUser, kCgroup})
+      expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
   }
+  process.mount_namespace = expected[kMount];
+  process.ipc_namespace = expected[kIpc];
   process.uts_namespace = expected[kUts];
   process.user_namespace = expected[kUser];
   if (!process.other_namespace.empty() || !threads_may_differ(process)) return expected[kCgroup];

@@ -135,8 +135,8 @@ Result<void> collect(const std::vector<Answer>& answers, const Program& ran) {
   return {};
 }
 
-Result<void> question_tasks(const CaptureContext& context, FrozenProcess& frozen,
-                            image::Process& out, image::AddressSpace& space) {
+Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
+                            image::AddressSpace& space) {
   Injection injection = TRY(Injection::begin(frozen));
   Program program(injection.arena());
   auto answers = ask_process(program, out, space);
@@ -151,8 +151,7 @@ Result<void> question_tasks(const CaptureContext& context, FrozenProcess& frozen
     TRY(collect(thread_answers, thread_program));
   }
   TRY(find_threads_of_timers(injection, frozen, out));
-  if (TRY(may_undo_semaphores(frozen.pid)))
-    TRY(capture_semaphore_undo(context, injection, frozen, out));
+  if (TRY(may_undo_semaphores(frozen.pid))) TRY(capture_semaphore_undo(injection, frozen, out));
   return injection.end();
 }
 
@@ -185,7 +184,7 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
   }
   TRY(context.judge(capture_pending(frozen, out)));
   out.set_stopped(frozen.leader().group_stopped);
-  return context.judge(question_tasks(context, frozen, out, space));
+  return context.judge(question_tasks(frozen, out, space));
 }
 
 void register_membarriers(Program& program, const image::Process& process) {

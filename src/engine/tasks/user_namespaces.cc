@@ -66,6 +66,14 @@ Result<void> refuse_shared_directories(const FrozenProcess& frozen, const image:
   return {};
 }
 
+// Such a namespace would belong to the user namespace, and could be joined only from inside it.
+Result<void> refuse_other_namespaces(const FrozenProcess& frozen, const FrozenProcess& root) {
+  if (frozen.ipc_namespace == root.ipc_namespace && frozen.mount_namespace == root.mount_namespace)
+    return {};
+  return fail(Code::kUnsupported,
+              "has an IPC or mount namespace of its own beside a user namespace of its own");
+}
+
 // 0: the kernel has none.
 Result<ino_t> own_user_namespace() {
   constexpr const char* kOwn = "/proc/self/ns/user";
@@ -84,6 +92,7 @@ Result<UserNamespaces> describe_user_namespaces(const std::vector<FrozenProcess>
     if (process.zombie || process.user_namespace == of_group) continue;
     const std::string name = "process " + to_string(process.pid);
     TRY_IN(refuse_shared_directories(process, tree.processes(static_cast<int>(i))), name);
+    TRY_IN(refuse_other_namespaces(process, processes.front()), name);
     Fd own = TRY(open_file(sys::proc_path(process.pid, "ns/user"), O_RDONLY));
     const uint32_t found = TRY_IN(survey.add(own), name);
     if (found == 0) continue;
