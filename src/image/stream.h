@@ -39,6 +39,7 @@ enum class RecordType : uint16_t {
   kMissingPages = 17,  // head: PageRun, no body: pages that come after the group runs again
   kGuardPages = 18,    // head: PageRun, no body: a guard region
   kMounts = 21,        // head: Mounts: what differs from the declared ones
+  kNetwork = 50,       // head: Network: of a container that may change it
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

@@ -43,8 +43,9 @@ Result<void> check_version(const Record& record, const StreamPosition& position)
 }  // namespace
 
 bool is_record_type(uint16_t number) {
-  return number >= static_cast<uint16_t>(RecordType::kHeader) &&
-         number <= static_cast<uint16_t>(RecordType::kMounts);
+  return (number >= static_cast<uint16_t>(RecordType::kHeader) &&
+          number <= static_cast<uint16_t>(RecordType::kMounts)) ||
+         number == static_cast<uint16_t>(RecordType::kNetwork);
 }
 
 std::unexpected<Error> StreamPosition::bad(std::string cause) const {
