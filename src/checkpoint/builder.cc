@@ -19,6 +19,7 @@
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
+#include "engine/network/own_network.h"
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
@@ -159,6 +160,10 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       Member& root = members_.at(tree_.processes(0).pid());
       return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
     }
+    case RecordType::kNetwork:
+      return in_context(
+          engine::apply_own_network(*context_, TRY(image::parse_as<image::Network>(record))),
+          "network");
     case RecordType::kTmpfs: return tmpfs_->apply(record);
     case RecordType::kFileContent: return engine::apply_content(*context_, record);
     case RecordType::kFile: {

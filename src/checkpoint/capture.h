@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,12 +15,14 @@
 #include "engine/memory/lane_writer.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/network/own_network.h"
 #include "engine/tasks/frozen.h"
 #include "engine/tasks/seccomp.h"
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
 #include "image/memory.pb.h"
 #include "image/mounts.pb.h"
+#include "image/network.pb.h"
 #include "sys/pagemap.h"
 
 namespace martlet::checkpoint {
@@ -40,6 +43,9 @@ class GroupCapture {
         first_mounts_(spec.first_mounts),
         ahead_(ahead),
         scope_(scope) {}
+
+  // Before run() or check(), of a container that may change its network.
+  void look_at_network(engine::NetworkSurvey& survey) { network_survey_ = &survey; }
 
   Result<CaptureStats> run();
   // Everything that run() does but what takes memory and writes, so that all refusals show.
@@ -80,6 +86,8 @@ class GroupCapture {
   image::Tree tree_;
   std::vector<Birth> births_;  // parallel to processes_
   image::Mounts mounts_;
+  engine::NetworkSurvey* network_survey_ = nullptr;
+  std::optional<image::Network> network_;
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   struct MappedPages {
     sys::Pagemap::Look seen;

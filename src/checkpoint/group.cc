@@ -40,6 +40,7 @@ struct FrozenGroup::State {
   std::vector<engine::FrozenProcess> processes;
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
+  std::optional<engine::NetworkSurvey> network;
   Nanoseconds freeze_time{};
 };
 
@@ -60,6 +61,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   const Nanoseconds deadline = clock.now() + kLongestWait;
   auto state = std::make_unique<State>();
   state->spec = spec;
+  if (spec.network)
+    state->network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
     while (!queues.all_read() && clock.now() < deadline) clock.sleep_for(kLookAgain);
     Stopwatch watch(clock);
@@ -86,6 +89,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   state_->context = std::make_unique<engine::CaptureContext>(sink, state_->spec.root,
                                                              state_->spec.external_files);
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope);
+  if (state_->network) capture.look_at_network(*state_->network);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -99,6 +103,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
                        MemoryScope::kComplete);
+  if (state_->network) capture.look_at_network(*state_->network);
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(state_->context->refusals());
