@@ -57,7 +57,7 @@ constexpr std::array<uint16_t, 14> kBridgeState = {IFLA_BR_VLAN_FILTERING,
                                                    IFLA_BR_FDB_FLUSH,
                                                    IFLA_BR_PAD};
 constexpr uint16_t kLastBridgeDetail = IFLA_BR_MULTI_BOOLOPT;
-constexpr uint16_t kFdbLearned = 48, kFdbMostLearned = 49;  // IFLA_BR_FDB_*, Linux 6.7
+constexpr uint16_t kFdbMostLearned = 49;  // IFLA_BR_FDB_MAX_LEARNED, Linux 6.7
 
 constexpr std::array<uint16_t, 18> kPortDetails = {IFLA_BRPORT_PRIORITY,
                                                    IFLA_BRPORT_COST,
@@ -165,8 +165,7 @@ Result<std::vector<NetlinkAttribute>> details_of(const NetlinkMessage& link,
 
 class Survey {
  public:
-  Survey(const std::vector<NetlinkMessage>& links, const GivenLink& given)
-      : links_(links), given_(given) {
+  Survey(const std::vector<NetlinkMessage>& links, const GivenLink& given) : given_(given) {
     for (const NetlinkMessage& link : links)
       if (!given.name.empty() && text_of(link, IFLA_IFNAME) == given.name)
         given_index_ = static_cast<uint32_t>(header_of(link).ifi_index);
@@ -238,7 +237,6 @@ class Survey {
     return {};
   }
 
-  const std::vector<NetlinkMessage>& links_;
   const GivenLink& given_;
   uint32_t given_index_ = 0;
 };
