@@ -8,6 +8,7 @@
 #include <iterator>
 #include <tuple>
 
+#include "agent/container_network.h"
 #include "image/group.pb.h"
 #include "migrate/overlay_notes.h"
 #include "migrate/rsync_errors.h"
@@ -97,6 +98,7 @@ checkpoint::GroupSpec group_of(const Container& container) {
   spec.external_files = {{"log", container.paths.log}};
   // An agent that did not note them has made the container before an update.
   spec.first_mounts = read_file(container.paths.first_mounts).value_or("");
+  spec.network = changeable_network(container);
   return spec;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/oci_config.h"
 #include "base/log.h"
 #include "sys/announce.h"
 #include "sys/namespaces.h"
@@ -90,6 +91,17 @@ Result<void> ContainerNetwork::remove(const Container& container) const {
   const auto removed = host.remove_link(container.host_interface);
   if (!removed && removed.error().code() != Code::kNotFound) return removed;
   return {};
+}
+
+std::optional<engine::GivenNetwork> changeable_network(const Container& container) {
+  const Declaration& declaration = container.record.declaration();
+  const NetworkRights rights = network_rights(declaration);
+  if (!rights.configuration && !rights.settings) return std::nullopt;
+  engine::GivenNetwork given;
+  given.writable_settings = rights.settings;
+  if (container.host_interface.empty()) return given;
+  given.link = {kInside, sys::parse_mac(declaration.mac()).value_or(sys::MacAddress())};
+  return given;
 }
 
 Result<void> ensure_bridge(const std::string& bridge, const std::string& uplink) {

@@ -1,10 +1,12 @@
 // The link of a container: a veth pair between its network namespace and the host's bridge.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "agent/container.h"
 #include "base/result.h"
+#include "engine/network/own_network.h"
 #include "sys/net_address.h"
 
 namespace martlet::agent {
@@ -34,6 +36,9 @@ class ContainerNetwork {
 // until their neighbour entries are found to be stale. It always differs from `inside`, for a
 // bridge keeps frames to the address of one of its ports.
 sys::MacAddress host_end_mac(sys::MacAddress inside);
+
+// What the container may change of its network and was given; none if it may change nothing.
+std::optional<engine::GivenNetwork> changeable_network(const Container& container);
 
 // Makes the bridge if it is missing, and attaches `uplink` to it unless it is empty.
 Result<void> ensure_bridge(const std::string& bridge, const std::string& uplink);

@@ -132,7 +132,27 @@ void add_volumes(Json& mounts, const Declaration& declaration) {
   }
 }
 
+bool names(const Json& list, std::string_view name) {
+  return list.is_array() && std::ranges::find(list, Json(name)) != list.end();
+}
+
+bool gives_capability(const Json& config, std::string_view name) {
+  const Json sets = config["process"].value("capabilities", Json::object());
+  return sets.is_object() &&
+         std::ranges::any_of(sets, [&](const Json& set) { return names(set, name); });
+}
+
 }  // namespace
+
+NetworkRights network_rights(const Declaration& declaration) {
+  const auto config = base_config(declaration);
+  if (!config) return {};
+  const Json sandbox = config->value("linux", Json::object());
+  const bool keeps_settings =
+      sandbox.is_object() && names(sandbox.value("readonlyPaths", Json::array()), "/proc/sys");
+  return {.configuration = gives_capability(*config, "CAP_NET_ADMIN"),
+          .settings = !keeps_settings || gives_capability(*config, "CAP_SYS_ADMIN")};
+}
 
 Result<std::string> make_oci_config(const Container& container, const OciEnvironment& environment,
                                     FirstProcess first) {

@@ -25,6 +25,13 @@ enum class FirstProcess { kDeclared, kStub };
 Result<std::string> make_oci_config(const Container& container, const OciEnvironment& environment,
                                     FirstProcess first);
 
+// Whether a container may change what its network is made of, and the settings below /proc/sys/net.
+struct NetworkRights {
+  bool configuration = false;
+  bool settings = false;
+};
+NetworkRights network_rights(const Declaration& declaration);
+
 // The descriptor that the stub's program is passed as.
 inline constexpr int kStubControl = 3;
 inline constexpr int kStubProgram = 4;

@@ -107,5 +107,32 @@ TEST(OciConfig, RefusesABundleThatIsNone) {
   }
 }
 
+NetworkRights rights_with(const char* config) {
+  Declaration declaration;
+  declaration.mutable_bundle()->set_config(config);
+  return network_rights(declaration);
+}
+
+TEST(NetworkRights, ComeFromABundleAlone) {
+  const NetworkRights usual = network_rights(container().record.declaration());
+  EXPECT_FALSE(usual.configuration);
+  EXPECT_FALSE(usual.settings);
+}
+
+TEST(NetworkRights, AreThoseOfAnySetOfCapabilities) {
+  const NetworkRights rights = rights_with(
+      R"({"root": {}, "process": {"capabilities": {"ambient": ["CAP_NET_ADMIN"]}},
+          "linux": {"readonlyPaths": ["/proc/sys"]}})");
+  EXPECT_TRUE(rights.configuration);
+  EXPECT_FALSE(rights.settings);
+}
+
+TEST(NetworkRights, IncludeSettingsThatAreNotMadeReadOnly) {
+  EXPECT_TRUE(rights_with(R"({"root": {}, "process": {}})").settings);
+  EXPECT_TRUE(rights_with(R"({"root": {}, "process": {"capabilities": {"bounding":
+      ["CAP_SYS_ADMIN"]}}, "linux": {"readonlyPaths": ["/proc/sys"]}})")
+                  .settings);
+}
+
 }  // namespace
 }  // namespace martlet::agent

@@ -20,6 +20,7 @@
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
 #include "engine/mounts/mount_namespaces.h"
+#include "engine/network/own_network.h"
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
@@ -162,6 +163,11 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       cgroups_ = TRY(
           engine::InnerCgroups::create(*context_, TRY(image::parse_as<image::Cgroups>(record))));
       return {};
+    case RecordType::kNetwork:
+      if (!is_container_) return fail(Code::kBadImage, "a process tree has no network of its own");
+      return in_context(
+          engine::apply_own_network(*context_, TRY(image::parse_as<image::Network>(record))),
+          "network");
     case RecordType::kTmpfs: return tmpfs_->apply(record);
     case RecordType::kFileContent: return engine::apply_content(*context_, record);
     case RecordType::kFile: {

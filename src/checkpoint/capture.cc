@@ -135,6 +135,11 @@ Result<void> GroupCapture::survey() {
       mounts_ = TRY(engine::describe_own_mounts(context_, first_mounts_));
       return {};
     }));
+  if (network_survey_ != nullptr)
+    TRY(context_.judge_in("network", [this]() -> Result<void> {
+      network_ = TRY(network_survey_->describe(context_));
+      return {};
+    }));
   auto inside = numbers_inside(processes_);
   list_tasks();
   TRY(context_.judge(plan_births()));
@@ -297,6 +302,7 @@ Result<void> GroupCapture::write() {
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   if (cgroups_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kCgroups, cgroups_));
   if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));
+  if (network_) TRY(image::put_message(sink, RecordType::kNetwork, *network_));
   TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));

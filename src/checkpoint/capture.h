@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,12 +17,14 @@
 #include "engine/memory/lane_writer.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
+#include "engine/network/own_network.h"
 #include "engine/tasks/frozen.h"
 #include "engine/tasks/seccomp.h"
 #include "image/group.pb.h"
 #include "image/ipc.pb.h"
 #include "image/memory.pb.h"
 #include "image/mounts.pb.h"
+#include "image/network.pb.h"
 #include "sys/pagemap.h"
 
 namespace martlet::checkpoint {
@@ -45,6 +48,9 @@ class GroupCapture {
         scope_(scope),
         container_cgroups_(cgroups),
         freezers_(freezers) {}
+
+  // Before run() or check(), of a container that may change its network.
+  void look_at_network(engine::NetworkSurvey& survey) { network_survey_ = &survey; }
 
   Result<CaptureStats> run();
   // Everything that run() does but what takes memory and writes, so that all refusals show.
@@ -90,7 +96,9 @@ class GroupCapture {
   std::vector<Birth> births_;  // parallel to processes_
   image::Mounts mounts_;
   image::Cgroups cgroups_;
-  std::vector<ino_t> cgroup_namespaces_;     // parallel to processes_; 0 for a zombie
+  std::vector<ino_t> cgroup_namespaces_;  // parallel to processes_; 0 for a zombie
+  engine::NetworkSurvey* network_survey_ = nullptr;
+  std::optional<image::Network> network_;
   std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
   struct MappedPages {
     sys::Pagemap::Look seen;

@@ -43,6 +43,7 @@ struct FrozenGroup::State {
   std::optional<engine::InnerFreezers> freezers;  // while all tasks are stopped
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
+  std::optional<engine::NetworkSurvey> network;
   Nanoseconds freeze_time{};
 
   Result<void> thaw_inner() {
@@ -74,6 +75,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   auto state = std::make_unique<State>();
   state->spec = spec;
   state->cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
+  if (spec.network)
+    state->network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
     auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
     while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
@@ -105,6 +108,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
                                                              state_->spec.external_files);
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope,
                        state_->cgroups, *state_->freezers);
+  if (state_->network) capture.look_at_network(*state_->network);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -118,6 +122,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
                        MemoryScope::kComplete, state_->cgroups, *state_->freezers);
+  if (state_->network) capture.look_at_network(*state_->network);
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(state_->context->refusals());

@@ -22,6 +22,7 @@
 #include "engine/context.h"
 #include "engine/memory/lane_reader.h"
 #include "engine/memory/ranges.h"
+#include "engine/network/own_network.h"
 #include "image/stream.h"
 #include "sys/userfaultfd.h"
 
@@ -33,6 +34,7 @@ struct GroupSpec {
   std::string freezer_cgroup;  // absolute cgroup directory to freeze; empty: ptrace alone
   std::vector<engine::ExternalFile> external_files;
   std::string first_mounts;  // see own_mounts.h; empty: not known, so not compared
+  std::optional<engine::GivenNetwork> network;  // none: it cannot change its network
 };
 
 struct CaptureStats {

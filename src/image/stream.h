@@ -40,6 +40,7 @@ enum class RecordType : uint16_t {
   kGuardPages = 18,    // head: PageRun, no body: a guard region
   kMounts = 21,        // head: Mounts: what differs from the declared ones
   kCgroups = 35,       // head: Cgroups: those that the container has made
+  kNetwork = 50,       // head: Network: of a container that may change it
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

@@ -45,7 +45,8 @@ Result<void> check_version(const Record& record, const StreamPosition& position)
 bool is_record_type(uint16_t number) {
   constexpr auto kLastOfRow = static_cast<uint16_t>(RecordType::kMounts);
   return (number >= static_cast<uint16_t>(RecordType::kHeader) && number <= kLastOfRow) ||
-         number == static_cast<uint16_t>(RecordType::kCgroups);
+         number == static_cast<uint16_t>(RecordType::kCgroups) ||
+         number == static_cast<uint16_t>(RecordType::kNetwork);
 }
 
 std::unexpected<Error> StreamPosition::bad(std::string cause) const {

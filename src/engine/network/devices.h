@@ -1,0 +1,34 @@
+// Devices of a container's network namespace: those that it has made, and how it has changed those
+// that it was given.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "engine/context.h"
+#include "engine/network/netlink_objects.h"
+#include "image/network.pb.h"
+#include "sys/net_address.h"
+#include "sys/netlink_channel.h"
+
+namespace martlet::engine {
+
+// The link that the environment gives a container; no name: none.
+struct GivenLink {
+  std::string name;
+  sys::MacAddress mac;
+};
+
+Result<void> capture_devices(CaptureContext& context, sys::NetlinkChannel& channel,
+                             const GivenLink& given, image::Network& out);
+
+// Makes the devices that are missing, all down, and tells which is which here.
+Result<DeviceNumbers> create_devices(sys::NetlinkChannel& channel, const image::Network& network);
+// Brings them to what they were, up or down; IPv6 makes no addresses for those that are new.
+Result<void> set_up_devices(sys::NetlinkChannel& channel, const image::Network& network,
+                            const DeviceNumbers& numbers);
+// Once they have their addresses, IPv6 may make some again.
+Result<void> finish_devices(sys::NetlinkChannel& channel, const image::Network& network,
+                            const DeviceNumbers& numbers);
+
+}  // namespace martlet::engine

@@ -1,0 +1,141 @@
+#include "engine/network/own_network.h"
+
+#include <cstdlib>
+
+#include "engine/test_util.h"
+
+namespace martlet::engine {
+namespace {
+
+// What is configured in one namespace is made in another one and looked at there.
+class OwnNetworkTest : public testing::Test {
+ protected:
+  static ChildInNamespaces namespace_with(const std::string& commands) {
+    return {CLONE_NEWNET,
+            [&] { return std::system(("set -e; ip link set lo up; " + commands).c_str()) == 0; }};
+  }
+
+  Result<image::Network> describe(HostPid process) {
+    CaptureContext context(sink_, process, {});
+    auto survey = TRY(NetworkSurvey::prepare(process, {{}, true}));
+    return survey.describe(context);
+  }
+
+  void expect_same_after_restore(const std::string& commands, const std::string& before = "true") {
+    const auto here = namespace_with(commands);
+    const auto there = namespace_with(before);
+    ASSERT_TRUE(here.ready() && there.ready()) << commands;
+    auto wanted = describe(here.pid());
+    ASSERT_OK(wanted);
+    ASSERT_OK(apply_own_network(ApplyContext(there.pid(), {}), *wanted));
+    auto made = describe(there.pid());
+    ASSERT_OK(made);
+    EXPECT_EQ(made->DebugString(), wanted->DebugString());
+    if (wanted->ruleset().empty())
+      ASSERT_OK(apply_own_network(ApplyContext(there.pid(), {}), *wanted));
+  }
+
+  void expect_refused(const std::string& commands, const std::string& word) {
+    const auto here = namespace_with(commands);
+    ASSERT_TRUE(here.ready()) << commands;
+    auto described = describe(here.pid());
+    ASSERT_FALSE(described) << commands;
+    EXPECT_EQ(described.error().code(), Code::kUnsupported);
+    EXPECT_NE(described.error().to_string().find(word), std::string::npos)
+        << described.error().to_string();
+  }
+
+  MemorySink sink_;
+};
+
+TEST_F(OwnNetworkTest, LeavesAFreshNamespaceAlone) {
+  expect_same_after_restore("true");
+}
+
+// Two ends of a pair, which is up.
+constexpr const char* kPair =
+    "ip link add d0 address 02:11:22:33:44:55 type veth peer name d1 address 02:11:22:33:44:56;"
+    "ip link set d0 up; ip link set d1 up;";
+
+TEST_F(OwnNetworkTest, MakesDevices) {
+  expect_same_after_restore(
+      std::string("ip link add gone type bridge;") + kPair +
+      "ip link del gone; ip link set d0 alias mine group 7 mtu 1400 txqueuelen 77;"
+      "ip link add br0 type bridge ageing_time 1200; ip link add v0 type veth peer name v1;"
+      "ip link set v0 master br0; ip link set v0 type bridge_slave hairpin on; ip link set v0 up;"
+      "ip link set v1 up; ip link set br0 up; ip link set lo mtu 60000;"
+      "ip link add link d0 name m0 type macvlan mode private");
+}
+
+TEST_F(OwnNetworkTest, MakesAddressesAndRoutes) {
+  expect_same_after_restore(
+      std::string(kPair) +
+      "ip addr add 10.1.0.1/24 dev d0; ip addr add 10.1.0.2/24 dev d0;"
+      "ip addr add 10.5.0.1 peer 10.5.0.2/32 dev d0 metric 500; ip addr add 10.6.0.1/32 dev lo;"
+      "ip -6 addr add fd01::1/64 dev d0 nodad;"
+      "ip route add default via 10.1.0.9; ip route add 10.2.0.0/16 via 10.1.0.9 metric 5 mtu 1300;"
+      "ip route add 10.2.0.0/16 via 10.1.0.8 metric 6;"
+      "ip route add 10.3.0.0/16 nexthop via 10.1.0.8 nexthop via 10.1.0.9 weight 2;"
+      "ip route add 10.7.0.0/16 via 10.77.0.1 dev d0 onlink src 10.1.0.2;"
+      "ip route add blackhole 10.4.0.0/16 table 9; ip -6 route add fd02::/64 via fd01::9 pref high;"
+      "ip -6 route add fd03::/64 nexthop via fd01::7 dev d0 nexthop via fd01::8 dev d0;"
+      "ip rule add from 10.1.0.2 table 9 priority 50; ip rule del priority 32767;"
+      "ip rule add fwmark 5/0xff iif d0 ipproto tcp dport 80-90 table 12 priority 200;"
+      "ip rule add not to 10.0.0.0/8 goto 32766 priority 300;"
+      "ip neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 dev d0; ip neigh add proxy 10.1.0.7 dev d0");
+}
+
+TEST_F(OwnNetworkTest, TakesAwayWhatIsNotThere) {
+  expect_same_after_restore(kPair,
+                            std::string(kPair) +
+                                "ip addr add 10.1.0.1/24 dev d0; ip route add default via 10.1.0.9;"
+                                "ip rule add from 10.1.0.2 table 9 priority 50");
+}
+
+TEST_F(OwnNetworkTest, MakesSettings) {
+  expect_same_after_restore(
+      std::string("echo 1 > /proc/sys/net/ipv4/ip_forward;") + kPair +
+      "echo 7 > /proc/sys/net/ipv4/tcp_retries2; echo 2 > /proc/sys/net/ipv4/conf/d0/rp_filter");
+}
+
+TEST_F(OwnNetworkTest, MakesARuleset) {
+  expect_same_after_restore(R"(nft -f - <<EOF
+    table inet t {
+      counter n { packets 5 bytes 50; }
+      quota q { over 10 mbytes used 1000 bytes; }
+      set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 11.0.0.1-11.0.0.9 }; }
+      set p { type ipv4_addr . inet_service; flags interval; elements = { 10.4.0.0/24 . 80-90 }; }
+      set d { type ipv4_addr; size 128; flags dynamic,timeout; timeout 5m; }
+      chain a { counter packets 7 bytes 70 return; }
+      map m { type inet_service : verdict; elements = { 80 : jump a }; }
+      map o { type ipv4_addr : counter; elements = { 10.6.0.1 : "n" }; }
+      chain c {
+        type filter hook input priority 0; policy drop;
+        ip saddr @s drop
+        ip saddr . tcp dport @p accept
+        tcp dport vmap @m
+        tcp dport { 22, 30-40 } counter name n accept
+        ip daddr 10.8.0.0/16 add @d { ip saddr limit rate 5/second } reject
+        meta mark set ip saddr map { 10.9.9.1 : 0x7 }
+        quota name q log prefix "much"
+      }
+    }
+    table ip nat {
+      chain p { type nat hook prerouting priority -100; tcp dport 80 redirect to :81; }
+      chain q { type nat hook postrouting priority 100; masquerade; }
+    }
+    table ip asleep { flags dormant; }
+EOF
+)");
+}
+
+TEST_F(OwnNetworkTest, RefusesByName) {
+  expect_refused("ip link add w0 type vxlan id 5 dstport 4789 local 127.0.0.1", "w0");
+  expect_refused("tc qdisc add dev lo root tbf rate 1mbit burst 10k latency 50ms", "tbf");
+  expect_refused("ip nexthop add id 7 blackhole", "next hops");
+  expect_refused("ip xfrm policy add dst 10.5.0.0/24 dir out", "IPsec");
+  expect_refused("ip route add 10.1.0.0/16 encap ip id 7 dst 127.0.0.1 dev lo", "a route");
+}
+
+}  // namespace
+}  // namespace martlet::engine
