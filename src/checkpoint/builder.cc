@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/personality.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -12,33 +10,18 @@
 #include <set>
 #include <tuple>
 
-#include "base/log.h"
 #include "checkpoint/host_facts.h"
-#include "engine/files/file_locks.h"
 #include "engine/files/unlinked_file.h"
 #include "engine/ipc/posix_queues.h"
-#include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
-#include "engine/mounts/mount_namespaces.h"
 #include "engine/network/own_network.h"
-#include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
-#include "engine/tasks/credentials.h"
-#include "engine/tasks/enter_namespaces.h"
 #include "engine/tasks/frozen.h"
-#include "engine/tasks/limits.h"
-#include "engine/tasks/process_state.h"
 #include "engine/tasks/seccomp.h"
-#include "engine/tasks/signals.h"
-#include "engine/tasks/thread_state.h"
-#include "engine/terminals/controlling.h"
-#include "engine/timers/process_timers.h"
-#include "sys/procfs.h"
 
 namespace martlet::checkpoint {
 namespace {
 
-using engine::Program;
 using engine::Task;
 using image::RecordType;
 
@@ -55,17 +38,14 @@ int highest_descriptor(const image::Tree& tree) {
   return highest;
 }
 
+// Between the control socket and the highest descriptor that a group has when its first memory is
+// sent; if it opens more until it is captured, the socket moves.
+constexpr int kSpareDescriptors = 16;
+
+}  // namespace
+
 int32_t creator_of(const image::Process& process) {
   return process.creator() != 0 ? process.creator() : process.parent();
-}
-
-image::Directories directories_of(const image::Process& process) {
-  image::Directories directories;
-  *directories.mutable_working() = process.working_directory();
-  *directories.mutable_root() = process.root_directory();
-  directories.set_umask(process.umask());
-  directories.set_removed_working(process.removed_working_directory());
-  return directories;
 }
 
 std::string name_of(const image::Process& process) {
@@ -76,12 +56,6 @@ std::string name_of(const image::Process& process) {
 Error impossible(const image::Process& process) {
   return Error(Code::kBadImage, fmt::format("process {} is not possible", process.pid()));
 }
-
-// Between the control socket and the highest descriptor that a group has when its first memory is
-// sent; if it opens more until it is captured, the socket moves.
-constexpr int kSpareDescriptors = 16;
-
-}  // namespace
 
 GroupBuilder::~GroupBuilder() {
   lanes_.reset();  // its threads write into the tasks
@@ -396,80 +370,6 @@ Result<void> GroupBuilder::stage_space(image::AddressSpace space) {
   return {};
 }
 
-Result<Task> GroupBuilder::make_process(Member& member) {
-  const image::Process& process = *member.process;
-  Member* creator = TRY(this->member(creator_of(process)));
-  if (creator->tasks.empty())
-    return fail(Code::kBadImage, fmt::format("process {} comes before its creator", process.pid()));
-  int32_t session = process.session();
-  bool in_creators_session = session == creator->process->session();
-  if (!in_creators_session && session != process.pid() && !members_.contains(session) &&
-      session != tree_.processes(0).session())
-    return make_orphan(*creator, process);
-  if (in_creators_session || creator->process->session() != creator->process->pid()) {
-    TRY(start_session(*creator));
-    if (!staging_) TRY(take_terminal(*creator));
-  }
-  return engine::fork_process(creator->leader(), process);
-}
-
-// The leader of the process's session has ended, and with it the process came to its present
-// parent. A stand-in for the leader lets the same happen again.
-Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
-  if (process.shares_files() || process.shares_directories() || process.creator() != 0)
-    return std::unexpected(impossible(process));
-  auto leader = stand_ins_.find(process.session());
-  if (leader == stand_ins_.end()) {
-    image::Process stand_in;
-    stand_in.set_pid(process.session());
-    Task task = TRY(engine::fork_process(parent.leader(), stand_in));
-    TRY(task.call("start session", SYS_setsid, {}));
-    leader =
-        stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, nullptr}).first;
-  }
-  return engine::fork_process(leader->second.task, process);
-}
-
-// Only the leader of a session does something here. The stub starts in a session of its own.
-Result<void> GroupBuilder::start_session(Member& member) {
-  const image::Process& process = *member.process;
-  if (member.started_session || process.session() != process.pid()) return {};
-  member.started_session = true;
-  if (&process == &tree_.processes(0)) return {};
-  TRY(member.leader().call("start session", SYS_setsid, {}));
-  return {};
-}
-
-const image::ControllingTerminal* GroupBuilder::terminal_of(const Member& member) const {
-  auto found = std::ranges::find(tree_.terminals(), member.process->session(),
-                                 &image::ControllingTerminal::session);
-  return found == tree_.terminals().end() ? nullptr : &*found;
-}
-
-// Only the leader of a session does something here, once.
-Result<void> GroupBuilder::take_terminal(Member& member) {
-  const image::ControllingTerminal* terminal = terminal_of(member);
-  if (terminal == nullptr || member.process->pid() != terminal->session() ||
-      std::exchange(member.took_terminal, true))
-    return {};
-  return in_context(engine::take_terminal(*context_, *channel_, member.leader(), *terminal),
-                    "terminal " + terminal->terminal());
-}
-
-Result<void> GroupBuilder::leave_terminal(Member& member) {
-  if (member.process->has_terminal() || terminal_of(member) == nullptr) return {};
-  return engine::leave_terminal(member.leader());
-}
-
-Result<void> GroupBuilder::set_foreground_groups() {
-  for (const image::ControllingTerminal& terminal : tree_.terminals()) {
-    Member* leader = TRY(member(terminal.session()));
-    TRY_IN(engine::set_foreground_group(*context_, *channel_, leader->leader(), terminal),
-           "terminal " + terminal.terminal());
-  }
-  return {};
-}
-
 Result<void> GroupBuilder::fill(const image::Record& record) {
   image::PageRun run = TRY(image::parse_run(record));
   stats_.memory_bytes += record.body.size();
@@ -505,410 +405,6 @@ Result<void> GroupBuilder::note_guard(const image::Record& record) {
   if (run.flags != 0 || !known) return fail(Code::kBadImage, "guard region at an impossible place");
   owner->guards.push_back(range);
   return {};
-}
-
-Result<void> GroupBuilder::finish() {
-  if (order_.size() != members_.size())
-    return fail(Code::kBadImage, "the image lacks an address space");
-  sys::OnProcessor here(processor_);
-  auto each = [&](Result<void> (GroupBuilder::*step)(Member&)) -> Result<void> {
-    for (int32_t pid : order_) {
-      Member& current = members_.at(pid);
-      TRY_IN((this->*step)(current), name_of(*current.process));
-    }
-    return {};
-  };
-  find_table_owners();
-  TRY(sysv_.remove_marked(*context_, ipc_));
-  TRY(ipc_namespaces_.remove_marked());
-  TRY(each(&GroupBuilder::leave_tables));
-  TRY(each(&GroupBuilder::start_session));
-  TRY(each(&GroupBuilder::take_terminal));
-  TRY(each(&GroupBuilder::leave_terminal));
-  TRY(create_unix_sockets());
-  TRY(make_zombies());
-  auto leader_of = [&](int32_t pid) -> Task* {
-    auto found = members_.find(pid);
-    return found == members_.end() ? nullptr : &found->second.leader();
-  };
-  TRY(each(&GroupBuilder::join_group));
-  TRY(join_late_zombies());
-  user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
-  TRY(each(&GroupBuilder::settle));
-  TRY(engine::apply_mount_namespaces(tree_, *channel_, leader_of));
-  TRY(cgroups_.make_namespaces(*channel_, leader_of));
-  TRY(engine::enter_namespaces(tree_, *user_namespaces_, *channel_, leader_of));
-  TRY(each(&GroupBuilder::make_threads));
-  TRY(engine::create_files_of_tasks(*context_));
-  TRY(end_late_zombies());
-  TRY(each(&GroupBuilder::equip));
-  TRY(engine::complete_files(*context_, table_holders()));
-  TRY(tmpfs_->finish());
-  TRY(mounts_->finish());
-  TRY(set_foreground_groups());
-  TRY(dismiss_stand_ins());
-  TRY(each(&GroupBuilder::set_process_state));
-  TRY(each(&GroupBuilder::set_seccomp));
-  TRY(each(&GroupBuilder::set_credentials));
-  TRY(each(&GroupBuilder::release));
-  TRY(each(&GroupBuilder::catch_missing));
-  return cgroups_.finish(*context_);
-}
-
-void GroupBuilder::find_table_owners() {
-  std::map<int32_t, int32_t> born_files, born_directories;  // by PID: who was born with it first
-  std::set<int32_t> owned_files, owned_directories;
-  auto settle = [](const image::Process& process, bool shares, bool leaves, auto& born,
-                   auto& owned) {
-    int32_t first = shares ? born[creator_of(process)] : process.pid();
-    born[process.pid()] = first;
-    return leaves || owned.insert(first).second;
-  };
-  for (const image::Process& process : tree_.processes()) {
-    if (process.zombie()) continue;
-    Member& member = members_.at(process.pid());
-    member.owns_files =
-        settle(process, process.shares_files(), process.leaves_files(), born_files, owned_files);
-    member.owns_directories =
-        settle(process, process.shares_directories(), process.leaves_directories(),
-               born_directories, owned_directories);
-  }
-}
-
-Result<void> GroupBuilder::leave_tables(Member& member) {
-  const int flags = (member.process->leaves_files() ? CLONE_FILES : 0) |
-                    (member.process->leaves_directories() ? CLONE_FS : 0);
-  if (flags != 0) TRY(member.leader().call("leave what was shared", SYS_unshare, {flags}));
-  return {};
-}
-
-std::vector<engine::TableHolder> GroupBuilder::table_holders() {
-  std::vector<engine::TableHolder> holders;
-  for (const image::Process& process : tree_.processes()) {
-    if (process.zombie()) continue;
-    Member& member = members_.at(process.pid());
-    holders.push_back({&member.leader(), &process.descriptors()});
-    for (int i = 1; i < process.threads_size(); ++i)
-      if (process.threads(i).has_own_files())
-        holders.push_back(
-            {&member.tasks[static_cast<size_t>(i)], &process.threads(i).own_files().descriptors()});
-  }
-  return holders;
-}
-
-// Before zombies and threads take PIDs that a stand-in may need here.
-Result<void> GroupBuilder::create_unix_sockets() {
-  std::set<int32_t> before;
-  for (const auto& [pid, stand_in] : stand_ins_) before.insert(pid);
-  engine::TaskUnixCaller caller(root_, *channel_,
-                                [this](int32_t pid) { return task_with_pid(pid); });
-  TRY(engine::create_unix_sockets(*context_, caller));
-  for (auto stand_in = stand_ins_.begin(); stand_in != stand_ins_.end();) {
-    auto current = stand_in++;
-    if (before.contains(current->first)) continue;
-    TRY(dismiss(current->first, current->second));
-    stand_ins_.erase(current);
-  }
-  return {};
-}
-
-// Null if a process outside of the group has the PID.
-Result<Task*> GroupBuilder::task_with_pid(int32_t pid) {
-  if (auto member = members_.find(pid); member != members_.end()) return &member->second.leader();
-  if (auto made = stand_ins_.find(pid); made != stand_ins_.end()) return &made->second.task;
-  Member& root = members_.at(tree_.processes(0).pid());
-  auto task = engine::create_stand_in(root.leader(), NsPid(pid));
-  if (!task && task.error().code() == Code::kAlreadyExists) return nullptr;
-  if (!task) return std::unexpected(std::move(task.error()));
-  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root, nullptr}).first->second.task;
-}
-
-Result<void> GroupBuilder::make_zombies() {
-  for (const image::Process& process : tree_.processes()) {
-    if (!process.zombie()) continue;
-    Member* parent = TRY(member(process.parent()));
-    const bool own_group =
-        process.group() == process.pid() || process.group() != parent->process->group();
-    if (process.session() == parent->process->session() && own_group) {
-      TRY_IN(make_late_zombie(*parent, process), name_of(process));
-      continue;
-    }
-    HostPid made = TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
-    context_->set_task(NsPid(process.pid()), made);
-  }
-  return {};
-}
-
-Result<void> GroupBuilder::make_late_zombie(Member& parent, const image::Process& process) {
-  Task task = TRY(engine::fork_process(parent.leader(), process));
-  context_->set_task(NsPid(process.pid()), task.host_pid());
-  if (process.group() == process.pid()) TRY(task.call("start process group", SYS_setpgid, {0, 0}));
-  stand_ins_.emplace(process.pid(), StandIn{std::move(task), &parent, &process});
-  return {};
-}
-
-// The group of one that nobody else is in, and that it does not lead, has no leader to join.
-Result<void> GroupBuilder::join_late_zombies() {
-  for (auto& [pid, stand_in] : stand_ins_) {
-    if (stand_in.zombie == nullptr) continue;
-    const int32_t group = stand_in.zombie->group();
-    if (group != pid && (members_.contains(group) || stand_ins_.contains(group)))
-      TRY_IN(stand_in.task.call("join process group", SYS_setpgid, {0, group}),
-             name_of(*stand_in.zombie));
-  }
-  return {};
-}
-
-// Threads begin with their leader's personality; and membarriers are registered in no time while
-// the process has no threads.
-Result<void> GroupBuilder::make_threads(Member& member) {
-  const image::Process& process = *member.process;
-  Program program(*arena_);
-  program.call("set personality", SYS_personality, {process.personality()});
-  engine::register_membarriers(program, process);
-  TRY(member.leader().run(program));
-  for (int i = 1; i < process.threads_size(); ++i) {
-    Task created = TRY(make_thread(member, process.threads(i)));
-    member.tasks.push_back(std::move(created));
-  }
-  for (const Task& task : member.tasks) context_->set_task(task.tid(), task.host_pid());
-  stats_.threads += member.tasks.size();
-  return {};
-}
-
-bool GroupBuilder::enters_user_namespace(const image::Process& process) const {
-  return user_namespaces_->view_of(process.pid()) != nullptr;
-}
-
-Result<Task> GroupBuilder::make_thread(Member& member, const image::Thread& thread) {
-  auto creator = thread.creator() == 0
-                     ? member.tasks.begin()
-                     : std::ranges::find(member.tasks, NsPid(thread.creator()), &Task::tid);
-  if (!enters_user_namespace(*member.process)) return engine::create_thread(*creator, thread);
-  return engine::create_thread_in_turn(*creator, thread, member.tasks.back().tid(), root_);
-}
-
-Result<void> GroupBuilder::set_directories(Task& task, const image::Directories& directories) {
-  if (uint32_t removed = directories.removed_working())
-    TRY_IN(enter_directory(task, context_->description(removed)), "working directory");
-  Program program(*arena_);
-  if (directories.removed_working() == 0)
-    program.call("change to working directory", SYS_chdir,
-                 {program.put_string(directories.working().path())});
-  if (directories.root().path() != "/")
-    program.call("change root directory", SYS_chroot,
-                 {program.put_string(directories.root().path())});
-  program.call("set umask", SYS_umask, {directories.umask()});
-  return task.run(program);
-}
-
-Result<void> GroupBuilder::enter_directory(Task& task, int description) {
-  if (description < 0) return fail(Code::kBadImage, "is not in the image");
-  std::array<int, 1> wanted = {description};
-  int number = TRY(channel_->send(task, wanted))[0];
-  Program program(*arena_);
-  program.call("change to directory", SYS_fchdir, {number});
-  program.call("close", SYS_close, {number});
-  return task.run(program);
-}
-
-Result<void> GroupBuilder::equip_thread(Task& task, const image::Thread& thread) {
-  if (thread.has_own_directories()) TRY(set_directories(task, thread.own_directories()));
-  if (thread.has_own_files()) {
-    const image::DescriptorTable& table = thread.own_files();
-    TRY(engine::install_descriptors(*context_, *channel_, task, table.descriptors()));
-    TRY(engine::apply_process_locks(task, table.locks()));
-  }
-  return engine::apply_thread(task, thread);
-}
-
-// What a process that leaves the group's user namespace may have no right to any more.
-Result<void> GroupBuilder::settle(Member& member) {
-  const image::Process& process = *member.process;
-  Task& leader = member.leader();
-  if (member.owns_directories && enters_user_namespace(process))
-    TRY(set_directories(leader, directories_of(process)));
-  TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
-  TRY(spaces_->finish(leader, *member.space));
-  if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
-  return {};
-}
-
-Result<void> GroupBuilder::equip(Member& member) {
-  const image::Process& process = *member.process;
-  Task& leader = member.leader();
-  if (member.owns_directories && !enters_user_namespace(process))
-    TRY(set_directories(leader, directories_of(process)));
-  if (process.child_subreaper())
-    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
-  if (member.owns_files) {
-    TRY(engine::install_descriptors(*context_, *channel_, leader, process.descriptors()));
-    TRY(engine::apply_process_locks(leader, process.locks()));
-  }
-  TRY(engine::apply_signal_actions(leader, process));
-  const int done_signal = engine::unused_signal(process);
-  for (Task& task : member.tasks) task.set_done_signal(done_signal);
-  for (int i = 0; i < process.threads_size(); ++i)
-    TRY(equip_thread(member.tasks[static_cast<size_t>(i)], process.threads(i)));
-  return {};
-}
-
-// A member whose group's leader has ended joins a stand-in with the leader's PID, which ends when
-// all have joined. A group from outside of a plain process tree becomes the root's.
-Result<void> GroupBuilder::join_group(Member& member) {
-  const image::Process& process = *member.process;
-  if (process.session() == process.pid() || &process == &tree_.processes(0)) return {};
-  int32_t group = process.group();
-  auto leader = members_.find(group);
-  if (leader != members_.end()) {
-    if (leader->second.process->session() != group)
-      TRY(leader->second.leader().call("start process group", SYS_setpgid, {0, 0}));
-  } else if (group == tree_.processes(0).group() || group <= 0) {
-    return {};
-  } else if (!stand_ins_.contains(group)) {
-    image::Process stand_in;
-    stand_in.set_pid(group);
-    Task task = TRY(engine::fork_process(member.leader(), stand_in));
-    TRY(task.call("start process group", SYS_setpgid, {0, 0}));
-    stand_ins_.emplace(group, StandIn{std::move(task), &member, nullptr});
-  }
-  TRY(member.leader().call("join process group", SYS_setpgid, {0, group}));
-  return {};
-}
-
-// While their parents still take notice of the ends of children as by default.
-Result<void> GroupBuilder::end_late_zombies() {
-  for (auto& [pid, stand_in] : stand_ins_)
-    if (stand_in.zombie != nullptr)
-      TRY_IN(engine::become_zombie(stand_in.task, stand_in.parent->leader(), *stand_in.zombie),
-             name_of(*stand_in.zombie));
-  std::erase_if(stand_ins_, [](const auto& each) { return each.second.zombie != nullptr; });
-  return {};
-}
-
-Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
-  Program program(*arena_);
-  program.call("end", SYS_exit_group, {0});
-  TRY(stand_in.task.run_to_end(program));
-  TRY(stand_in.parent->leader().call("reap", SYS_wait4, {pid, 0, __WALL, 0}));
-  return {};
-}
-
-Result<void> GroupBuilder::dismiss_stand_ins() {
-  for (auto& [group, stand_in] : stand_ins_) TRY(dismiss(group, stand_in));
-  stand_ins_.clear();
-  return {};
-}
-
-Result<void> GroupBuilder::set_process_state(Member& member) {
-  const image::Process& process = *member.process;
-  Task& leader = member.leader();
-  TRY(engine::apply_posix_timers(leader, process));
-  TRY(engine::apply_process_pending(leader, process));
-  const image::Ipc* own = ipc_namespaces_.objects_of(process.pid());
-  TRY(engine::apply_semaphore_undo(leader, process, own != nullptr ? *own : ipc_));
-  if (process.oom_score_adj() != 0)
-    TRY(write_file(sys::proc_path(leader.host_pid(), "oom_score_adj"),
-                   std::to_string(process.oom_score_adj())));
-  if (process.has_coredump_filter())
-    TRY(write_file(sys::proc_path(leader.host_pid(), "coredump_filter"),
-                   std::to_string(process.coredump_filter())));
-  return in_context(engine::apply_limits(leader, process), "resource limits");
-}
-
-Result<void> GroupBuilder::catch_missing(Member& member) {
-  if (member.missing.empty()) return {};
-  return engine::catch_missing_pages(*member.missing_handler, member.leader().host_pid(),
-                                     *member.space, member.missing);
-}
-
-std::vector<LateMemory> GroupBuilder::take_late_memory() {
-  std::vector<LateMemory> late;
-  for (auto& [pid, member] : members_) {
-    if (!member.missing_handler) continue;
-    late.push_back({NsPid(pid), std::move(*member.missing_handler), std::move(member.missing)});
-    member.missing_handler.reset();
-  }
-  return late;
-}
-
-Result<void> GroupBuilder::set_seccomp(Member& member) {
-  return engine::apply_seccomp(member.tasks, *member.process, tree_.seccomp_filters());
-}
-
-Result<void> GroupBuilder::set_credentials(Member& member) {
-  const image::Process& process = *member.process;
-  for (int i = 0; i < process.threads_size(); ++i)
-    TRY(engine::apply_credentials(member.tasks[static_cast<size_t>(i)],
-                                  process.threads(i).credentials(),
-                                  user_namespaces_->view_of(process.pid())));
-  // A change of credentials resets it.
-  for (int i = 0; i < process.threads_size(); ++i)
-    if (uint32_t signal = process.threads(i).parent_death_signal())
-      TRY(member.tasks[static_cast<size_t>(i)].call("set parent-death signal", SYS_prctl,
-                                                    {PR_SET_PDEATHSIG, signal, 0, 0, 0}));
-  return {};
-}
-
-Result<void> GroupBuilder::release(Member& member) {
-  const image::Process& process = *member.process;
-  Program program(*arena_);
-  if (member.owns_files) program.call("close control socket", SYS_close, {channel_->number()});
-  if (member.space->dumpable() <= 1)  // a change of credentials resets it
-    program.call("set dumpable", SYS_prctl, {PR_SET_DUMPABLE, member.space->dumpable(), 0, 0, 0});
-  engine::apply_interval_timers(program, process);
-  TRY(member.leader().run(program));
-  for (int i = 1; i < process.threads_size(); ++i)
-    if (process.threads(i).has_own_files())
-      TRY(member.tasks[static_cast<size_t>(i)].call("close control socket", SYS_close,
-                                                    {channel_->number()}));
-  TRY(engine::drop_arena(member.leader()));
-  for (int i = 0; i < process.threads_size(); ++i)
-    TRY(engine::load_registers(member.tasks[static_cast<size_t>(i)], process.threads(i)));
-  return leave_processor(member);
-}
-
-Result<void> GroupBuilder::leave_processor(Member& member) {
-  for (int i = 0; i < member.process->threads_size(); ++i)
-    if (member.process->threads(i).scheduling().affinity().empty())
-      TRY(sys::allow_processors(member.tasks[static_cast<size_t>(i)].host_pid(), processors_));
-  return {};
-}
-
-Result<void> GroupBuilder::resume() {
-  for (auto& [pid, member] : members_)
-    for (Task& task : member.tasks) TRY(task.tracee().set_death(sys::Death::kGoOn));
-  running_ = true;
-  sysv_.keep();
-  // Closing a file is an event for who watches it, so what served the restore is closed before.
-  spaces_->forget_files();
-  context_->close_stashed();
-  engine::files_go_live(*context_);
-  let_stopped_go();
-  for (auto& [pid, member] : members_)
-    if (!member.process->stopped()) let_go(member);
-  context_.reset();
-  return {};
-}
-
-void GroupBuilder::let_stopped_go() {
-  std::vector<HostPid> stopped;
-  for (auto& [pid, member] : members_) {
-    if (!member.process->stopped()) continue;
-    stopped.push_back(member.leader().host_pid());
-    // Waits as a pending signal until the process is let go; a detach delivers none from this stop.
-    ::kill(stopped.back().value, SIGSTOP);
-    let_go(member);
-  }
-  for (HostPid pid : stopped) engine::await_job_stop(pid);
-}
-
-void GroupBuilder::let_go(Member& member) {
-  for (Task& task : member.tasks) {
-    auto detached = task.tracee().detach();
-    if (!detached && detached.error().code() != Code::kGone)
-      spdlog::error("process {}: {}", member.process->pid(), detached.error().to_string());
-  }
 }
 
 void GroupBuilder::kill_all() {

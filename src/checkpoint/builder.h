@@ -1,4 +1,6 @@
-// Rebuilds a group from a stream, in the order in which its records come.
+// Rebuilds a group from a stream, in the order in which its records come (builder.cc). It makes the
+// tree of processes on the way (builder_tree.cc), and what each of them needs beyond its memory at
+// the end (builder_finish.cc).
 #pragma once
 
 #include <map>
@@ -26,6 +28,13 @@
 #include "sys/processors.h"
 
 namespace martlet::checkpoint {
+
+// Who makes the process: its parent, or who has what it is born with.
+int32_t creator_of(const image::Process& process);
+
+// What the steps of the builder call a process in their errors.
+std::string name_of(const image::Process& process);
+Error impossible(const image::Process& process);
 
 class GroupBuilder {
  public:

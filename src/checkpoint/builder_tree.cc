@@ -1,0 +1,227 @@
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <set>
+
+#include "checkpoint/builder.h"
+#include "engine/tasks/creation.h"
+#include "engine/tasks/frozen.h"
+#include "engine/terminals/controlling.h"
+
+namespace martlet::checkpoint {
+
+using engine::Program;
+using engine::Task;
+
+Result<Task> GroupBuilder::make_process(Member& member) {
+  const image::Process& process = *member.process;
+  Member* creator = TRY(this->member(creator_of(process)));
+  if (creator->tasks.empty())
+    return fail(Code::kBadImage, fmt::format("process {} comes before its creator", process.pid()));
+  int32_t session = process.session();
+  bool in_creators_session = session == creator->process->session();
+  if (!in_creators_session && session != process.pid() && !members_.contains(session) &&
+      session != tree_.processes(0).session())
+    return make_orphan(*creator, process);
+  if (in_creators_session || creator->process->session() != creator->process->pid()) {
+    TRY(start_session(*creator));
+    if (!staging_) TRY(take_terminal(*creator));
+  }
+  return engine::fork_process(creator->leader(), process);
+}
+
+// The leader of the process's session has ended, and with it the process came to its present
+// parent. A stand-in for the leader lets the same happen again.
+Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
+  if (process.shares_files() || process.shares_directories() || process.creator() != 0)
+    return std::unexpected(impossible(process));
+  auto leader = stand_ins_.find(process.session());
+  if (leader == stand_ins_.end()) {
+    image::Process stand_in;
+    stand_in.set_pid(process.session());
+    Task task = TRY(engine::fork_process(parent.leader(), stand_in));
+    TRY(task.call("start session", SYS_setsid, {}));
+    leader =
+        stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, nullptr}).first;
+  }
+  return engine::fork_process(leader->second.task, process);
+}
+
+// Only the leader of a session does something here. The stub starts in a session of its own.
+Result<void> GroupBuilder::start_session(Member& member) {
+  const image::Process& process = *member.process;
+  if (member.started_session || process.session() != process.pid()) return {};
+  member.started_session = true;
+  if (&process == &tree_.processes(0)) return {};
+  TRY(member.leader().call("start session", SYS_setsid, {}));
+  return {};
+}
+
+const image::ControllingTerminal* GroupBuilder::terminal_of(const Member& member) const {
+  auto found = std::ranges::find(tree_.terminals(), member.process->session(),
+                                 &image::ControllingTerminal::session);
+  return found == tree_.terminals().end() ? nullptr : &*found;
+}
+
+// Only the leader of a session does something here, once.
+Result<void> GroupBuilder::take_terminal(Member& member) {
+  const image::ControllingTerminal* terminal = terminal_of(member);
+  if (terminal == nullptr || member.process->pid() != terminal->session() ||
+      std::exchange(member.took_terminal, true))
+    return {};
+  return in_context(engine::take_terminal(*context_, *channel_, member.leader(), *terminal),
+                    "terminal " + terminal->terminal());
+}
+
+Result<void> GroupBuilder::leave_terminal(Member& member) {
+  if (member.process->has_terminal() || terminal_of(member) == nullptr) return {};
+  return engine::leave_terminal(member.leader());
+}
+
+Result<void> GroupBuilder::set_foreground_groups() {
+  for (const image::ControllingTerminal& terminal : tree_.terminals()) {
+    Member* leader = TRY(member(terminal.session()));
+    TRY_IN(engine::set_foreground_group(*context_, *channel_, leader->leader(), terminal),
+           "terminal " + terminal.terminal());
+  }
+  return {};
+}
+
+void GroupBuilder::find_table_owners() {
+  std::map<int32_t, int32_t> born_files, born_directories;  // by PID: who was born with it first
+  std::set<int32_t> owned_files, owned_directories;
+  auto settle = [](const image::Process& process, bool shares, bool leaves, auto& born,
+                   auto& owned) {
+    int32_t first = shares ? born[creator_of(process)] : process.pid();
+    born[process.pid()] = first;
+    return leaves || owned.insert(first).second;
+  };
+  for (const image::Process& process : tree_.processes()) {
+    if (process.zombie()) continue;
+    Member& member = members_.at(process.pid());
+    member.owns_files =
+        settle(process, process.shares_files(), process.leaves_files(), born_files, owned_files);
+    member.owns_directories =
+        settle(process, process.shares_directories(), process.leaves_directories(),
+               born_directories, owned_directories);
+  }
+}
+
+Result<void> GroupBuilder::leave_tables(Member& member) {
+  const int flags = (member.process->leaves_files() ? CLONE_FILES : 0) |
+                    (member.process->leaves_directories() ? CLONE_FS : 0);
+  if (flags != 0) TRY(member.leader().call("leave what was shared", SYS_unshare, {flags}));
+  return {};
+}
+
+std::vector<engine::TableHolder> GroupBuilder::table_holders() {
+  std::vector<engine::TableHolder> holders;
+  for (const image::Process& process : tree_.processes()) {
+    if (process.zombie()) continue;
+    Member& member = members_.at(process.pid());
+    holders.push_back({&member.leader(), &process.descriptors()});
+    for (int i = 1; i < process.threads_size(); ++i)
+      if (process.threads(i).has_own_files())
+        holders.push_back(
+            {&member.tasks[static_cast<size_t>(i)], &process.threads(i).own_files().descriptors()});
+  }
+  return holders;
+}
+
+// Null if a process outside of the group has the PID.
+Result<Task*> GroupBuilder::task_with_pid(int32_t pid) {
+  if (auto member = members_.find(pid); member != members_.end()) return &member->second.leader();
+  if (auto made = stand_ins_.find(pid); made != stand_ins_.end()) return &made->second.task;
+  Member& root = members_.at(tree_.processes(0).pid());
+  auto task = engine::create_stand_in(root.leader(), NsPid(pid));
+  if (!task && task.error().code() == Code::kAlreadyExists) return nullptr;
+  if (!task) return std::unexpected(std::move(task.error()));
+  return &stand_ins_.emplace(pid, StandIn{std::move(*task), &root, nullptr}).first->second.task;
+}
+
+Result<void> GroupBuilder::make_zombies() {
+  for (const image::Process& process : tree_.processes()) {
+    if (!process.zombie()) continue;
+    Member* parent = TRY(member(process.parent()));
+    const bool own_group =
+        process.group() == process.pid() || process.group() != parent->process->group();
+    if (process.session() == parent->process->session() && own_group) {
+      TRY_IN(make_late_zombie(*parent, process), name_of(process));
+      continue;
+    }
+    HostPid made = TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
+    context_->set_task(NsPid(process.pid()), made);
+  }
+  return {};
+}
+
+Result<void> GroupBuilder::make_late_zombie(Member& parent, const image::Process& process) {
+  Task task = TRY(engine::fork_process(parent.leader(), process));
+  context_->set_task(NsPid(process.pid()), task.host_pid());
+  if (process.group() == process.pid()) TRY(task.call("start process group", SYS_setpgid, {0, 0}));
+  stand_ins_.emplace(process.pid(), StandIn{std::move(task), &parent, &process});
+  return {};
+}
+
+// The group of one that nobody else is in, and that it does not lead, has no leader to join.
+Result<void> GroupBuilder::join_late_zombies() {
+  for (auto& [pid, stand_in] : stand_ins_) {
+    if (stand_in.zombie == nullptr) continue;
+    const int32_t group = stand_in.zombie->group();
+    if (group != pid && (members_.contains(group) || stand_ins_.contains(group)))
+      TRY_IN(stand_in.task.call("join process group", SYS_setpgid, {0, group}),
+             name_of(*stand_in.zombie));
+  }
+  return {};
+}
+
+// A member whose group's leader has ended joins a stand-in with the leader's PID, which ends when
+// all have joined. A group from outside of a plain process tree becomes the root's.
+Result<void> GroupBuilder::join_group(Member& member) {
+  const image::Process& process = *member.process;
+  if (process.session() == process.pid() || &process == &tree_.processes(0)) return {};
+  int32_t group = process.group();
+  auto leader = members_.find(group);
+  if (leader != members_.end()) {
+    if (leader->second.process->session() != group)
+      TRY(leader->second.leader().call("start process group", SYS_setpgid, {0, 0}));
+  } else if (group == tree_.processes(0).group() || group <= 0) {
+    return {};
+  } else if (!stand_ins_.contains(group)) {
+    image::Process stand_in;
+    stand_in.set_pid(group);
+    Task task = TRY(engine::fork_process(member.leader(), stand_in));
+    TRY(task.call("start process group", SYS_setpgid, {0, 0}));
+    stand_ins_.emplace(group, StandIn{std::move(task), &member, nullptr});
+  }
+  TRY(member.leader().call("join process group", SYS_setpgid, {0, group}));
+  return {};
+}
+
+// While their parents still take notice of the ends of children as by default.
+Result<void> GroupBuilder::end_late_zombies() {
+  for (auto& [pid, stand_in] : stand_ins_)
+    if (stand_in.zombie != nullptr)
+      TRY_IN(engine::become_zombie(stand_in.task, stand_in.parent->leader(), *stand_in.zombie),
+             name_of(*stand_in.zombie));
+  std::erase_if(stand_ins_, [](const auto& each) { return each.second.zombie != nullptr; });
+  return {};
+}
+
+Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
+  Program program(*arena_);
+  program.call("end", SYS_exit_group, {0});
+  TRY(stand_in.task.run_to_end(program));
+  TRY(stand_in.parent->leader().call("reap", SYS_wait4, {pid, 0, __WALL, 0}));
+  return {};
+}
+
+Result<void> GroupBuilder::dismiss_stand_ins() {
+  for (auto& [group, stand_in] : stand_ins_) TRY(dismiss(group, stand_in));
+  stand_ins_.clear();
+  return {};
+}
+
+}  // namespace martlet::checkpoint
