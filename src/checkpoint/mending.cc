@@ -1,6 +1,7 @@
 #include "checkpoint/mending.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/clock.h"
 #include "engine/cgroups/inner_freezers.h"
@@ -44,21 +45,26 @@ Result<size_t> remove_from(std::vector<engine::FrozenProcess>& processes) {
 }
 
 Result<size_t> remove_while_thawed(const std::vector<engine::ContainerCgroup>& cgroups,
-                                   std::vector<engine::FrozenProcess>& processes) {
-  const auto freezers = TRY(engine::InnerFreezers::thaw(cgroups));
+                                   std::vector<engine::FrozenProcess>& processes,
+                                   std::optional<engine::InnerFreezers>& thawed) {
+  thawed.emplace(TRY(engine::InnerFreezers::thaw(cgroups)));
   return remove_from(processes);
 }
 
-// A thread that is about to leave the arena is given the time to.
+// A thread that is about to leave the arena is given the time to, for which what the container has
+// frozen itself goes on, too.
 Result<size_t> remove_arenas(const GroupSpec& spec) {
   SystemClock clock;
   const auto cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   const Nanoseconds give_up = clock.now() + kPatience;
   for (;;) {
     auto frozen = TRY(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup));
-    auto removed = remove_while_thawed(cgroups, frozen);
+    std::optional<engine::InnerFreezers> thawed;
+    auto removed = remove_while_thawed(cgroups, frozen, thawed);
+    const bool again = !removed && clock.now() <= give_up;
+    if (!again) thawed.reset();
     TRY(engine::thaw_processes(frozen));
-    if (removed || clock.now() > give_up) return removed;
+    if (!again) return removed;
     clock.sleep_for(kPause);
   }
 }

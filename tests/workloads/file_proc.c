@@ -27,11 +27,13 @@ int main(void) {
   int uptime = CHECK_SYS(open("/proc/uptime", O_RDONLY));
   int directory = CHECK_SYS(open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
   int online = CHECK_SYS(open("/sys/devices/system/cpu/online", O_RDONLY));
+  int setting = CHECK_SYS(open("/proc/sys/net/ipv4/ip_default_ttl", O_RDONLY));
   CHECK_SYS(lseek(own, 6, SEEK_SET));
 
   workload_ready();
 
   CHECK_EQ(lseek(own, 0, SEEK_CUR), 6);
+  CHECK(says(setting, "64\n"));
   snprintf(name, sizeof name, "\nPid:\t%d\n", (int)child);
   CHECK(says(of_child, name));
   snprintf(name, sizeof name, "\nPid:\t%d\n", (int)getpid());

@@ -104,6 +104,8 @@ static void* is_lost(void* argument) {
 }
 
 int main(void) {
+  if (syscall(SYS_pidfd_open, (int)syscall(SYS_gettid), O_EXCL) < 0)
+    workload_skip("no descriptors of threads before Linux 6.9");
   enum { kThreads = 6 };
   CHECK_SYS(mkdir("below", 0755));
   CHECK_SYS(mkdir("below/deeper", 0755));

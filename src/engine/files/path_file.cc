@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -13,6 +14,7 @@
 #include "engine/files/paths.h"
 #include "engine/files/unlinked_file.h"
 #include "engine/files/watched_object.h"
+#include "sys/namespaces.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -114,6 +116,14 @@ Result<void> capture_unlinked(CaptureContext& context, const OpenFile& file,
   return put_content(context, out, file.fd);
 }
 
+// What /proc/sys/net leads to depends on who looks: it shows the network of the looking thread.
+Result<void> look_from_network_of(HostPid process, const std::string& path,
+                                  const std::function<Result<void>()>& look) {
+  if (!path.starts_with("/proc/sys/net/")) return look();
+  constexpr auto kNetwork = sys::NamespaceKind::kNetwork;
+  return sys::run_inside(TRY(sys::open_namespace(process, kNetwork)), kNetwork, look);
+}
+
 const ExternalFile* find_external(const ApplyContext& context, const std::string& name) {
   const auto& files = context.external_files();
   auto found = std::ranges::find(files, name, &ExternalFile::name);
@@ -121,8 +131,15 @@ const ExternalFile* find_external(const ApplyContext& context, const std::string
 }
 
 Result<Fd> find_file(const ApplyContext& context, const image::RegularFile& file) {
-  if (file.external().empty())
-    return context.open_in_root(file.identity().path(), O_PATH | O_NOFOLLOW);
+  if (file.external().empty()) {
+    const std::string& path = file.identity().path();
+    Fd found;
+    TRY(look_from_network_of(context.root(), path, [&]() -> Result<void> {
+      found = TRY(context.open_in_root(path, O_PATH | O_NOFOLLOW));
+      return {};
+    }));
+    return found;
+  }
   const ExternalFile* external = find_external(context, file.external());
   if (!external) return fail(Code::kNotFound, "this host supplies no file " + file.external());
   return open_file(external->path, O_PATH);
@@ -161,7 +178,12 @@ Result<image::RegularFile> capture_path_file(CaptureContext& context, const Open
     out.set_external(*external);
     return out;
   }
-  if (leads_to(context.root(), file.link, file.status)) return out;
+  bool is_there = false;
+  TRY(look_from_network_of(context.root(), file.link, [&]() -> Result<void> {
+    is_there = leads_to(context.root(), file.link, file.status);
+    return {};
+  }));
+  if (is_there) return out;
   if (has_no_name(file)) {
     TRY(capture_unlinked(context, file, out));
     return out;
