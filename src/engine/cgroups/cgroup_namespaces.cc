@@ -5,12 +5,11 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
 
 #include "base/fd.h"
-#include "engine/program.h"
+#include "engine/tasks/join_namespace.h"
 #include "sys/cgroup.h"
 #include "sys/procfs.h"
 
@@ -99,15 +98,6 @@ Result<void> make(const image::CgroupNamespace& name_space,
   return {};
 }
 
-Result<void> join(const Fd& name_space, DescriptorChannel& channel, Task& task) {
-  std::array<int, 1> wanted = {name_space.get()};
-  const int number = TRY(channel.send(task, wanted))[0];
-  Program program(task.arena());
-  program.call("enter a cgroup namespace", SYS_setns, {number, CLONE_NEWCGROUP});
-  program.call("close", SYS_close, {number});
-  return task.run(program);
-}
-
 }  // namespace
 
 Result<void> describe_cgroup_namespaces(const std::vector<FrozenProcess>& processes,
@@ -147,7 +137,7 @@ Result<void> apply_cgroup_namespaces(const image::Cgroups& image,
       Task* task = leader_of(pid);
       if (task == nullptr) return fail(Code::kBadImage, "a cgroup namespace of no process");
       if (made.valid()) {
-        TRY(join(made, channel, *task));
+        TRY(join_namespace(*task, made, CLONE_NEWCGROUP, "enter a cgroup namespace", channel));
         continue;
       }
       TRY(make(name_space, cgroups, *task));

@@ -10,7 +10,7 @@
 
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
-#include "engine/program.h"
+#include "engine/tasks/join_namespace.h"
 #include "sys/namespaces.h"
 #include "sys/procfs.h"
 
@@ -149,12 +149,7 @@ Result<void> IpcNamespaces::enter(Task& leader, DescriptorChannel& channel) cons
   if (made_.empty()) return {};
   auto found = of_process_.find(leader.process().value);
   const Fd& wanted = found == of_process_.end() ? of_root_ : made_[found->second].name_space;
-  std::array<int, 1> sent = {wanted.get()};
-  const int number = TRY(channel.send(leader, sent))[0];
-  Program program(leader.arena());
-  program.call("enter an IPC namespace", SYS_setns, {number, CLONE_NEWIPC});
-  program.call("close", SYS_close, {number});
-  return leader.run(program);
+  return join_namespace(leader, wanted, CLONE_NEWIPC, "enter an IPC namespace", channel);
 }
 
 const image::Ipc* IpcNamespaces::objects_of(int32_t pid) const {

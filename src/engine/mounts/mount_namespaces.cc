@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <set>
 #include <tuple>
@@ -17,7 +16,7 @@
 #include "engine/files/paths.h"
 #include "engine/mounts/mount_state.h"
 #include "engine/mounts/mount_table.h"
-#include "engine/program.h"
+#include "engine/tasks/join_namespace.h"
 #include "sys/namespaces.h"
 #include "sys/procfs.h"
 
@@ -144,15 +143,6 @@ Result<void> make(const image::MountNamespace& image, Task& task) {
   });
 }
 
-Result<void> join(const Fd& name_space, DescriptorChannel& channel, Task& task) {
-  std::array<int, 1> wanted = {name_space.get()};
-  const int number = TRY(channel.send(task, wanted))[0];
-  Program program(task.arena());
-  program.call("enter a mount namespace", SYS_setns, {number, CLONE_NEWNS});
-  program.call("close", SYS_close, {number});
-  return task.run(program);
-}
-
 }  // namespace
 
 Result<void> describe_mount_namespaces(CaptureContext& context,
@@ -192,7 +182,7 @@ Result<void> apply_mount_namespaces(const image::Tree& tree, DescriptorChannel& 
       Task* task = leader_of(pid);
       if (task == nullptr) return fail(Code::kBadImage, "a mount namespace of no process");
       if (made.valid()) {
-        TRY(join(made, channel, *task));
+        TRY(join_namespace(*task, made, CLONE_NEWNS, "enter a mount namespace", channel));
         continue;
       }
       TRY(make(image, *task));

@@ -8,11 +8,11 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include "engine/context.h"
 #include "engine/program.h"
+#include "engine/tasks/join_namespace.h"
 #include "sys/procfs.h"
 #include "sys/user_namespace.h"
 
@@ -42,15 +42,6 @@ Result<void> make(const image::HostNames& names, bool is_new, Task& task) {
                {program.put_string(names.host()), names.host().size()});
   program.call("set the domain name", SYS_setdomainname,
                {program.put_string(names.domain()), names.domain().size()});
-  return task.run(program);
-}
-
-Result<void> join(const Fd& name_space, DescriptorChannel& channel, Task& task) {
-  std::array<int, 1> wanted = {name_space.get()};
-  int number = TRY(channel.send(task, wanted))[0];
-  Program program(task.arena());
-  program.call("enter a UTS namespace", SYS_setns, {number, CLONE_NEWUTS});
-  program.call("close", SYS_close, {number});
   return task.run(program);
 }
 
@@ -110,7 +101,8 @@ Result<void> HostNamesRestore::apply(Task& task, uint32_t user_namespace,
   if (names.user_namespace() != user_namespace) return {};
   Fd& made = made_[found->second];
   of_process_.erase(found);
-  if (made.valid()) return join(made, channel, task);
+  if (made.valid())
+    return join_namespace(task, made, CLONE_NEWUTS, "enter a UTS namespace", channel);
   const bool is_new = process != tree_->processes(0).pid() || user_namespace != 0;
   TRY(make(names, is_new, task));
   made = TRY(open_file(sys::proc_path(task.host_pid(), "ns/uts"), O_RDONLY));

@@ -7,9 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 
-#include "engine/program.h"
+#include "engine/tasks/join_namespace.h"
 #include "sys/procfs.h"
 #include "sys/user_namespace.h"
 
@@ -155,12 +154,8 @@ const UserView* UserNamespacesRestore::view_of(int32_t process) const {
 
 Result<void> UserNamespacesRestore::enter(Task& task, uint32_t user_namespace,
                                           DescriptorChannel& channel) const {
-  const std::array<int, 1> wanted = {made_[user_namespace - 1].file.get()};
-  int number = TRY(channel.send(task, wanted))[0];
-  Program program(task.arena());
-  program.call("enter a user namespace", SYS_setns, {number, CLONE_NEWUSER});
-  program.call("close", SYS_close, {number});
-  return task.run(program);
+  return join_namespace(task, made_[user_namespace - 1].file, CLONE_NEWUSER,
+                        "enter a user namespace", channel);
 }
 
 }  // namespace martlet::engine
