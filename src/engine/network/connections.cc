@@ -40,22 +40,6 @@ constexpr KnownAttribute kAttributes[] = {
     {CTA_NAT_DST, Use::kCarried},       {CTA_SYNPROXY, Use::kDropped},
 };
 
-uint32_t number_of(const NetlinkMessage& message, uint16_t attribute) {
-  const std::string* value = message.find(attribute);
-  return value == nullptr ? 0 : __builtin_bswap32(sys::value_of<uint32_t>(*value));
-}
-
-NetlinkMessage inside(const NetlinkMessage& message, uint16_t attribute) {
-  const std::string* value = message.find(attribute);
-  NetlinkMessage nested;
-  if (value != nullptr) nested.attributes = sys::parse_attributes(*value);
-  return nested;
-}
-
-NetlinkAttribute nested(uint16_t type, const std::vector<NetlinkAttribute>& attributes) {
-  return {static_cast<uint16_t>(type | NLA_F_NESTED), sys::join_attributes(attributes)};
-}
-
 // An attribute of an address pair or a port pair, and its counterpart.
 constexpr std::array<std::pair<uint16_t, uint16_t>, 4> kAddressPairs = {
     {{CTA_IP_V4_SRC, CTA_IP_V4_DST},
@@ -128,7 +112,7 @@ void set_protocol_state(std::string& info) {
 
 // The kernel takes a connection that is not translated, and translates it then.
 void describe_as_request(NetlinkMessage& entry) {
-  const uint32_t status = number_of(entry, CTA_STATUS);
+  const uint32_t status = netfilter_number(entry, CTA_STATUS);
   const NetlinkMessage answers = inside(entry, CTA_TUPLE_REPLY);
   for (NetlinkAttribute& attribute : entry.attributes) {
     if (attribute.number() == CTA_TUPLE_REPLY)
@@ -147,7 +131,7 @@ bool has_ports(const NetlinkMessage& entry) {
 }
 
 Result<void> capture(const NetlinkMessage& told, NetlinkObjects& out) {
-  const uint32_t status = number_of(told, CTA_STATUS);
+  const uint32_t status = netfilter_number(told, CTA_STATUS);
   if ((status & IPS_DYING) != 0 || !has_ports(told)) return {};
   if ((status & IPS_EXPECTED) != 0)
     return fail(Code::kUnsupported,
@@ -167,7 +151,7 @@ Result<bool> has_none(NetlinkChannel& netfilter) {
       .type = type_of(IPCTNL_MSG_CT_GET_STATS), .header = sys::bytes_of(header), .attributes = {}};
   const NetlinkMessage told = TRY(netfilter.ask(question, sizeof(nfgenmsg)));
   return told.find(CTA_STATS_GLOBAL_ENTRIES) != nullptr &&
-         number_of(told, CTA_STATS_GLOBAL_ENTRIES) == 0;
+         netfilter_number(told, CTA_STATS_GLOBAL_ENTRIES) == 0;
 }
 
 }  // namespace

@@ -92,19 +92,6 @@ T number_of(const NetlinkMessage& message, uint16_t attribute) {
   return value == nullptr ? T{} : sys::value_of<T>(*value);
 }
 
-std::string text_of(const NetlinkMessage& message, uint16_t attribute) {
-  const std::string* value = message.find(attribute);
-  return value == nullptr ? "" : value->substr(0, value->find('\0'));
-}
-
-// What is nested in an attribute, as if it were a message.
-NetlinkMessage inside(const NetlinkMessage& message, uint16_t attribute) {
-  const std::string* value = message.find(attribute);
-  NetlinkMessage nested;
-  if (value != nullptr) nested.attributes = sys::parse_attributes(*value);
-  return nested;
-}
-
 std::unexpected<Error> refuse(const NetlinkMessage& link, const std::string& why) {
   return std::unexpected(
       Error(Code::kUnsupported,
@@ -285,10 +272,6 @@ Result<void> refuse_queues(CaptureContext& context, NetlinkChannel& channel,
 
 NetlinkAttribute attribute(uint16_t type, std::string value) {
   return {type, std::move(value)};
-}
-
-NetlinkAttribute nested(uint16_t type, const std::vector<NetlinkAttribute>& attributes) {
-  return {static_cast<uint16_t>(type | NLA_F_NESTED), sys::join_attributes(attributes)};
 }
 
 NetlinkAttribute generation(uint8_t mode) {

@@ -65,6 +65,27 @@ Result<void> renumber(sys::NetlinkMessage& message, KnownAttributes known,
   return {};
 }
 
+sys::NetlinkMessage inside(const sys::NetlinkMessage& message, uint16_t attribute) {
+  const std::string* value = message.find(attribute);
+  sys::NetlinkMessage nested;
+  if (value != nullptr) nested.attributes = sys::parse_attributes(*value);
+  return nested;
+}
+
+sys::NetlinkAttribute nested(uint16_t type, const std::vector<sys::NetlinkAttribute>& attributes) {
+  return {static_cast<uint16_t>(type | NLA_F_NESTED), sys::join_attributes(attributes)};
+}
+
+uint32_t netfilter_number(const sys::NetlinkMessage& message, uint16_t attribute) {
+  const std::string* value = message.find(attribute);
+  return value == nullptr ? 0 : __builtin_bswap32(sys::value_of<uint32_t>(*value));
+}
+
+std::string text_of(const sys::NetlinkMessage& message, uint16_t attribute) {
+  const std::string* value = message.find(attribute);
+  return value == nullptr ? "" : value->substr(0, value->find('\0'));
+}
+
 void put(const sys::NetlinkMessage& message, NetlinkObjects& out) {
   image::NetlinkObject& object = *out.Add();
   object.set_type(message.type);

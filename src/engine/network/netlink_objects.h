@@ -43,6 +43,13 @@ Result<uint32_t> number_here(const DeviceNumbers& numbers, uint32_t there);
 Result<void> renumber(sys::NetlinkMessage& message, KnownAttributes known,
                       const DeviceNumbers& numbers);
 
+// What is nested in an attribute, as if it were a message; empty without the attribute.
+sys::NetlinkMessage inside(const sys::NetlinkMessage& message, uint16_t attribute);
+sys::NetlinkAttribute nested(uint16_t type, const std::vector<sys::NetlinkAttribute>& attributes);
+// Zero and "" without the attribute. Netfilter's numbers are in network byte order.
+uint32_t netfilter_number(const sys::NetlinkMessage& message, uint16_t attribute);
+std::string text_of(const sys::NetlinkMessage& message, uint16_t attribute);
+
 void put(const sys::NetlinkMessage& message, NetlinkObjects& out);
 void put(const std::vector<sys::NetlinkAttribute>& attributes, NetlinkAttributes& out);
 std::vector<sys::NetlinkAttribute> attributes_of(const NetlinkAttributes& in);

@@ -101,16 +101,6 @@ constexpr std::array<std::string_view, 33> kExpressions = {
     "numgen",  "objref",    "osf",    "payload",   "queue",   "quota",     "range",
     "redir",   "reject",    "rt",     "socket",    "tproxy"};
 
-uint32_t number_of(const NetlinkMessage& message, uint16_t attribute) {
-  const std::string* value = message.find(attribute);
-  return value == nullptr ? 0 : __builtin_bswap32(sys::value_of<uint32_t>(*value));
-}
-
-std::string text_of(const NetlinkMessage& message, uint16_t attribute) {
-  const std::string* value = message.find(attribute);
-  return value == nullptr ? "" : value->substr(0, value->find('\0'));
-}
-
 std::unexpected<Error> refuse(const std::string& what) {
   return std::unexpected(
       Error(Code::kUnsupported, fmt::format("the container's own packet filter has {}", what))
@@ -144,10 +134,11 @@ Result<void> check_rule(const NetlinkMessage& rule) {
 }
 
 Result<void> check(const Part& part, const NetlinkMessage& message) {
-  if (&part == &kTables && (number_of(message, NFTA_TABLE_FLAGS) & ~NFT_TABLE_F_DORMANT) != 0)
+  if (&part == &kTables &&
+      (netfilter_number(message, NFTA_TABLE_FLAGS) & ~NFT_TABLE_F_DORMANT) != 0)
     return refuse(
         fmt::format("the table {}, which belongs to a process", text_of(message, NFTA_TABLE_NAME)));
-  if (&part == &kChains && (number_of(message, NFTA_CHAIN_FLAGS) & ~NFT_CHAIN_BASE) != 0)
+  if (&part == &kChains && (netfilter_number(message, NFTA_CHAIN_FLAGS) & ~NFT_CHAIN_BASE) != 0)
     return refuse(fmt::format("the chain {}, which is anonymous or the hardware's",
                               text_of(message, NFTA_CHAIN_NAME)));
   return &part == &kRules ? check_rule(message) : Result<void>();
@@ -223,7 +214,7 @@ Result<bool> has_no_ruleset(NetlinkChannel& netfilter) {
   constexpr uint32_t kFirstGeneration = 1;
   auto told = netfilter.ask(question(NFT_MSG_GETGEN, AF_UNSPEC), sizeof(nfgenmsg));
   if (!told && told.error().code() == Code::kUnsupported) return true;
-  return number_of(TRY(std::move(told)), NFTA_GEN_ID) <= kFirstGeneration;
+  return netfilter_number(TRY(std::move(told)), NFTA_GEN_ID) <= kFirstGeneration;
 }
 
 Result<void> capture_ruleset(CaptureContext& context, NetlinkChannel& netfilter,
