@@ -357,7 +357,19 @@ class OfMountNamespaces(InAContainer):
         self.go_through()
 
 
-class OfCgroups(InAContainer):
+class KilledInEveryWay:
+    def test_at_once(self):
+        self.go_through()
+
+    def test_in_rounds(self):
+        self.go_through("--rounds", "2")
+
+    def test_with_its_guard(self):
+        """What mends the group is killed, too, so the next agent does it."""
+        self.go_through(guard=["KILL_GUARDS=1"])
+
+
+class OfCgroups(KilledInEveryWay, InAContainer):
     """What the container has frozen itself is frozen again."""
     name_of_program = "cgroup_tree"
 
@@ -371,26 +383,10 @@ class OfCgroups(InAContainer):
     def check_itself(self):
         """Its task has run for the moment until it was frozen again, which the program does not expect."""
 
-    def test_at_once(self):
-        self.go_through()
 
-    def test_in_rounds(self):
-        self.go_through("--rounds", "2")
-
+class OfAContainer(KilledInEveryWay, InAContainer):
     def test_with_its_guard(self):
-        self.go_through(guard=["KILL_GUARDS=1"])
-
-
-class OfAContainer(InAContainer):
-    def test_at_once(self):
-        self.go_through()
-
-    def test_in_rounds(self):
-        self.go_through("--rounds", "2")
-
-    def test_with_its_guard(self):
-        """What mends the group is killed, too, so the next agent does it."""
-        self.go_through(guard=["KILL_GUARDS=1"])
+        super().test_with_its_guard()
         self.assertIn("had memory of a capture", self.host.agent_log())
 
     def what_is_there(self):

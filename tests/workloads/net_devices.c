@@ -1,23 +1,12 @@
 // Devices, addresses, routes, rules, neighbours and settings that a container makes for itself.
 // modes: container
 // rights: CAP_NET_ADMIN
-#include "workload.h"
+#include "workload_shell.h"
 
 // Runs a line of shell, which must succeed.
 static void run(const char* line) {
   int status = system(line);
   if (status != 0) workload_fail(__FILE__, __LINE__, line, "failure", "success");
-}
-
-// What a line of shell says; the caller frees it.
-static char* say(const char* line) {
-  FILE* output = popen(line, "r");
-  CHECK(output != NULL);
-  char* text = NULL;
-  size_t size = 0;
-  if (getdelim(&text, &size, 0, output) < 0) text = strdup("");
-  CHECK_EQ(pclose(output), 0);
-  return text;
 }
 
 static const char* const kSetUp[] = {

@@ -2,7 +2,7 @@
 // that it has redirected.
 // modes: container
 // rights: CAP_NET_ADMIN
-#include "workload.h"
+#include "workload_shell.h"
 #include "workload_sockets.h"
 
 static const char kRuleset[] =
@@ -47,16 +47,6 @@ static const char kRuleset[] =
     "table netdev dev {\n"
     "  chain in { type filter hook ingress device d0 priority 0; }\n"
     "}\n";
-
-static char* say(const char* line) {
-  FILE* output = popen(line, "r");
-  CHECK(output != NULL);
-  char* text = NULL;
-  size_t size = 0;
-  if (getdelim(&text, &size, 0, output) < 0) text = strdup("");
-  CHECK_EQ(pclose(output), 0);
-  return text;
-}
 
 // What passes by itself stands behind "expires".
 static const char kState[] =

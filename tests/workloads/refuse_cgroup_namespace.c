@@ -1,17 +1,10 @@
 // A child in a cgroup namespace of its own: nothing tells where its root would be elsewhere.
 // modes: pid
 // refused: cgroup namespace of its own
-#include "workload.h"
-
-static void apart(void* argument) {
-  (void)argument;
-  CHECK_SYS(unshare(CLONE_NEWCGROUP));
-  wait_for_go();
-}
+#include "workload_namespaces.h"
 
 int main(void) {
-  pid_t child = spawn(apart, NULL);
-  await_waiting_child(child);
+  pid_t child = spawn_apart(CLONE_NEWCGROUP);
 
   workload_ready();
 

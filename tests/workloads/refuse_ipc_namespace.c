@@ -1,19 +1,10 @@
 // A child of a plain process tree in an IPC namespace of its own.
 // modes: pid
 // refused: IPC namespace of its own
-#include <sched.h>
-
-#include "workload.h"
-
-static void apart(void* argument) {
-  (void)argument;
-  CHECK_SYS(unshare(CLONE_NEWIPC));
-  wait_for_go();
-}
+#include "workload_namespaces.h"
 
 int main(void) {
-  pid_t child = spawn(apart, NULL);
-  await_waiting_child(child);
+  pid_t child = spawn_apart(CLONE_NEWIPC);
 
   workload_ready();
 

@@ -2,24 +2,15 @@
 // modes: container
 // rights: CAP_SYS_ADMIN
 // refused: mount namespace of its own
-#include <sched.h>
-
-#include "workload.h"
-
-static void* apart(void* argument) {
-  CHECK_SYS(unshare(CLONE_NEWNS));
-  wait_for_go();
-  return argument;
-}
+#include "workload_namespaces.h"
 
 int main(void) {
+  int kinds = CLONE_NEWNS;
   struct thread thread;
-  start_thread(&thread, apart, NULL);
-  await_blocked(thread.tid, SYS_rt_sigtimedwait);
+  start_apart(&thread, &kinds);
 
   workload_ready();
 
-  CHECK_EQ(pthread_kill(thread.handle, SIGUSR1), 0);
-  join_thread(&thread);
+  finish_apart(&thread);
   return workload_ok();
 }

@@ -1,22 +1,15 @@
 // A thread that has entered a network namespace of its own, as programs do that serve several.
 // modes: pid
 // refused: namespace of its own
-#include "workload.h"
-
-static void* apart(void* argument) {
-  CHECK_SYS(unshare(CLONE_NEWNET));
-  wait_for_go();
-  return argument;
-}
+#include "workload_namespaces.h"
 
 int main(void) {
+  int kinds = CLONE_NEWNET;
   struct thread thread;
-  start_thread(&thread, apart, NULL);
-  await_blocked(thread.tid, SYS_rt_sigtimedwait);
+  start_apart(&thread, &kinds);
 
   workload_ready();
 
-  CHECK_EQ(pthread_kill(thread.handle, SIGUSR1), 0);
-  join_thread(&thread);
+  finish_apart(&thread);
   return workload_ok();
 }

@@ -1,25 +1,10 @@
 // Processes that share a descriptor table (CLONE_FILES) or their directories (CLONE_FS) with their
 // parent, and one that shares nothing.
-#include "workload.h"
+#include "workload_sharing.h"
 
 static int files[2];
 static int ordinary;
 static int locked;
-
-static pid_t clone_with(int flags, void (*body)(void*), void* argument) {
-  pid_t child = CHECK_SYS(syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0));
-  if (child == 0) {
-    body(argument);
-    _exit(0);
-  }
-  return child;
-}
-
-static void expect_directory(const char* name) {
-  char path[512];
-  CHECK(getcwd(path, sizeof path) != NULL);
-  CHECK_STR(strrchr(path, '/') + 1, name);
-}
 
 // Each step of a child is followed by a check in its parent.
 static void step(void) {

@@ -1,6 +1,6 @@
 // Processes that share a descriptor table (CLONE_FILES) or their directories (CLONE_FS) with others
 // than their parent: brothers, a grandchild whose parent has left, an uncle.
-#include "workload.h"
+#include "workload_sharing.h"
 
 enum { kLockBytes = 10 };
 
@@ -11,22 +11,6 @@ static int locked;
 static struct {
   volatile pid_t brother, other_brother, grandchild, uncle, nephew;
 }* family;
-
-static pid_t clone_with(int flags, void (*body)(void*), void* argument) {
-  int signal = (flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD;
-  pid_t child = CHECK_SYS(syscall(SYS_clone, flags | signal, 0, 0, 0, 0));
-  if (child == 0) {
-    body(argument);
-    _exit(0);
-  }
-  return child;
-}
-
-static void expect_directory(const char* name) {
-  char path[512];
-  CHECK(getcwd(path, sizeof path) != NULL);
-  CHECK_STR(strrchr(path, '/') + 1, name);
-}
 
 static struct flock whole_lock(void) {
   return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = kLockBytes};

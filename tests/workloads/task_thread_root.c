@@ -1,13 +1,8 @@
 // A thread with directories of its own whose process has another root directory.
-#include "workload.h"
+#include "workload_sharing.h"
 
 static pthread_barrier_t apart;
 static pthread_barrier_t go;
-
-static void wait_at(pthread_barrier_t* barrier) {
-  int outcome = pthread_barrier_wait(barrier);
-  CHECK(outcome == 0 || outcome == PTHREAD_BARRIER_SERIAL_THREAD);
-}
 
 static bool sees(const char* path) {
   return access(path, F_OK) == 0;

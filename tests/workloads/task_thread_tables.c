@@ -3,24 +3,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include "workload.h"
+#include "workload_sharing.h"
 
 enum { kOrdinary = 50 };
 
 static pthread_barrier_t ready;
 static pthread_barrier_t go;
 static pthread_barrier_t opened;
-
-static void expect_directory(const char* name) {
-  char path[512];
-  CHECK(getcwd(path, sizeof path) != NULL);
-  CHECK_STR(strrchr(path, '/') + 1, name);
-}
-
-static void wait_at(pthread_barrier_t* barrier) {
-  int outcome = pthread_barrier_wait(barrier);
-  CHECK(outcome == 0 || outcome == PTHREAD_BARRIER_SERIAL_THREAD);
-}
 
 // Shares the table of the thread that has started it.
 static void* opens(void* argument) {
