@@ -45,6 +45,7 @@ Result<ArrivingMemory::Progress> ArrivingMemory::put_into(Space& space, uint64_t
                                                           std::span<const std::byte> pages) {
   const sys::Range origin{address, address + pages.size()};
   bool single = false;  // page by page, where a run crosses mappings
+  uint64_t absent = 0;  // the page that was in no mapping a moment ago
   while (!space.gone) {
     auto piece = space.missing.place_of(origin);
     if (!piece) break;
@@ -63,6 +64,9 @@ Result<ArrivingMemory::Progress> ArrivingMemory::put_into(Space& space, uint64_t
       case Outcome::kNoMemory: return fail(Code::kNoSpace, "no memory for pages that arrive");
       case Outcome::kNoMapping:
         if (!std::exchange(single, true) && size > kPageSize) break;
+        // A mapping that began to move after the call did is gone from here as well. The next call
+        // finds that there is an event to be read first.
+        if (std::exchange(absent, page.start) != page.start) break;
         [[fallthrough]];
       case Outcome::kPageExists: space.missing.drop(page); TRY(space.userfaultfd.wake(page));
     }
