@@ -52,24 +52,33 @@ TEST_F(OwnNetworkTest, LeavesAFreshNamespaceAlone) {
   expect_same_after_restore("true");
 }
 
+// Waits until the kernel has given the device the address that it makes of the MAC address, which
+// it does some time after the device is up.
+std::string await_local_address(const std::string& device) {
+  return "timeout 20 sh -c 'until ip -6 -o addr show dev " + device +
+         " scope link | grep -q fe80; do :; done';";
+}
+
 // Two ends of a pair, which is up.
-constexpr const char* kPair =
+const std::string kPair =
     "ip link add d0 address 02:11:22:33:44:55 type veth peer name d1 address 02:11:22:33:44:56;"
-    "ip link set d0 up; ip link set d1 up;";
+    "ip link set d0 up; ip link set d1 up;" +
+    await_local_address("d0") + await_local_address("d1");
 
 TEST_F(OwnNetworkTest, MakesDevices) {
   expect_same_after_restore(
-      std::string("ip link add gone type bridge;") + kPair +
+      "ip link add gone type bridge;" + kPair +
       "ip link del gone; ip link set d0 alias mine group 7 mtu 1400 txqueuelen 77;"
       "ip link add br0 type bridge ageing_time 1200; ip link add v0 type veth peer name v1;"
       "ip link set v0 master br0; ip link set v0 type bridge_slave hairpin on; ip link set v0 up;"
       "ip link set v1 up; ip link set br0 up; ip link set lo mtu 60000;"
-      "ip link add link d0 name m0 type macvlan mode private");
+      "ip link add link d0 name m0 type macvlan mode private;" +
+      await_local_address("v1") + await_local_address("br0"));
 }
 
 TEST_F(OwnNetworkTest, MakesAddressesAndRoutes) {
   expect_same_after_restore(
-      std::string(kPair) +
+      kPair +
       "ip addr add 10.1.0.1/24 dev d0; ip addr add 10.1.0.2/24 dev d0;"
       "ip addr add 10.5.0.1 peer 10.5.0.2/32 dev d0 metric 500; ip addr add 10.6.0.1/32 dev lo;"
       "ip -6 addr add fd01::1/64 dev d0 nodad;"
@@ -87,14 +96,14 @@ TEST_F(OwnNetworkTest, MakesAddressesAndRoutes) {
 
 TEST_F(OwnNetworkTest, TakesAwayWhatIsNotThere) {
   expect_same_after_restore(kPair,
-                            std::string(kPair) +
+                            kPair +
                                 "ip addr add 10.1.0.1/24 dev d0; ip route add default via 10.1.0.9;"
                                 "ip rule add from 10.1.0.2 table 9 priority 50");
 }
 
 TEST_F(OwnNetworkTest, MakesSettings) {
   expect_same_after_restore(
-      std::string("echo 1 > /proc/sys/net/ipv4/ip_forward;") + kPair +
+      "echo 1 > /proc/sys/net/ipv4/ip_forward;" + kPair +
       "echo 7 > /proc/sys/net/ipv4/tcp_retries2; echo 2 > /proc/sys/net/ipv4/conf/d0/rp_filter");
 }
 
