@@ -60,14 +60,15 @@ std::string await_local_address(const std::string& device) {
 }
 
 // Two ends of a pair, which is up.
-const std::string kPair =
-    "ip link add d0 address 02:11:22:33:44:55 type veth peer name d1 address 02:11:22:33:44:56;"
-    "ip link set d0 up; ip link set d1 up;" +
-    await_local_address("d0") + await_local_address("d1");
+std::string pair_up() {
+  return "ip link add d0 address 02:11:22:33:44:55 type veth peer name d1 address "
+         "02:11:22:33:44:56; ip link set d0 up; ip link set d1 up;" +
+         await_local_address("d0") + await_local_address("d1");
+}
 
 TEST_F(OwnNetworkTest, MakesDevices) {
   expect_same_after_restore(
-      "ip link add gone type bridge;" + kPair +
+      "ip link add gone type bridge;" + pair_up() +
       "ip link del gone; ip link set d0 alias mine group 7 mtu 1400 txqueuelen 77;"
       "ip link add br0 type bridge ageing_time 1200; ip link add v0 type veth peer name v1;"
       "ip link set v0 master br0; ip link set v0 type bridge_slave hairpin on; ip link set v0 up;"
@@ -78,7 +79,7 @@ TEST_F(OwnNetworkTest, MakesDevices) {
 
 TEST_F(OwnNetworkTest, MakesAddressesAndRoutes) {
   expect_same_after_restore(
-      kPair +
+      pair_up() +
       "ip addr add 10.1.0.1/24 dev d0; ip addr add 10.1.0.2/24 dev d0;"
       "ip addr add 10.5.0.1 peer 10.5.0.2/32 dev d0 metric 500; ip addr add 10.6.0.1/32 dev lo;"
       "ip -6 addr add fd01::1/64 dev d0 nodad;"
@@ -95,15 +96,15 @@ TEST_F(OwnNetworkTest, MakesAddressesAndRoutes) {
 }
 
 TEST_F(OwnNetworkTest, TakesAwayWhatIsNotThere) {
-  expect_same_after_restore(kPair,
-                            kPair +
+  expect_same_after_restore(pair_up(),
+                            pair_up() +
                                 "ip addr add 10.1.0.1/24 dev d0; ip route add default via 10.1.0.9;"
                                 "ip rule add from 10.1.0.2 table 9 priority 50");
 }
 
 TEST_F(OwnNetworkTest, MakesSettings) {
   expect_same_after_restore(
-      "echo 1 > /proc/sys/net/ipv4/ip_forward;" + kPair +
+      "echo 1 > /proc/sys/net/ipv4/ip_forward;" + pair_up() +
       "echo 7 > /proc/sys/net/ipv4/tcp_retries2; echo 2 > /proc/sys/net/ipv4/conf/d0/rp_filter");
 }
 
