@@ -101,9 +101,6 @@ sys::Pagemap::Backing backing_of(const sys::Vma& vma) {
   return vma.inode == 0 ? sys::Pagemap::Backing::kNone : sys::Pagemap::Backing::kFile;
 }
 
-// The kernel gives files the time of its last tick, which comes 100 times a second at least.
-constexpr Nanoseconds kTimeOfFilesLags = std::chrono::milliseconds(10);
-
 Nanoseconds change_time(const struct stat& status) {
   return std::chrono::seconds(status.st_ctim.tv_sec) + Nanoseconds(status.st_ctim.tv_nsec);
 }
@@ -209,7 +206,7 @@ std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const s
       mount_of(link) != mount_of(top))
     return std::nullopt;
   if (!S_ISREG(status.st_mode) || status.st_dev != root.st_dev ||
-      change_time(status) + kTimeOfFilesLags >= files_known_since_)
+      change_time(status) >= files_known_since_)
     return std::nullopt;
   auto identity = engine::identify(spec_.root, vma.path, status);
   if (identity) place->second = std::move(*identity);
