@@ -1,5 +1,5 @@
 """A container that configures its own network, seen by a peer outside of it while it moves: a further
-address and a port that nftables redirects; what is refused, and what a failed restore leaves."""
+address and a port that nftables or iptables redirects; what is refused, and what a failed restore leaves."""
 import json
 import os
 import pathlib
@@ -25,6 +25,17 @@ nft add table ip nat
 nft add chain ip nat in '{{ type nat hook prerouting priority -100; }}'
 nft add rule ip nat in tcp dport {REDIRECTED} counter redirect to :{PORT}
 echo set up
+"""
+
+# The same redirection by iptables, with a filter that lets pass nothing else but what it knows.
+IPTABLES = """
+export XTABLES_LOCKFILE=/tmp/xtables.lock
+ip addr add {further}/32 dev eth0
+{program} -t nat -A PREROUTING -p tcp -m addrtype --dst-type LOCAL -m tcp --dport {redirected} -j REDIRECT --to-ports {port}
+{program} -t nat -A POSTROUTING ! -o eth0 -j MASQUERADE
+{program} -P INPUT DROP
+{program} -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{program} -A INPUT -p tcp -m multiport --dports {port} -m conntrack --ctstate NEW -j ACCEPT
 """
 
 # Keeps a connection to each place; for every line that it reads it asks through all, and through new ones.
@@ -88,7 +99,8 @@ class OwnNetworkTest(unittest.TestCase):
         """What the container's network is made of, without what is counted."""
         numbers = self.inside(host, "sh", "-c", "ip -o addr; ip -o link | sed 's/@if[0-9]*//;s/link-netns.*//;s/NO-CARRIER,//;"
                               "s/,LOWER_UP//;s/state [A-Z]*//'; "
-                              "ip route show table all | sed s/linkdown//; ip rule; nft -s list ruleset")
+                              "ip route show table all | sed s/linkdown//; ip rule; nft -s list ruleset; "
+                              "XTABLES_LOCKFILE=/dev/null iptables-legacy-save | sed '/^[#:]/d' | sort")
         return [" ".join(line.split()) for line in numbers.splitlines() if "fe80" not in line]
 
     def connect(self):
@@ -101,7 +113,16 @@ class OwnNetworkTest(unittest.TestCase):
         self.assertEqual(client.stdout.readline(), "good\n", when)
 
     def test_moves_with_its_further_address_and_redirected_port(self):
-        self.start(SET_UP)
+        self.check_moves(SET_UP)
+
+    def test_moves_with_rules_of_iptables(self):
+        self.check_moves(IPTABLES.format(program="iptables-nft", further=FURTHER, redirected=REDIRECTED, port=PORT))
+
+    def test_moves_with_tables_of_old_iptables(self):
+        self.check_moves(IPTABLES.format(program="iptables-legacy", further=FURTHER, redirected=REDIRECTED, port=PORT))
+
+    def check_moves(self, set_up):
+        self.start(set_up)
         before = self.state(self.a)
         client = self.connect()
         self.expect_good(client, "before")
@@ -132,6 +153,7 @@ class OwnNetworkTest(unittest.TestCase):
                 ("ip link add b0 type bridge && ip link set eth0 master b0", "ip link del b0", "eth0"),
                 ("tc qdisc add dev eth0 root tbf rate 1gbit burst 100k latency 50ms",
                  "tc qdisc del dev eth0 root", "tbf"),
+                ("iptables-nft -A INPUT -m recent --set", "iptables-nft -F INPUT", "recent"),
                 ("ip nexthop add id 7 blackhole", "ip nexthop del id 7", "next hops"),
                 ("ip xfrm policy add dst 10.5.0.0/24 dir out", "ip xfrm policy del dst 10.5.0.0/24 dir out",
                  "IPsec")):

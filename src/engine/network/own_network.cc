@@ -6,10 +6,10 @@
 #include <linux/xfrm.h>
 
 #include "engine/network/connections.h"
+#include "engine/network/old_tables.h"
 #include "engine/network/routing.h"
 #include "engine/network/ruleset.h"
 #include "sys/namespaces.h"
-#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
@@ -56,17 +56,6 @@ Result<void> refuse_transformations(NetlinkChannel& channel) {
   return {};
 }
 
-// Those of iptables-legacy, which the kernel keeps apart.
-Result<void> refuse_old_tables(HostPid root) {
-  for (const char* list : {"net/ip_tables_names", "net/ip6_tables_names", "net/arp_tables_names"}) {
-    auto names = read_file(sys::proc_path(root, list));
-    if (names && !names->empty())
-      return fail(Code::kUnsupported,
-                  "the container has tables of iptables-legacy, which is not supported");
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<NetworkSurvey> NetworkSurvey::prepare(HostPid root, const GivenNetwork& given) {
@@ -87,7 +76,7 @@ Result<image::Network> NetworkSurvey::describe(CaptureContext& context) {
   TRY(capture_routing(context, route_, network));
   TRY(context.judge(refuse_next_hops(route_)));
   if (transform_) TRY(context.judge(refuse_transformations(*transform_)));
-  TRY(context.judge(refuse_old_tables(context.root())));
+  TRY(capture_old_tables(context, network));
   if (filter_) TRY(describe_filter(context, network));
   if (!given_.writable_settings) return network;
   std::vector<std::string> devices;
@@ -100,9 +89,8 @@ Result<image::Network> NetworkSurvey::describe(CaptureContext& context) {
 }
 
 Result<void> NetworkSurvey::describe_filter(CaptureContext& context, image::Network& network) {
-  if (TRY(has_no_ruleset(*filter_))) return {};
-  TRY(capture_ruleset(context, *filter_, network));
-  if (network.ruleset().empty()) return {};
+  if (!TRY(has_no_ruleset(*filter_))) TRY(capture_ruleset(context, *filter_, network));
+  if (network.ruleset().empty() && network.old_tables().empty()) return {};
   return in_context(capture_connections(context, *filter_, network), "tracked connections");
 }
 
@@ -115,7 +103,8 @@ Result<void> apply_own_network(const ApplyContext& context, const image::Network
     TRY(apply_addresses(route, network, numbers));
     TRY(finish_devices(route, network, numbers));
     TRY(apply_routing(route, network, numbers));
-    if (network.ruleset().empty()) return {};
+    TRY(apply_old_tables(network));
+    if (network.ruleset().empty() && network.connections().empty()) return {};
     NetlinkChannel filter = TRY(NetlinkChannel::open(NETLINK_NETFILTER));
     TRY(apply_ruleset(filter, network));
     return apply_connections(filter, network);

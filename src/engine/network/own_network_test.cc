@@ -1,5 +1,7 @@
 #include "engine/network/own_network.h"
 
+#include <linux/netfilter.h>
+
 #include <cstdlib>
 
 #include "engine/test_util.h"
@@ -137,6 +139,65 @@ TEST_F(OwnNetworkTest, MakesARuleset) {
     table ip asleep { flags dormant; }
 EOF
 )");
+}
+
+// Rules of both families, with a match or target of each shape: plain, for one protocol, with a
+// state.
+std::string rules_of_iptables(const std::string& flavour) {
+  const std::string v4 = "iptables-" + flavour + " -w 20 ", v6 = "ip6tables-" + flavour + " -w 20 ";
+  return v4 + "-t nat -N DOCKER;" + v4 +
+         "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER;" + v4 +
+         "-t nat -A DOCKER ! -i docker0 -p tcp --dport 80 -j DNAT --to-destination 10.9.0.2:8080;" +
+         v4 + "-t nat -A POSTROUTING -s 10.9.0.0/16 ! -o docker0 -j MASQUERADE;" + v4 +
+         "-t nat -A OUTPUT -p tcp --dport 7001 -j REDIRECT --to-ports 7002;" + v4 +
+         "-P FORWARD DROP;" + v4 +
+         "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -c 5 500 -j ACCEPT;" + v4 +
+         "-A FORWARD -m limit --limit 5/min -m comment --comment 'a b' -j LOG --log-prefix x;" +
+         v4 + "-A FORWARD -p tcp -m multiport --dports 5,6:9 -j REJECT --reject-with tcp-reset;" +
+         v4 + "-A OUTPUT -m owner --uid-owner 7 -j DROP;" + v4 +
+         "-A INPUT -m statistic --mode nth --every 3 --packet 0 -j DROP;" + v4 +
+         "-t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu;" + v4 +
+         "-t mangle -A PREROUTING ! -p udp -m string --algo bm --string abc -j MARK --set-mark 3;" +
+         v4 + "-t mangle -A PREROUTING -j CONNMARK --save-mark;" + v6 +
+         "-A INPUT -p tcp -m tcp --dport 22 -m state --state NEW -j ACCEPT;" + v6 +
+         "-A INPUT -p icmpv6 --icmpv6-type echo-request -j REJECT;";
+}
+
+TEST_F(OwnNetworkTest, MakesRulesOfIptables) {
+  expect_same_after_restore(rules_of_iptables("nft"));
+}
+
+TEST_F(OwnNetworkTest, MakesTablesOfOldIptables) {
+  expect_same_after_restore(rules_of_iptables("legacy"));
+}
+
+TEST_F(OwnNetworkTest, RefusesExtensionsOfIptablesThatHoldMoreThanTheyTell) {
+  for (const std::string flavour : {"iptables-nft", "iptables-legacy"})
+    for (const char* match : {"recent --set", "hashlimit --hashlimit-upto 5/sec --hashlimit-name a",
+                              "quota --quota 500", "connlimit --connlimit-above 3"})
+      expect_refused(flavour + " -w 20 -A INPUT -p tcp -m " + match,
+                     std::string(match).substr(0, std::string(match).find(' ')));
+}
+
+TEST_F(OwnNetworkTest, RefusesImpossibleOldTables) {
+  const auto here = namespace_with(rules_of_iptables("legacy"));
+  ASSERT_TRUE(here.ready());
+  auto sound = describe(here.pid());
+  ASSERT_OK(sound);
+  ASSERT_GT(sound->old_tables_size(), 0);
+  auto expect_bad = [&](auto spoil) {
+    image::Network network;
+    *network.add_old_tables() = sound->old_tables(0);
+    spoil(*network.mutable_old_tables(0));
+    EXPECT_FALSE(apply_own_network(ApplyContext(here.pid(), {}), network))
+        << network.ShortDebugString();
+  };
+  const std::string entries = sound->old_tables(0).entries();
+  for (size_t size = 1; size < entries.size(); size += 7)
+    expect_bad([&](image::OldTable& table) { table.set_entries(entries.substr(0, size)); });
+  expect_bad([](image::OldTable& table) { table.set_name(std::string(32, 'x')); });
+  expect_bad([](image::OldTable& table) { table.clear_hook_entries(); });
+  expect_bad([](image::OldTable& table) { table.set_underflows(NF_INET_LOCAL_IN, 4); });
 }
 
 TEST_F(OwnNetworkTest, RefusesByName) {

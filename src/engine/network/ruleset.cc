@@ -1,6 +1,8 @@
 #include "engine/network/ruleset.h"
 
 #include <fmt/format.h>
+#include <linux/ip.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -9,8 +11,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <iterator>
 #include <vector>
 
+#include "engine/network/extensions.h"
 #include "engine/network/netlink_objects.h"
 
 namespace martlet::engine {
@@ -72,7 +77,7 @@ constexpr KnownAttribute kRuleAttributes[] = {
     {NFTA_RULE_TABLE, Use::kCarried},    {NFTA_RULE_CHAIN, Use::kCarried},
     {NFTA_RULE_HANDLE, Use::kDropped},   {NFTA_RULE_EXPRESSIONS, Use::kCarried},
     {NFTA_RULE_POSITION, Use::kDropped}, {NFTA_RULE_USERDATA, Use::kCarried},
-    {NFTA_RULE_PAD, Use::kDropped},
+    {NFTA_RULE_PAD, Use::kDropped},      {NFTA_RULE_COMPAT, Use::kCarried},
 };
 
 // In the order in which they are made: rules refer to all others, elements of maps to chains and
@@ -92,8 +97,7 @@ constexpr Part kRules = {"a rule", NFT_MSG_NEWRULE, NFT_MSG_GETRULE, kRuleAttrib
 constexpr std::array<const Part*, 6> kParts = {&kTables, &kChains,   &kObjects,
                                                &kSets,   &kElements, &kRules};
 
-// What rules are made of; all others are refused, those of iptables among them: how the kernel
-// tells of those is not what it takes.
+// What rules are made of, beside extensions of iptables; all others are refused.
 constexpr std::array<std::string_view, 33> kExpressions = {
     "bitwise", "byteorder", "cmp",    "connlimit", "counter", "ct",        "dup",
     "dynset",  "exthdr",    "fib",    "fwd",       "hash",    "immediate", "last",
@@ -101,47 +105,86 @@ constexpr std::array<std::string_view, 33> kExpressions = {
     "numgen",  "objref",    "osf",    "payload",   "queue",   "quota",     "range",
     "redir",   "reject",    "rt",     "socket",    "tproxy"};
 
-std::unexpected<Error> refuse(const std::string& what) {
-  return std::unexpected(
-      Error(Code::kUnsupported, fmt::format("the container's own packet filter has {}", what))
-          .with_remedy("remove it"));
-}
-
 NetlinkMessage question(int ask, uint8_t family, std::vector<NetlinkAttribute> attributes = {}) {
   const nfgenmsg header{.nfgen_family = family, .version = NFNETLINK_V0, .res_id = 0};
   return {
       .type = type_of(ask), .header = sys::bytes_of(header), .attributes = std::move(attributes)};
 }
 
-Result<void> check_rule(const NetlinkMessage& rule) {
-  const std::string* expressions = rule.find(NFTA_RULE_EXPRESSIONS);
-  if (expressions == nullptr) return {};
-  for (const NetlinkAttribute& element : sys::parse_attributes(*expressions)) {
-    const NetlinkMessage expression{
-        .type = 0, .header = {}, .attributes = sys::parse_attributes(element.value)};
-    const std::string name = text_of(expression, NFTA_EXPR_NAME);
-    if (name == "match" || name == "target") {
-      const std::string* data = expression.find(NFTA_EXPR_DATA);
-      NetlinkMessage inside;
-      if (data != nullptr) inside.attributes = sys::parse_attributes(*data);
-      return refuse(fmt::format("a rule with the {} \"{}\" of iptables, which is not supported",
-                                name, text_of(inside, NFTA_TARGET_NAME)));
-    }
-    if (std::ranges::find(kExpressions, name) == kExpressions.end())
-      return refuse(fmt::format("a rule with the expression \"{}\", which is not supported", name));
+std::vector<NetlinkMessage> expressions_of(const NetlinkMessage& rule) {
+  std::vector<NetlinkMessage> expressions;
+  const NetlinkMessage list = inside(rule, NFTA_RULE_EXPRESSIONS);
+  for (const NetlinkAttribute& element : list.attributes)
+    expressions.push_back(
+        {.type = 0, .header = {}, .attributes = sys::parse_attributes(element.value)});
+  return expressions;
+}
+
+bool is_extension(const NetlinkMessage& expression) {
+  const std::string name = text_of(expression, NFTA_EXPR_NAME);
+  return name == "match" || name == "target";
+}
+
+// iptables for ARP and for bridges has extensions of the same names and other contents.
+Result<void> check_expression(const NetlinkMessage& expression, uint8_t family) {
+  const std::string name = text_of(expression, NFTA_EXPR_NAME);
+  if (is_extension(expression)) {
+    if (family != NFPROTO_IPV4 && family != NFPROTO_IPV6)
+      return refuse_in_filter("a rule of arptables or ebtables, which is not supported");
+    return check_extension(name == "match" ? ExtensionKind::kMatch : ExtensionKind::kTarget,
+                           text_of(inside(expression, NFTA_EXPR_DATA), NFTA_TARGET_NAME));
   }
+  if (std::ranges::find(kExpressions, name) == kExpressions.end())
+    return refuse_in_filter(
+        fmt::format("a rule with the expression \"{}\", which is not supported", name));
+  return {};
+}
+
+Result<void> check_rule(const NetlinkMessage& rule) {
+  const auto family = sys::value_of<nfgenmsg>(rule.header).nfgen_family;
+  for (const NetlinkMessage& expression : expressions_of(rule))
+    TRY(check_expression(expression, family));
   return {};
 }
 
 Result<void> check(const Part& part, const NetlinkMessage& message) {
   if (&part == &kTables &&
       (netfilter_number(message, NFTA_TABLE_FLAGS) & ~NFT_TABLE_F_DORMANT) != 0)
-    return refuse(
+    return refuse_in_filter(
         fmt::format("the table {}, which belongs to a process", text_of(message, NFTA_TABLE_NAME)));
   if (&part == &kChains && (netfilter_number(message, NFTA_CHAIN_FLAGS) & ~NFT_CHAIN_BASE) != 0)
-    return refuse(fmt::format("the chain {}, which is anonymous or the hardware's",
-                              text_of(message, NFTA_CHAIN_NAME)));
+    return refuse_in_filter(fmt::format("the chain {}, which is anonymous or the hardware's",
+                                        text_of(message, NFTA_CHAIN_NAME)));
   return &part == &kRules ? check_rule(message) : Result<void>();
+}
+
+bool loads_protocol(const NetlinkMessage& expression) {
+  const std::string name = text_of(expression, NFTA_EXPR_NAME);
+  const NetlinkMessage data = inside(expression, NFTA_EXPR_DATA);
+  if (name == "meta") return netfilter_number(data, NFTA_META_KEY) == NFT_META_L4PROTO;
+  return name == "payload" &&
+         netfilter_number(data, NFTA_PAYLOAD_BASE) == NFT_PAYLOAD_NETWORK_HEADER &&
+         netfilter_number(data, NFTA_PAYLOAD_OFFSET) == offsetof(iphdr, protocol) &&
+         netfilter_number(data, NFTA_PAYLOAD_LEN) == sizeof(iphdr::protocol);
+}
+
+// Extensions are made for the one protocol that a rule is for. The kernel takes it beside the
+// expressions, and tells it as they do: by a comparison.
+std::vector<NetlinkAttribute> protocol_of(const NetlinkMessage& rule) {
+  const std::vector<NetlinkMessage> expressions = expressions_of(rule);
+  if (std::ranges::none_of(expressions, is_extension)) return {};
+  const auto load = std::ranges::find_if(expressions, loads_protocol);
+  if (load == expressions.end() || std::next(load) == expressions.end()) return {};
+  const NetlinkMessage comparison = inside(*std::next(load), NFTA_EXPR_DATA);
+  const NetlinkMessage data = inside(comparison, NFTA_CMP_DATA);
+  const std::string* protocol = data.find(NFTA_DATA_VALUE);
+  if (text_of(*std::next(load), NFTA_EXPR_NAME) != "cmp" || protocol == nullptr) return {};
+  const bool is_inverse = netfilter_number(comparison, NFTA_CMP_OP) == NFT_CMP_NEQ;
+  const uint32_t number = sys::value_of<uint8_t>(*protocol);
+  const uint32_t flags = is_inverse ? NFT_RULE_COMPAT_F_INV : 0;
+  return {nested(NFTA_RULE_COMPAT,
+                 {{NFTA_RULE_COMPAT_PROTO, sys::bytes_of(__builtin_bswap32(number))},
+                  {NFTA_RULE_COMPAT_FLAGS, sys::bytes_of(__builtin_bswap32(flags))}})};
 }
 
 bool is_empty_list(const NetlinkMessage& message) {
@@ -190,6 +233,7 @@ class Capture {
         TRY(check(part, message));
         auto kept = TRY(keep_known(message.attributes, part.known,
                                    fmt::format("{} of the packet filter", part.name)));
+        if (&part == &kRules) std::ranges::copy(protocol_of(message), std::back_inserter(kept));
         put(in_transaction(part, message, std::move(kept)), out_);
         return {};
       }()));
@@ -199,7 +243,7 @@ class Capture {
   Result<void> refuse_flow_tables() {
     auto found = channel_.dump(question(NFT_MSG_GETFLOWTABLE, AF_UNSPEC), sizeof(nfgenmsg));
     if (!found && found.error().code() == Code::kUnsupported) return {};
-    if (!TRY(std::move(found)).empty()) TRY(context_.judge(refuse("a flow table")));
+    if (!TRY(std::move(found)).empty()) TRY(context_.judge(refuse_in_filter("a flow table")));
     return {};
   }
 
@@ -232,6 +276,7 @@ Result<void> apply_ruleset(NetlinkChannel& netfilter, const image::Network& netw
     if (part == kParts.end() || message.header.size() != sizeof(nfgenmsg))
       return fail(Code::kBadImage, "a packet filter that is not possible");
     TRY(renumber(message, (*part)->known, {}));
+    TRY(check(**part, message));
     if (*part == &kSets)
       message.attributes.push_back({NFTA_SET_ID, sys::bytes_of(__builtin_bswap32(++set))});
     transaction.push_back(std::move(message));

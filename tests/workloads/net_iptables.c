@@ -1,0 +1,8 @@
+// Rules that iptables makes of nftables, and a connection that they translate.
+// modes: container
+// rights: CAP_NET_ADMIN CAP_NET_RAW
+#include "workload_iptables.h"
+
+int main(void) {
+  return check_iptables("nft");
+}
