@@ -129,6 +129,7 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       return context_->shared_objects().create(TRY(image::parse_as<image::SharedMemory>(record)));
     case RecordType::kIpc: return create_ipc(TRY(image::parse_as<image::Ipc>(record)));
     case RecordType::kMounts: {
+      if (!is_container_) return fail(Code::kBadImage, "a process tree has no mounts of its own");
       Member& root = members_.at(tree_.processes(0).pid());
       return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
     }
