@@ -379,7 +379,7 @@ Result<void> SpaceBuilder::grow_run(Batch& batch, const image::AddressSpace& spa
   }
   for (size_t i = first; i < plan.runs.size() && plan.runs[i].start == run.start; ++i) {
     const image::Mapping& mapping = space.mappings(static_cast<int>(i));
-    if (plan.is_protected(mapping)) continue;
+    if (mapping.end() <= kept_end && plan.is_protected(mapping)) continue;
     TRY(batch.room(1))
         ->call("protect", SYS_mprotect,
                {mapping.start(), mapping.end() - mapping.start(), mapping.protection()});
