@@ -117,6 +117,7 @@ Result<void> GroupBuilder::read_ahead(const image::Record& record) {
       return stage_space(TRY(image::parse_as<image::AddressSpace>(record)));
     case RecordType::kPages:
     case RecordType::kZeroPages: return fill(record);
+    case RecordType::kRoundEnd: return {};
     default:
       return fail(Code::kBadImage,
                   fmt::format("record of type {} before the tree", static_cast<int>(record.type)));

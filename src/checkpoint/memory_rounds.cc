@@ -265,7 +265,7 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
   stats.changed_bytes += shared;
   stats.sent_bytes += shared;
   for (Pending& of_process : pending) stats.sent_bytes += TRY(send(sink, of_process));
-  TRY(sink.flush());
+  TRY(end(sink));
   return stats;
 }
 
@@ -282,8 +282,11 @@ Result<void> MemoryRounds::prepare(image::Sink& sink) {
     for (const sys::Range& range : of_process.changed)
       TRY(image::put_zero_pages(sink, {owner, 0, range.start, range.size()}));
   }
-  round_ = 2;
-  TRY(announce(sink));
+  return end(sink);
+}
+
+Result<void> MemoryRounds::end(image::Sink& sink) {
+  TRY(sink.put(image::RecordType::kRoundEnd, {}, {}));
   return sink.flush();
 }
 

@@ -49,8 +49,7 @@ class MemoryRounds {
   Result<RoundStats> next(image::Sink& sink);
 
   // In place of rounds, where memory is not followed: has the other side make the tasks and their
-  // mappings, and pages for all that the capture will send. It has done so when it has read the
-  // second round of what this writes.
+  // mappings, and pages for all that the capture will send.
   Result<void> prepare(image::Sink& sink);
 
   // Bytes that changed since the last round, found while the group runs, and how long a capture
@@ -103,6 +102,7 @@ class MemoryRounds {
   std::vector<Pending> without_sharers(std::vector<Pending> pending);
   Result<void> announce(image::Sink& sink);
   Result<void> announce_space(image::Sink& sink, Pending& pending);
+  static Result<void> end(image::Sink& sink);
   Result<uint64_t> send(image::Sink& sink, Pending& pending);
   Member* find(HostPid pid) const;
 

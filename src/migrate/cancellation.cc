@@ -12,13 +12,9 @@ Result<Cancellation> Cancellation::create() {
 }
 
 void Cancellation::cancel() {
+  cancelled_->store(true, std::memory_order_release);
   // Fails only when the counter would overflow, and then it is set already.
   (void)::eventfd_write(event_.get(), 1);
-}
-
-bool Cancellation::cancelled() const {
-  pollfd entry{.fd = event_.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&entry, 1, 0) == 1;
 }
 
 Result<void> Cancellation::check() const {

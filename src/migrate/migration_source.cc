@@ -149,10 +149,13 @@ class SourceRun {
     state_ = TRY(peer_.open_state(options_.streams, limits()));
     protocol::Message restore;
     restore.mutable_restore()->set_streams(options_.streams);
-    restore.mutable_restore()->set_prepares(options_.mode == Mode::kStop);
     TRY(control_->send(restore));
     memory_.emplace(
-        SendingContext{environment_, options_, tuning_, cancellation_, log_, files_known_since_},
+        SendingContext{environment_, options_, tuning_, cancellation_, log_, files_known_since_,
+                       [this]() -> Result<void> {
+                         TRY(control_->expect(protocol::Message::kPrepared));
+                         return {};
+                       }},
         *container_, *state_);
     return open_hold();
   }
@@ -184,7 +187,6 @@ class SourceRun {
   // Pages are made before the freeze: a page that is there is written several times as fast.
   Result<void> prepare_memory() {
     if (!TRY(memory_->prepare())) return {};
-    TRY(control_->expect(protocol::Message::kPrepared));
     TRY(catch_up_files());
     return fault("prepared");
   }

@@ -73,9 +73,13 @@ int mmap_flags(const image::Mapping& mapping) {
   return flags;
 }
 
+int64_t mtime_ns(const struct stat& status) {
+  return status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
 bool same_file(const image::FileIdentity& wanted, const struct stat& found) {
-  int64_t mtime = found.st_mtim.tv_sec * 1'000'000'000 + found.st_mtim.tv_nsec;
-  return wanted.size() == static_cast<uint64_t>(found.st_size) && wanted.mtime_ns() == mtime;
+  return wanted.size() == static_cast<uint64_t>(found.st_size) &&
+         wanted.mtime_ns() == mtime_ns(found);
 }
 
 prctl_mm_map kernel_map(const image::MemoryMap& map) {
@@ -267,7 +271,11 @@ Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
     if (mapping.kind() == image::MAPPING_PRIVATE_FILE && S_ISREG(status.st_mode) &&
         !same_file(mapping.file(), status))
       return std::unexpected(
-          Error(Code::kNotFound, mapping.file().path() + " differs from the file that was mapped")
+          Error(Code::kNotFound,
+                fmt::format("{} differs from the file that was mapped: it has {} bytes of the time "
+                            "{} ns and had {} of {}",
+                            mapping.file().path(), status.st_size, mtime_ns(status),
+                            mapping.file().size(), mapping.file().mtime_ns()))
               .with_remedy("install the same version of the file on this host"));
   }
   return opened_.emplace(std::pair(key, flags), std::move(fd)).first->second.get();
