@@ -87,13 +87,12 @@ class MovingContainer final : public migrate::SourceContainer {
     return overlaid ? container->paths.upper : "";
   }
   std::optional<migrate::NetworkPort> network() const override { return held_.network(); }
-  Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory(
-      Nanoseconds files_known_since) override {
+  Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory() override {
     Container container = TRY(held_.find());
     if (auto quota = sys::CpuQuota::of(container.freezer_cgroup))
       used_before_ = quota->used().value_or(Nanoseconds{});
     followed_.restart();
-    return std::make_unique<checkpoint::MemoryRounds>(group_of(container), files_known_since);
+    return std::make_unique<checkpoint::MemoryRounds>(group_of(container));
   }
   // The share is one of what it used while its memory was followed.
   Result<void> throttle(int percent) override {

@@ -25,6 +25,11 @@ namespace {
 using engine::Task;
 using image::RecordType;
 
+bool is_of_file(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_PRIVATE_FILE ||
+         mapping.kind() == image::MAPPING_SHARED_FILE;
+}
+
 int highest_descriptor(const image::Tree& tree) {
   int highest = -1;
   auto look_at = [&](const engine::Descriptors& descriptors) {
@@ -117,7 +122,6 @@ Result<void> GroupBuilder::read_ahead(const image::Record& record) {
       return stage_space(TRY(image::parse_as<image::AddressSpace>(record)));
     case RecordType::kPages:
     case RecordType::kZeroPages: return fill(record);
-    case RecordType::kRoundEnd: return {};
     default:
       return fail(Code::kBadImage,
                   fmt::format("record of type {} before the tree", static_cast<int>(record.type)));
@@ -200,7 +204,6 @@ Result<void> GroupBuilder::begin(image::Tree tree) {
   }
   TRY(adopt_members());
   staging_ = false;
-  spaces_->forget_files();
   std::vector<Task*> leaders;
   for (int32_t pid : staged_order_) leaders.push_back(&members_.at(pid).leader());
   return channel_->move_above(leaders, highest_descriptor(tree_));
@@ -357,9 +360,12 @@ engine::FillTarget GroupBuilder::target_of(Member& member) const {
   return {member.leader().host_pid(), {work_area, work_area + engine::kWorkAreaSize}};
 }
 
-// The mappings of a member at the beginning of a round. The task keeps what it has of them.
+// The mappings of a member at the beginning of a round. The task keeps what it has of them. None is
+// of a file: the file sync has not ended.
 Result<void> GroupBuilder::stage_space(image::AddressSpace space) {
   auto pid = static_cast<int32_t>(space.process());
+  if (std::ranges::any_of(space.mappings(), is_of_file))
+    return fail(Code::kBadImage, "a mapping of a file before the tree");
   Member* owner = TRY(member(pid));
   if (owner->tasks.empty()) {
     owner->tasks.push_back(TRY(make_process(*owner)));

@@ -92,17 +92,11 @@ bool is_anonymous(const sys::Vma& vma) {
   return vma.inode == 0 && !vma.shared && named;
 }
 
-bool is_private_file(const sys::Vma& vma) {
-  return vma.inode != 0 && !vma.shared && vma.path.starts_with("/") &&
-         !engine::is_shared_object_link(vma.path);
-}
-
-sys::Pagemap::Backing backing_of(const sys::Vma& vma) {
-  return vma.inode == 0 ? sys::Pagemap::Backing::kNone : sys::Pagemap::Backing::kFile;
-}
-
-Nanoseconds change_time(const struct stat& status) {
-  return std::chrono::seconds(status.st_ctim.tv_sec) + Nanoseconds(status.st_ctim.tv_nsec);
+std::vector<engine::TrackedMapping> staged_mappings(const std::vector<sys::Vma>& vmas) {
+  std::vector<engine::TrackedMapping> mappings;
+  for (const sys::Vma& vma : vmas)
+    if (is_anonymous(vma)) mappings.push_back({{vma.start, vma.end}, sys::Pagemap::Backing::kNone});
+  return mappings;
 }
 
 bool same_mappings(const std::vector<sys::Vma>& a, const std::vector<sys::Vma>& b) {
@@ -119,14 +113,6 @@ std::vector<engine::TrackedMapping> tracked_mappings(const image::AddressSpace& 
     if (engine::has_private_pages(mapping))
       tracked.push_back({{mapping.start(), mapping.end()}, engine::backing_of(mapping)});
   return tracked;
-}
-
-Ranges file_mappings_of(const image::AddressSpace& space) {
-  Ranges ranges;
-  for (const image::Mapping& mapping : space.mappings())
-    if (mapping.kind() == image::MAPPING_PRIVATE_FILE)
-      sys::append(ranges, {mapping.start(), mapping.end()});
-  return ranges;
 }
 
 Ranges ranges_of(const std::vector<engine::TrackedMapping>& mappings) {
@@ -158,11 +144,6 @@ Result<bool> is_in_vfork(const FrozenProcess& frozen) {
   return sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory);
 }
 
-uint64_t mount_of(const std::string& path) {
-  struct statx status{};
-  return ::statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &status) == 0 ? status.stx_mnt_id : 0;
-}
-
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
@@ -173,44 +154,12 @@ int highest_descriptor(const std::vector<FrozenProcess>& processes) {
 
 }  // namespace
 
-MemoryRounds::MemoryRounds(GroupSpec spec, Nanoseconds files_known_since)
-    : spec_(std::move(spec)), files_known_since_(files_known_since) {}
+MemoryRounds::MemoryRounds(GroupSpec spec) : spec_(std::move(spec)) {}
 MemoryRounds::~MemoryRounds() = default;
 
 MemoryRounds::Member* MemoryRounds::find(HostPid pid) const {
   auto found = std::ranges::find(members_, pid, [](const auto& member) { return member->pid; });
   return found == members_.end() ? nullptr : found->get();
-}
-
-bool MemoryRounds::can_be_staged(const sys::Vma& vma) const {
-  return is_anonymous(vma) || (files_known_since_.count() != 0 && is_private_file(vma));
-}
-
-std::vector<engine::TrackedMapping> MemoryRounds::staged_mappings(
-    const std::vector<sys::Vma>& vmas) const {
-  std::vector<engine::TrackedMapping> mappings;
-  for (const sys::Vma& vma : vmas)
-    if (can_be_staged(vma)) mappings.push_back({{vma.start, vma.end}, backing_of(vma)});
-  return mappings;
-}
-
-// Of the container's own files, for only those are copied before the rounds; and where a mount of
-// its own shows them they are not before the container's mounts are.
-std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const sys::Vma& vma) {
-  auto [place, is_new] = files_.try_emplace({vma.device, vma.inode});
-  if (!is_new) return place->second;
-  const std::string link = engine::map_files_link(pid, vma);
-  const std::string top = sys::proc_path(spec_.root, "root/");
-  struct stat status{}, root{};
-  if (::stat(link.c_str(), &status) != 0 || ::stat(top.c_str(), &root) != 0 ||
-      mount_of(link) != mount_of(top))
-    return std::nullopt;
-  if (!S_ISREG(status.st_mode) || status.st_dev != root.st_dev ||
-      change_time(status) >= files_known_since_)
-    return std::nullopt;
-  auto identity = engine::identify(spec_.root, vma.path, status);
-  if (identity) place->second = std::move(*identity);
-  return place->second;
 }
 
 // Reading VmFlags may take long, so it is done while the process runs. A mapping that is another
@@ -232,19 +181,14 @@ image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vma
   };
   for (const sys::Vma& vma : vmas) {
     if (auto kind = engine::vdso_part(vma)) add(vma)->set_kind(*kind);
-    if (!can_be_staged(vma)) continue;
-    auto file = vma.inode != 0 ? known_file(member.pid, vma) : std::nullopt;
-    if (vma.inode != 0 && !file) continue;
+    if (!is_anonymous(vma)) continue;
     const sys::Vma& detailed = with_flags[{vma.start, vma.end}];
     image::Mapping& mapping = *add(vma);
-    mapping.set_kind(file ? image::MAPPING_PRIVATE_FILE : image::MAPPING_ANONYMOUS);
+    mapping.set_kind(image::MAPPING_ANONYMOUS);
     mapping.set_grows_down(detailed.has_flag("gd"));
     mapping.set_no_reserve(detailed.has_flag("nr"));
     mapping.set_accounted(detailed.has_flag("ac"));
     engine::add_huge_page_advice(detailed, mapping);
-    if (!file) continue;
-    mapping.set_offset(vma.offset);
-    *mapping.mutable_file() = std::move(*file);
   }
   return space;
 }
@@ -254,7 +198,6 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
   stats.number = ++round_;
   auto pending = TRY_IN(stop_and_look(stats.stopped_seconds), fmt::format("round {}", round_));
   shared_.begin();
-  files_.clear();
   for (Pending& of_process : pending) {
     shared_.find(of_process.member->pid, of_process.vmas);
     account(of_process);
@@ -265,7 +208,7 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
   stats.changed_bytes += shared;
   stats.sent_bytes += shared;
   for (Pending& of_process : pending) stats.sent_bytes += TRY(send(sink, of_process));
-  TRY(end(sink));
+  TRY(sink.flush());
   return stats;
 }
 
@@ -282,11 +225,8 @@ Result<void> MemoryRounds::prepare(image::Sink& sink) {
     for (const sys::Range& range : of_process.changed)
       TRY(image::put_zero_pages(sink, {owner, 0, range.start, range.size()}));
   }
-  return end(sink);
-}
-
-Result<void> MemoryRounds::end(image::Sink& sink) {
-  TRY(sink.put(image::RecordType::kRoundEnd, {}, {}));
+  round_ = 2;
+  TRY(announce(sink));
   return sink.flush();
 }
 
@@ -526,11 +466,8 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
   engine::PageReader reader{member.pid, owner, pending.memory, engine::ReadMode::kKeepShared,
                             &unreadable};
   engine::PageWriter writer(sink);
-  Ranges of_files = engine::intersect(pending.changed, file_mappings_of(member.layout));
   auto zeros = fresh ? engine::Zeros::kLeaveOut : engine::Zeros::kPut;
-  uint64_t sent = TRY(writer.put_ranges(reader, PROT_READ, engine::Zeros::kPut, of_files));
-  sent +=
-      TRY(writer.put_ranges(reader, PROT_READ, zeros, engine::subtract(pending.changed, of_files)));
+  uint64_t sent = TRY(writer.put_ranges(reader, PROT_READ, zeros, pending.changed));
   member.sent = engine::unite(member.sent, engine::subtract(pending.changed, unreadable));
   return sent;
 }

@@ -38,9 +38,7 @@ struct RoundStats {
 
 class MemoryRounds {
  public:
-  // Private pages of file mappings are sent, too, if the file has not changed since
-  // `files_known_since` (CLOCK_REALTIME): such a file is on the other side. 0: none is.
-  explicit MemoryRounds(GroupSpec spec, Nanoseconds files_known_since = {});
+  explicit MemoryRounds(GroupSpec spec);
   ~MemoryRounds();
   MemoryRounds(const MemoryRounds&) = delete;
   MemoryRounds& operator=(const MemoryRounds&) = delete;
@@ -49,7 +47,8 @@ class MemoryRounds {
   Result<RoundStats> next(image::Sink& sink);
 
   // In place of rounds, where memory is not followed: has the other side make the tasks and their
-  // mappings, and pages for all that the capture will send.
+  // mappings, and pages for all that the capture will send. It has done so when it has read the
+  // second round of what this writes.
   Result<void> prepare(image::Sink& sink);
 
   // Bytes that changed since the last round, found while the group runs, and how long a capture
@@ -96,20 +95,13 @@ class MemoryRounds {
   const Member* parent_of(const Member& member) const;
   void account(Pending& pending);
   image::AddressSpace staged_layout(const std::vector<sys::Vma>& vmas, const Member& member);
-  std::optional<image::FileIdentity> known_file(HostPid pid, const sys::Vma& vma);
-  bool can_be_staged(const sys::Vma& vma) const;
-  std::vector<engine::TrackedMapping> staged_mappings(const std::vector<sys::Vma>& vmas) const;
   std::vector<Pending> without_sharers(std::vector<Pending> pending);
   Result<void> announce(image::Sink& sink);
   Result<void> announce_space(image::Sink& sink, Pending& pending);
-  static Result<void> end(image::Sink& sink);
   Result<uint64_t> send(image::Sink& sink, Pending& pending);
   Member* find(HostPid pid) const;
 
   GroupSpec spec_;
-  Nanoseconds files_known_since_;
-  // Of this round, by device and inode.
-  std::map<std::pair<uint64_t, uint64_t>, std::optional<image::FileIdentity>> files_;
   std::vector<std::unique_ptr<Member>> members_;  // parents before children
   SharedRounds shared_;
   uint32_t round_ = 0;

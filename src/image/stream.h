@@ -38,7 +38,6 @@ enum class RecordType : uint16_t {
   kRound = 16,         // memory that is sent ahead, while the group runs
   kMissingPages = 17,  // head: PageRun, no body: pages that come after the group runs again
   kGuardPages = 18,    // head: PageRun, no body: a guard region
-  kRoundEnd = 19,      // of a round: whoever sent it may wait until it has been made
   kMounts = 21,        // head: Mounts: what differs from the declared ones
   kCgroups = 35,       // head: Cgroups: those that the container has made
   kNetwork = 50,       // head: Network: of a container that may change it

@@ -138,8 +138,7 @@ class FakeSource final : public SourceContainer {
   }
   std::string upper_layer() const override { return ""; }
   std::optional<NetworkPort> network() const override { return std::nullopt; }
-  Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory(
-      Nanoseconds /*files_known_since*/) override {
+  Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory() override {
     return fail(Code::kUnsupported, "no memory to follow");
   }
   Result<void> throttle(int) override { return {}; }

@@ -81,10 +81,8 @@ class SourceContainer {
   virtual std::string upper_layer() const = 0;
   virtual std::optional<NetworkPort> network() const = 0;
 
-  // For rounds of memory while it runs; on the thread that will freeze it. Its files as they were
-  // at `files_known_since` (CLOCK_REALTIME) are on the destination.
-  virtual Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory(
-      Nanoseconds files_known_since) = 0;
+  // For rounds of memory while it runs; on the thread that will freeze it.
+  virtual Result<std::unique_ptr<checkpoint::MemoryRounds>> follow_memory() = 0;
   // It gets this share of the processor time that it used to get; 100 takes that back.
   virtual Result<void> throttle(int percent) = 0;
   virtual Result<std::unique_ptr<FrozenContainer>> freeze() = 0;

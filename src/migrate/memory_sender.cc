@@ -52,17 +52,16 @@ RoundContext MemorySender::round_context() const {
 }
 
 Result<bool> MemorySender::prepare() {
-  auto ahead = container_.follow_memory(context_.files_known_since);
+  auto ahead = container_.follow_memory();
   if (!ahead) return false;
   ahead_ = std::move(*ahead);
   TRY(ahead_->prepare(compressing_));
-  TRY(context_.await_prepared());
   context_.log.add_bytes(Stage::kRounds, sink_.bytes());
   return true;
 }
 
 Result<NextStep> MemorySender::send_rounds() {
-  ahead_ = TRY(container_.follow_memory(context_.files_known_since));
+  ahead_ = TRY(container_.follow_memory());
   sink_.on_bytes([this](uint64_t bytes) {
     context_.log.progress(Stage::kRounds, bytes, context_.log.outlook());
   });
@@ -107,8 +106,6 @@ Result<RoundReport> MemorySender::send_round() {
   Stopwatch watch(context_.environment.clock);
   auto stats = TRY(ahead_->next(compressing_));
   TRY(connection_.drain());  // what is still on its way would be waited for in the pause
-  const double sent_seconds = watch.seconds();
-  TRY(context_.await_prepared());
   RoundReport report;
   report.number = stats.number;
   report.seconds = watch.seconds();
@@ -119,7 +116,7 @@ Result<RoundReport> MemorySender::send_round() {
   report.left_bytes = outlook.changed_bytes;
   report.compare_seconds = outlook.seconds;
   double comparing = rounds_.empty() ? 0 : rounds_.back().compare_seconds;
-  double sending = std::max(sent_seconds - stats.stopped_seconds - comparing, 1e-6);
+  double sending = std::max(report.seconds - stats.stopped_seconds - comparing, 1e-6);
   report.link_rate = static_cast<double>(stats.sent_bytes) / sending;
   // A short round says little about the link.
   constexpr uint64_t kTelling = 1u << 20;

@@ -2,7 +2,6 @@
 // capture of the rest. Used on the thread that freezes the container.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -26,10 +25,6 @@ struct SendingContext {
   const Tuning& tuning;
   const Cancellation& cancellation;
   StageLog& log;
-  Nanoseconds files_known_since;  // CLOCK_REALTIME: when their first copy began
-  // Until the destination has made what a round told it to, for which it opens mapped files; no
-  // file may be copied before.
-  std::function<Result<void>()> await_prepared;
 };
 
 class MemorySender {

@@ -8,7 +8,7 @@
 
 namespace martlet::migrate {
 
-inline constexpr uint32_t kProtocolVersion = 5;
+inline constexpr uint32_t kProtocolVersion = 4;
 inline constexpr size_t kMaxMessageBytes = 16u << 20;
 
 class MessageChannel {

@@ -2,11 +2,11 @@
 
 #include "base/log.h"
 #include "image/byte_stream.h"
-#include "migrate/answering_source.h"
 #include "migrate/change_receiver.h"
 #include "migrate/clock_sync.h"
 #include "migrate/file_sync.h"
 #include "migrate/peer.h"
+#include "migrate/prepared_source.h"
 #include "migrate/requirements.h"
 #include "migrate/striped_reader.h"
 
@@ -147,13 +147,15 @@ Result<void> DestinationSession::restore(const protocol::Restore& request) {
   auto state = TRY(await_state(request.streams()));
   TRY(fault("restoring"));
   reached(Stage::kRestore);
-  AnsweringSource source(image::make_source(*state), [this] {
-    protocol::Message prepared;
-    prepared.mutable_prepared();
-    return control_.send(prepared);
-  });
+  auto source = image::make_source(*state);
+  if (request.prepares())
+    source = std::make_unique<PreparedSource>(std::move(source), [this] {
+      protocol::Message prepared;
+      prepared.mutable_prepared();
+      return control_.send(prepared);
+    });
   auto scope = keeper_ ? checkpoint::MemoryScope::kUrgent : checkpoint::MemoryScope::kComplete;
-  restored_ = TRY(container_->restore(source, scope));
+  restored_ = TRY(container_->restore(*source, scope));
   TRY(take_late_memory());
   TRY(fault("restored"));
   auto stats = restored_->stats();

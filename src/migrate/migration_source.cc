@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/random_id.h"
 #include "migrate/clock_sync.h"
-#include "migrate/file_scan.h"
 #include "migrate/file_sync.h"
 #include "migrate/late_memory_server.h"
 #include "migrate/memory_sender.h"
@@ -116,7 +115,6 @@ class SourceRun {
   Result<void> first_copy() {
     TRY(fault("first-copy"));
     auto on_sent = [this](uint64_t bytes) { log_.progress(Stage::kFirstCopy, bytes); };
-    files_known_since_ = file_time_now();
     sender_->track(kUpperTree, track_changes());
     log_.add_bytes(Stage::kFirstCopy, TRY(sender_->first_copy(on_sent)));
     TRY(prepare_sandbox());
@@ -149,14 +147,10 @@ class SourceRun {
     state_ = TRY(peer_.open_state(options_.streams, limits()));
     protocol::Message restore;
     restore.mutable_restore()->set_streams(options_.streams);
+    restore.mutable_restore()->set_prepares(options_.mode == Mode::kStop);
     TRY(control_->send(restore));
-    memory_.emplace(
-        SendingContext{environment_, options_, tuning_, cancellation_, log_, files_known_since_,
-                       [this]() -> Result<void> {
-                         TRY(control_->expect(protocol::Message::kPrepared));
-                         return {};
-                       }},
-        *container_, *state_);
+    memory_.emplace(SendingContext{environment_, options_, tuning_, cancellation_, log_},
+                    *container_, *state_);
     return open_hold();
   }
 
@@ -187,6 +181,7 @@ class SourceRun {
   // Pages are made before the freeze: a page that is there is written several times as fast.
   Result<void> prepare_memory() {
     if (!TRY(memory_->prepare())) return {};
+    TRY(control_->expect(protocol::Message::kPrepared));
     TRY(catch_up_files());
     return fault("prepared");
   }
@@ -414,7 +409,6 @@ class SourceRun {
   std::optional<MessageChannel> control_;
   std::unique_ptr<DrainableWriter> state_;
   std::optional<MemorySender> memory_;
-  Nanoseconds files_known_since_{};
   std::optional<FileSender> sender_;
   std::unique_ptr<PacketHold> hold_;
   std::unique_ptr<FrozenContainer> frozen_;
