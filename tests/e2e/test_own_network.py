@@ -20,6 +20,7 @@ SERVER = pathlib.Path(__file__).resolve().parent / "servers/ports.py"
 SET_UP = f"""
 ip addr add {FURTHER}/32 dev eth0
 ip link add d0 mtu 1400 type bridge && ip link set d0 up && ip addr add 10.99.0.1/24 dev d0
+tc qdisc add dev eth0 root handle 5: tbf rate 1gbit burst 100k latency 50ms
 ip route add 10.98.0.0/16 via {ADDRESS[:-2]}200 table 7 && ip rule add from 10.99.0.1 table 7
 nft add table ip nat
 nft add chain ip nat in '{{ type nat hook prerouting priority -100; }}'
@@ -99,7 +100,7 @@ class OwnNetworkTest(unittest.TestCase):
         """What the container's network is made of, without what is counted."""
         numbers = self.inside(host, "sh", "-c", "ip -o addr; ip -o link | sed 's/@if[0-9]*//;s/link-netns.*//;s/NO-CARRIER,//;"
                               "s/,LOWER_UP//;s/state [A-Z]*//'; "
-                              "ip route show table all | sed s/linkdown//; ip rule; nft -s list ruleset; "
+                              "ip route show table all | sed s/linkdown//; ip rule; tc qdisc show dev eth0; nft -s list ruleset; "
                               "XTABLES_LOCKFILE=/dev/null iptables-legacy-save | sed '/^[#:]/d' | sort")
         return [" ".join(line.split()) for line in numbers.splitlines() if "fe80" not in line]
 
@@ -151,8 +152,7 @@ class OwnNetworkTest(unittest.TestCase):
                 ("ip link add w0 type vxlan id 5 dstport 4789 local 127.0.0.1", "ip link del w0", "w0"),
                 ("ip link add link eth0 name m0 type macvlan", "ip link del m0", "m0"),
                 ("ip link add b0 type bridge && ip link set eth0 master b0", "ip link del b0", "eth0"),
-                ("tc qdisc add dev eth0 root tbf rate 1gbit burst 100k latency 50ms",
-                 "tc qdisc del dev eth0 root", "tbf"),
+                ("tc qdisc add dev eth0 ingress", "tc qdisc del dev eth0 ingress", "ingress"),
                 ("iptables-nft -A INPUT -m recent --set", "iptables-nft -F INPUT", "recent"),
                 ("ip nexthop add id 7 blackhole", "ip nexthop del id 7", "next hops"),
                 ("ip xfrm policy add dst 10.5.0.0/24 dir out", "ip xfrm policy del dst 10.5.0.0/24 dir out",
