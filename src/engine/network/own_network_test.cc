@@ -235,10 +235,10 @@ TEST_F(OwnNetworkTest, MakesFurtherQueueingDisciplines) {
   int made = 0;
   for (const char* discipline :
        {"codel", "codel limit 99 target 7ms interval 33ms ecn ce_threshold 1234us", "fq_codel",
-        "fq_codel limit 99 flows 64 target 3333us interval 77ms quantum 500 memory_limit 1mb "
-        "drop_batch 7 noecn ce_threshold 500us",
-        "fq", "fq limit 500 flow_limit 7 quantum 3000 initial_quantum 5000 maxrate 1mbit nopacing",
-        "sfq", "sfq limit 99 perturb 7 quantum 3000 divisor 512 headdrop",
+        "fq_codel limit 99 flows 64 target 3333us interval 77ms quantum 500 noecn",
+        "fq_codel memory_limit 1mb drop_batch 7 ce_threshold 500us", "fq",
+        "fq limit 500 flow_limit 7 quantum 3000 initial_quantum 5000 maxrate 1mbit nopacing", "sfq",
+        "sfq limit 99 perturb 7 quantum 3000 divisor 512 headdrop",
         "sfq limit 3000 depth 99 redflowlimit 100000 min 8000 max 60000 probability 0.10 ecn",
         "prio bands 4 priomap 0 1 2 3 0 1 2 3 0 1 2 3 0 1 2 3", "netem delay 77ms limit 50",
         "netem loss 5% 20% duplicate 3% corrupt 1% delay 5s rate 1mbit 20 100 5",
