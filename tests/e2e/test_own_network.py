@@ -60,6 +60,19 @@ for number, line in enumerate(sys.stdin):
     print("good", flush=True)
 """
 
+# Everything that it sends comes back; it says so when the first line has.
+STREAM = f"""
+import socket, threading
+made = socket.create_connection(("{ADDRESS}", {PORT}), timeout=60)
+lines = [b"%d %s" % (number, b"x" * 1000) for number in range(4000)]
+threading.Thread(target=lambda: made.sendall(b"".join(line + b"\\n" for line in lines))).start()
+answers = made.makefile("rb")
+for number, line in enumerate(lines):
+    assert answers.readline() == line + b" at {ADDRESS}\\n", number
+    if number == 0: print("begun", flush=True)
+print("whole", flush=True)
+"""
+
 
 class OwnNetworkTest(unittest.TestCase):
     def setUp(self):
@@ -133,6 +146,16 @@ class OwnNetworkTest(unittest.TestCase):
             here, there = there, here
             self.expect_good(client, f"after move {number + 1}")
             self.assertEqual(self.state(here), before)
+
+    def test_a_stream_through_a_slow_queue_arrives_whole(self):
+        self.start("tc qdisc add dev eth0 root tbf rate 20mbit burst 20k latency 100ms")
+        here, there = self.a, self.b
+        for number in range(MOVES):
+            client = self.hosts.clients.popen([sys.executable, "-c", STREAM], stdout=subprocess.PIPE, text=True)
+            self.assertEqual(client.stdout.readline(), "begun\n")
+            here.martlet("migrate", NAME, there.name, "--mode", ("stop", "precopy", "postcopy")[number % 3])
+            here, there = there, here
+            self.assertEqual(client.communicate(timeout=60)[0], "whole\n", f"move {number + 1}")
 
     def test_is_unharmed_by_a_checkpoint_and_restored_twice(self):
         self.start(SET_UP)
