@@ -20,6 +20,7 @@ SERVER = pathlib.Path(__file__).resolve().parent / "servers/ports.py"
 SET_UP = f"""
 ip addr add {FURTHER}/32 dev eth0
 ip link add d0 mtu 1400 type bridge && ip link set d0 up && ip addr add 10.99.0.1/24 dev d0
+tc qdisc add dev eth0 root handle 5: tbf rate 1gbit burst 100k latency 50ms
 ip route add 10.98.0.0/16 via {ADDRESS[:-2]}200 table 7 && ip rule add from 10.99.0.1 table 7
 nft add table ip nat
 nft add chain ip nat in '{{ type nat hook prerouting priority -100; }}'
@@ -57,6 +58,19 @@ for number, line in enumerate(sys.stdin):
         answer, wanted = ask(made, text), text + b" at " + answers_at(place).encode() + b"\\n"
         if answer != wanted: sys.exit(f"{{place}}: {{answer}} instead of {{wanted}}")
     print("good", flush=True)
+"""
+
+# Everything that it sends comes back; it says so when the first line has.
+STREAM = f"""
+import socket, threading
+made = socket.create_connection(("{ADDRESS}", {PORT}), timeout=60)
+lines = [b"%d %s" % (number, b"x" * 1000) for number in range(4000)]
+threading.Thread(target=lambda: made.sendall(b"".join(line + b"\\n" for line in lines))).start()
+answers = made.makefile("rb")
+for number, line in enumerate(lines):
+    assert answers.readline() == line + b" at {ADDRESS}\\n", number
+    if number == 0: print("begun", flush=True)
+print("whole", flush=True)
 """
 
 
@@ -99,7 +113,7 @@ class OwnNetworkTest(unittest.TestCase):
         """What the container's network is made of, without what is counted."""
         numbers = self.inside(host, "sh", "-c", "ip -o addr; ip -o link | sed 's/@if[0-9]*//;s/link-netns.*//;s/NO-CARRIER,//;"
                               "s/,LOWER_UP//;s/state [A-Z]*//'; "
-                              "ip route show table all | sed s/linkdown//; ip rule; nft -s list ruleset; "
+                              "ip route show table all | sed s/linkdown//; ip rule; tc qdisc show dev eth0; nft -s list ruleset; "
                               "XTABLES_LOCKFILE=/dev/null iptables-legacy-save | sed '/^[#:]/d' | sort")
         return [" ".join(line.split()) for line in numbers.splitlines() if "fe80" not in line]
 
@@ -133,6 +147,16 @@ class OwnNetworkTest(unittest.TestCase):
             self.expect_good(client, f"after move {number + 1}")
             self.assertEqual(self.state(here), before)
 
+    def test_a_stream_through_a_slow_queue_arrives_whole(self):
+        self.start("tc qdisc add dev eth0 root tbf rate 20mbit burst 20k latency 100ms")
+        here, there = self.a, self.b
+        for number in range(MOVES):
+            client = self.hosts.clients.popen([sys.executable, "-c", STREAM], stdout=subprocess.PIPE, text=True)
+            self.assertEqual(client.stdout.readline(), "begun\n")
+            here.martlet("migrate", NAME, there.name, "--mode", ("stop", "precopy", "postcopy")[number % 3])
+            here, there = there, here
+            self.assertEqual(client.communicate(timeout=60)[0], "whole\n", f"move {number + 1}")
+
     def test_is_unharmed_by_a_checkpoint_and_restored_twice(self):
         self.start(SET_UP)
         before = self.state(self.a)
@@ -151,8 +175,7 @@ class OwnNetworkTest(unittest.TestCase):
                 ("ip link add w0 type vxlan id 5 dstport 4789 local 127.0.0.1", "ip link del w0", "w0"),
                 ("ip link add link eth0 name m0 type macvlan", "ip link del m0", "m0"),
                 ("ip link add b0 type bridge && ip link set eth0 master b0", "ip link del b0", "eth0"),
-                ("tc qdisc add dev eth0 root tbf rate 1gbit burst 100k latency 50ms",
-                 "tc qdisc del dev eth0 root", "tbf"),
+                ("tc qdisc add dev eth0 ingress", "tc qdisc del dev eth0 ingress", "ingress"),
                 ("iptables-nft -A INPUT -m recent --set", "iptables-nft -F INPUT", "recent"),
                 ("ip nexthop add id 7 blackhole", "ip nexthop del id 7", "next hops"),
                 ("ip xfrm policy add dst 10.5.0.0/24 dir out", "ip xfrm policy del dst 10.5.0.0/24 dir out",

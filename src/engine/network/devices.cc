@@ -234,7 +234,7 @@ Result<std::vector<NetlinkMessage>> list_links(NetlinkChannel& channel) {
   return channel.dump(question, sizeof(ifinfomsg));
 }
 
-// --- Stations that a bridge was told of, and queues
+// --- Stations that a bridge was told of
 
 Result<void> refuse_stations(NetlinkChannel& channel) {
   ndmsg header{};
@@ -246,24 +246,6 @@ Result<void> refuse_stations(NetlinkChannel& channel) {
     if ((told.ndm_state & NUD_NOARP) != 0 && entry.find(NDA_MASTER) != nullptr)
       return fail(Code::kUnsupported,
                   "a bridge of the container has static entries, which is not supported");
-  }
-  return {};
-}
-
-// Those that the kernel makes by itself have no handle.
-Result<void> refuse_queues(CaptureContext& context, NetlinkChannel& channel,
-                           const std::vector<NetlinkMessage>& links) {
-  const NetlinkMessage question{
-      .type = RTM_GETQDISC, .header = sys::bytes_of(tcmsg{}), .attributes = {}};
-  for (const NetlinkMessage& queue : TRY(channel.dump(question, sizeof(tcmsg)))) {
-    const auto header = sys::value_of<tcmsg>(queue.header);
-    if (header.tcm_handle == 0) continue;
-    const auto link = std::ranges::find(links, header.tcm_ifindex,
-                                        [](const auto& one) { return header_of(one).ifi_index; });
-    if (link != links.end())
-      TRY(context.judge(refuse(*link, fmt::format("has the queueing discipline {}, which is not "
-                                                  "supported",
-                                                  text_of(queue, TCA_KIND)))));
   }
   return {};
 }
@@ -444,7 +426,7 @@ Result<void> capture_devices(CaptureContext& context, NetlinkChannel& channel,
     has_bridge |= text_of(inside(link, IFLA_LINKINFO), IFLA_INFO_KIND) == "bridge";
   }
   if (has_bridge) TRY(context.judge(refuse_stations(channel)));
-  return refuse_queues(context, channel, links);
+  return {};
 }
 
 Result<DeviceNumbers> create_devices(NetlinkChannel& channel, const image::Network& network) {

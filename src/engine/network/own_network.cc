@@ -7,6 +7,7 @@
 
 #include "engine/network/connections.h"
 #include "engine/network/old_tables.h"
+#include "engine/network/queueing.h"
 #include "engine/network/routing.h"
 #include "engine/network/ruleset.h"
 #include "sys/namespaces.h"
@@ -73,6 +74,7 @@ Result<NetworkSurvey> NetworkSurvey::prepare(HostPid root, const GivenNetwork& g
 Result<image::Network> NetworkSurvey::describe(CaptureContext& context) {
   image::Network network;
   TRY(capture_devices(context, route_, given_.link, network));
+  TRY(capture_queueing(context, route_, network));
   TRY(capture_routing(context, route_, network));
   TRY(context.judge(refuse_next_hops(route_)));
   if (transform_) TRY(context.judge(refuse_transformations(*transform_)));
@@ -102,6 +104,7 @@ Result<void> apply_own_network(const ApplyContext& context, const image::Network
     TRY(set_up_devices(route, network, numbers));
     TRY(apply_addresses(route, network, numbers));
     TRY(finish_devices(route, network, numbers));
+    TRY(apply_queueing(route, network, numbers));
     TRY(apply_routing(route, network, numbers));
     TRY(apply_old_tables(network));
     if (network.ruleset().empty() && network.connections().empty()) return {};

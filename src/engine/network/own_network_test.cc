@@ -1,6 +1,7 @@
 #include "engine/network/own_network.h"
 
 #include <linux/netfilter.h>
+#include <linux/rtnetlink.h>
 
 #include <cstdlib>
 
@@ -200,9 +201,102 @@ TEST_F(OwnNetworkTest, RefusesImpossibleOldTables) {
   expect_bad([](image::OldTable& table) { table.set_underflows(NF_INET_LOCAL_IN, 4); });
 }
 
+std::string with_disciplines(const std::string& commands) {
+  return "ip link add q0 mtu 1400 txqueuelen 50 address 02:11:22:33:44:57 type bridge;"
+         "D='tc qdisc add dev q0'; C='tc class add dev q0';" +
+         commands;
+}
+
+TEST_F(OwnNetworkTest, MakesQueueingDisciplines) {
+  for (const char* discipline :
+       {"pfifo", "bfifo limit 9000", "pfifo_head_drop limit 5", "noqueue", "pfifo_fast",
+        "tbf rate 1mbit burst 10k latency 50ms", "tbf rate 7777kbit burst 1514 limit 20000",
+        "tbf rate 40gbit burst 1m limit 2m", "tbf rate 9gbit burst 99999 limit 2m overhead 24",
+        "tbf rate 3mbit burst 5000 limit 20000 mpu 64 linklayer atm",
+        "tbf rate 1mbit burst 5000 limit 20000 peakrate 2mbit mtu 1514", "htb default 7 r2q 5"})
+    expect_same_after_restore(with_disciplines(std::string("$D handle 5: root ") + discipline));
+}
+
+TEST_F(OwnNetworkTest, MakesTreesOfQueueingDisciplines) {
+  expect_same_after_restore(
+      with_disciplines(
+          "$D handle 90: root htb default 0x12; $C parent 90: classid 90:1 htb rate 50mbit;"
+          "$C parent 90:1 classid 90:12 htb rate 5mbit ceil 40gbit prio 3 quantum 3000;"
+          "$C parent 90:1 classid 90:2 htb rate 1mbit burst 9k; $C parent 90:2 classid 90:3 htb "
+          "rate 300kbit; $D handle 2: parent 90:12 tbf rate 2mbit burst 5k latency 9ms;"
+          "$D handle 7: parent 2:1 pfifo limit 33; $D parent 90:3 bfifo limit 7777;"
+          "tc qdisc add dev lo root pfifo limit 3"),
+      "tc qdisc add dev lo handle 3: root htb; tc class add dev lo parent 3: classid 3:1 htb "
+      "rate 5mbit");
+}
+
+// Those that not every kernel has.
+TEST_F(OwnNetworkTest, MakesFurtherQueueingDisciplines) {
+  int made = 0;
+  for (const char* discipline :
+       {"codel", "codel limit 99 target 7ms interval 33ms ecn ce_threshold 1234us", "fq_codel",
+        "fq_codel limit 99 flows 64 target 3333us interval 77ms quantum 500 noecn",
+        "fq_codel memory_limit 1mb drop_batch 7 ce_threshold 500us", "fq",
+        "fq limit 500 flow_limit 7 quantum 3000 initial_quantum 5000 maxrate 1mbit nopacing", "sfq",
+        "sfq limit 99 perturb 7 quantum 3000 divisor 512 headdrop",
+        "sfq limit 3000 depth 99 redflowlimit 100000 min 8000 max 60000 probability 0.10 ecn",
+        "prio bands 4 priomap 0 1 2 3 0 1 2 3 0 1 2 3 0 1 2 3", "netem delay 77ms limit 50",
+        "netem loss 5% 20% duplicate 3% corrupt 1% delay 5s rate 1mbit 20 100 5",
+        "netem delay 9ms reorder 25% 50% gap 3 loss gemodel 1% 10% 70% 0.1% ecn"}) {
+    const auto command = with_disciplines(std::string("$D handle 5: root ") + discipline);
+    if (!namespace_with(command).ready()) continue;
+    SCOPED_TRACE(command);
+    expect_same_after_restore(command + "; $D parent 5:1 pfifo limit 4 || true");
+    ++made;
+  }
+  if (made == 0) GTEST_SKIP() << "the kernel has none of them";
+}
+
+TEST_F(OwnNetworkTest, RefusesQueueingDisciplinesThatHoldMoreThanTheyTell) {
+  const std::string tree = "$D handle 5: root htb; $C parent 5: classid 5:1 htb rate 1mbit;";
+  for (const auto& [commands, word] :
+       {std::pair("$D clsact", "clsact"), std::pair("$D ingress", "ingress"),
+        std::pair("$D estimator 1s 4s root pfifo", "estimator"),
+        std::pair("$D root stab overhead 8 pfifo", "attribute 8")})
+    expect_refused(with_disciplines(commands), word);
+  for (const char* parent : {"5:", "5:1"})
+    expect_refused(with_disciplines(tree + "tc filter add dev q0 parent " + parent +
+                                    " protocol ip u32 match ip dport 5 0xffff flowid 5:1"),
+                   "filters");
+  if (namespace_with(with_disciplines("$D root netem")).ready())
+    expect_refused(with_disciplines("$D root netem delay 5ms 1ms"), "delays that vary");
+}
+
+TEST_F(OwnNetworkTest, RefusesImpossibleQueueingDisciplines) {
+  const auto here = namespace_with(with_disciplines(
+      "$D handle 5: root htb; $C parent 5: classid 5:1 htb rate 1mbit; $D parent 5:1 pfifo"));
+  ASSERT_TRUE(here.ready());
+  auto sound = describe(here.pid());
+  ASSERT_OK(sound);
+  ASSERT_EQ(sound->queueing_size(), 3);
+  auto expect_bad = [&](auto spoil) {
+    const auto there = namespace_with("true");
+    image::Network network = *sound;
+    spoil(network);
+    EXPECT_FALSE(apply_own_network(ApplyContext(there.pid(), {}), network))
+        << network.ShortDebugString();
+  };
+  expect_bad([](image::Network& network) { network.mutable_queueing()->SwapElements(0, 1); });
+  expect_bad([](image::Network& network) { network.mutable_queueing(0)->set_type(99); });
+  expect_bad([](image::Network& network) { network.mutable_queueing(0)->clear_header(); });
+  expect_bad([](image::Network& network) {
+    network.mutable_queueing(0)->mutable_attributes(0)->set_value("clsact");
+  });
+  expect_bad([](image::Network& network) {
+    network.mutable_queueing(1)->mutable_attributes(1)->set_value("short");
+  });
+  expect_bad([](image::Network& network) {
+    network.mutable_queueing(2)->mutable_attributes(1)->set_type(TCA_STAB);
+  });
+}
+
 TEST_F(OwnNetworkTest, RefusesByName) {
   expect_refused("ip link add w0 type vxlan id 5 dstport 4789 local 127.0.0.1", "w0");
-  expect_refused("tc qdisc add dev lo root tbf rate 1mbit burst 10k latency 50ms", "tbf");
   expect_refused("ip nexthop add id 7 blackhole", "next hops");
   expect_refused("ip xfrm policy add dst 10.5.0.0/24 dir out", "IPsec");
   expect_refused("ip route add 10.1.0.0/16 encap ip id 7 dst 127.0.0.1 dev lo", "a route");
