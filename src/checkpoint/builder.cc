@@ -270,23 +270,25 @@ Result<void> GroupBuilder::adopt_members() {
 // The task ends and its parent, which waits under ptrace like all others, takes note of it.
 Result<void> GroupBuilder::dismiss(Member& member) {
   Task& leader = member.leader();
-  pid_t pid = leader.process().value;
   ::kill(leader.host_pid().value, SIGKILL);
   std::array<sys::Tracee*, 1> killed = {&leader.tracee()};
   sys::reap_killed(killed);
   Member* parent = TRY(this->member(member.parent));
-  return engine::reap_child(parent->leader(), NsPid(pid), member.exit_signal);
+  return engine::reap_child(parent->leader(), leader.numbers(), member.exit_signal);
 }
 
 Result<void> GroupBuilder::check_tree(const image::Tree& tree) const {
-  std::map<int32_t, int32_t> parents;  // of those seen so far
+  std::map<int32_t, int32_t> parents;                 // of those seen so far
+  std::map<int32_t, const image::Process*> numbered;  // the same
   for (const image::Process& process : tree.processes()) {
     bool first = parents.empty();
     bool is_born_sharing =
         process.shares_files() || process.shares_directories() || process.creator() != 0;
     bool sound = process.pid() > 0 && parents.try_emplace(process.pid(), process.parent()).second &&
                  !((first || process.zombie()) && is_born_sharing) &&
-                 (first ? !process.zombie() : parents.contains(process.parent()));
+                 (first ? !process.zombie() : parents.contains(process.parent())) &&
+                 engine::are_numbers_sound(process, numbered) &&
+                 !(first && process.pid_namespace() != 0);
     if (auto creator = parents.find(process.creator()); process.creator() != 0)
       sound = sound && creator != parents.end() && creator->second == process.parent() &&
               process.creator() != process.pid();

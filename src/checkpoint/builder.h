@@ -22,6 +22,7 @@
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
+#include "engine/tasks/pid_namespaces.h"
 #include "engine/tasks/user_namespaces.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
@@ -105,12 +106,15 @@ class GroupBuilder {
   Result<void> note_missing(const image::Record& record);
   Result<void> note_guard(const image::Record& record);
   Result<engine::Task> make_process(Member& member);
+  Result<engine::Task> fork(engine::Task& creator, const image::Process& process);
+  Result<void> join_group_from_outside(engine::Task& creator, const image::Process& process);
   Result<engine::Task> make_orphan(Member& parent, const image::Process& process);
   Result<void> start_session(Member& member);
   const image::ControllingTerminal* terminal_of(const Member& member) const;
   Result<void> take_terminal(Member& member);
   Result<void> leave_terminal(Member& member);
   Result<void> set_foreground_groups();
+  NsPid group_for(int32_t group, const engine::Task& task) const;
 
   Result<engine::Task*> task_with_pid(int32_t pid);
 
@@ -118,6 +122,8 @@ class GroupBuilder {
   Result<void> finish();
   void find_table_owners();
   Result<void> leave_tables(Member& member);
+  Result<void> turn_children(Member& member);
+  Result<void> set_last_pids();
   Result<void> make_zombies();
   Result<void> make_late_zombie(Member& parent, const image::Process& process);
   Result<void> join_late_zombies();
@@ -132,7 +138,7 @@ class GroupBuilder {
   std::vector<engine::TableHolder> table_holders();
   Result<void> equip(Member& member);  // descriptors, signals, state of the threads
   Result<void> join_group(Member& member);
-  Result<void> dismiss(int32_t pid, StandIn& stand_in);
+  Result<void> dismiss(StandIn& stand_in);
   Result<void> dismiss_stand_ins();
   Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
@@ -158,6 +164,7 @@ class GroupBuilder {
   std::unique_ptr<engine::MountsRestore> mounts_;
   std::unique_ptr<engine::TmpfsRestore> tmpfs_;
   engine::InnerCgroups cgroups_;
+  engine::PidNamespacesRestore pid_namespaces_;
   bool is_container_ = false;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;

@@ -69,6 +69,7 @@ Result<void> GroupBuilder::finish() {
   };
   TRY(each(&GroupBuilder::join_group));
   TRY(join_late_zombies());
+  TRY(each(&GroupBuilder::turn_children));
   user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
   TRY(each(&GroupBuilder::settle));
   TRY(engine::apply_mount_namespaces(tree_, *channel_, leader_of));
@@ -83,6 +84,7 @@ Result<void> GroupBuilder::finish() {
   TRY(mounts_->finish());
   TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
+  TRY(set_last_pids());
   TRY(each(&GroupBuilder::set_process_state));
   TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
@@ -101,7 +103,7 @@ Result<void> GroupBuilder::create_unix_sockets() {
   for (auto stand_in = stand_ins_.begin(); stand_in != stand_ins_.end();) {
     auto current = stand_in++;
     if (before.contains(current->first)) continue;
-    TRY(dismiss(current->first, current->second));
+    TRY(dismiss(current->second));
     stand_ins_.erase(current);
   }
   return {};

@@ -8,12 +8,28 @@
 #include "checkpoint/builder.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
+#include "engine/tasks/last_pid.h"
 #include "engine/terminals/controlling.h"
 
 namespace martlet::checkpoint {
 
 using engine::Program;
 using engine::Task;
+
+namespace {
+
+// Of a leader that has ended, in the PID namespace of who needs it.
+image::Process stand_in_for(int32_t leader,
+                            const google::protobuf::RepeatedField<int32_t>& inner_numbers,
+                            int32_t pid_namespace) {
+  image::Process stand_in;
+  stand_in.set_pid(leader);
+  *stand_in.mutable_inner_pids() = inner_numbers;
+  stand_in.set_pid_namespace(pid_namespace);
+  return stand_in;
+}
+
+}  // namespace
 
 Result<Task> GroupBuilder::make_process(Member& member) {
   const image::Process& process = *member.process;
@@ -29,7 +45,33 @@ Result<Task> GroupBuilder::make_process(Member& member) {
     TRY(start_session(*creator));
     if (!staging_) TRY(take_terminal(*creator));
   }
-  return engine::fork_process(creator->leader(), process);
+  return fork(creator->leader(), process);
+}
+
+Result<Task> GroupBuilder::fork(Task& creator, const image::Process& process) {
+  Task child = TRY(pid_namespaces_.fork(creator, process, *channel_));
+  const engine::PidNumbers group = engine::group_of(process);
+  const bool is_seen = group.depth() == 0 || group.own().value != 0;
+  if (!is_seen && group.at(creator.numbers().depth()).value != 0)
+    TRY(join_group_from_outside(creator, process));
+  return child;
+}
+
+// A child that has no number of its group gets it from its creator, which has one; its own children
+// are born with it. That of the root all have until they join another.
+Result<void> GroupBuilder::join_group_from_outside(Task& creator, const image::Process& process) {
+  if (process.group() == tree_.processes(0).group()) return {};
+  Member* leader = TRY(member(process.group()));
+  if (leader->tasks.empty()) return std::unexpected(impossible(process));
+  if (leader->process->session() == process.group())
+    TRY(start_session(*leader));
+  else
+    TRY(leader->leader().call("start process group", SYS_setpgid, {0, 0}));
+  const size_t depth = creator.numbers().depth();
+  TRY(creator.call(
+      "put a child into a process group", SYS_setpgid,
+      {engine::numbers_of(process).at(depth).value, engine::group_of(process).at(depth).value}));
+  return {};
 }
 
 // The leader of the process's session has ended, and with it the process came to its present
@@ -39,14 +81,13 @@ Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& pro
     return std::unexpected(impossible(process));
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
-    image::Process stand_in;
-    stand_in.set_pid(process.session());
-    Task task = TRY(engine::fork_process(parent.leader(), stand_in));
+    Task task = TRY(fork(parent.leader(), stand_in_for(process.session(), process.inner_sessions(),
+                                                       process.pid_namespace())));
     TRY(task.call("start session", SYS_setsid, {}));
     leader =
         stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, nullptr}).first;
   }
-  return engine::fork_process(leader->second.task, process);
+  return fork(leader->second.task, process);
 }
 
 // Only the leader of a session does something here. The stub starts in a session of its own.
@@ -80,10 +121,21 @@ Result<void> GroupBuilder::leave_terminal(Member& member) {
   return engine::leave_terminal(member.leader());
 }
 
+// The process group as the task numbers it; 0: it has no number for it.
+NsPid GroupBuilder::group_for(int32_t group, const Task& task) const {
+  const size_t depth = task.numbers().depth();
+  if (depth == 0) return NsPid(group);
+  for (const image::Process& process : tree_.processes())
+    if (process.group() == group && engine::group_of(process).depth() >= depth)
+      return engine::group_of(process).at(depth);
+  return {};
+}
+
 Result<void> GroupBuilder::set_foreground_groups() {
   for (const image::ControllingTerminal& terminal : tree_.terminals()) {
     Member* leader = TRY(member(terminal.session()));
-    TRY_IN(engine::set_foreground_group(*context_, *channel_, leader->leader(), terminal),
+    const NsPid group = group_for(terminal.foreground(), leader->leader());
+    TRY_IN(engine::set_foreground_group(*context_, *channel_, leader->leader(), terminal, group),
            "terminal " + terminal.terminal());
   }
   return {};
@@ -113,6 +165,22 @@ Result<void> GroupBuilder::leave_tables(Member& member) {
   const int flags = (member.process->leaves_files() ? CLONE_FILES : 0) |
                     (member.process->leaves_directories() ? CLONE_FS : 0);
   if (flags != 0) TRY(member.leader().call("leave what was shared", SYS_unshare, {flags}));
+  return {};
+}
+
+// Who has children in another PID namespace makes no more threads.
+Result<void> GroupBuilder::turn_children(Member& member) {
+  return pid_namespaces_.turn_children(member.leader(), *member.process, *channel_);
+}
+
+// In the innermost namespaces first: who does it takes a number in those above.
+Result<void> GroupBuilder::set_last_pids() {
+  for (size_t i = order_.size(); i-- > 0;) {
+    Member& first = members_.at(order_[i]);
+    if (!engine::starts_pid_namespace(*first.process)) continue;
+    TRY_IN(engine::set_last_pid(first.leader().host_pid(), NsPid(first.process->last_pid())),
+           name_of(*first.process));
+  }
   return {};
 }
 
@@ -151,14 +219,15 @@ Result<void> GroupBuilder::make_zombies() {
       TRY_IN(make_late_zombie(*parent, process), name_of(process));
       continue;
     }
-    HostPid made = TRY_IN(engine::create_zombie(parent->leader(), process), name_of(process));
-    context_->set_task(NsPid(process.pid()), made);
+    Task task = TRY_IN(fork(parent->leader(), process), name_of(process));
+    context_->set_task(NsPid(process.pid()), task.host_pid());
+    TRY_IN(engine::become_zombie(task, parent->leader(), process), name_of(process));
   }
   return {};
 }
 
 Result<void> GroupBuilder::make_late_zombie(Member& parent, const image::Process& process) {
-  Task task = TRY(engine::fork_process(parent.leader(), process));
+  Task task = TRY(fork(parent.leader(), process));
   context_->set_task(NsPid(process.pid()), task.host_pid());
   if (process.group() == process.pid()) TRY(task.call("start process group", SYS_setpgid, {0, 0}));
   stand_ins_.emplace(process.pid(), StandIn{std::move(task), &parent, &process});
@@ -170,18 +239,22 @@ Result<void> GroupBuilder::join_late_zombies() {
   for (auto& [pid, stand_in] : stand_ins_) {
     if (stand_in.zombie == nullptr) continue;
     const int32_t group = stand_in.zombie->group();
-    if (group != pid && (members_.contains(group) || stand_ins_.contains(group)))
-      TRY_IN(stand_in.task.call("join process group", SYS_setpgid, {0, group}),
+    const NsPid own = engine::group_of(*stand_in.zombie).own();
+    if (group != pid && own.value != 0 && (members_.contains(group) || stand_ins_.contains(group)))
+      TRY_IN(stand_in.task.call("join process group", SYS_setpgid, {0, own.value}),
              name_of(*stand_in.zombie));
   }
   return {};
 }
 
-// A member whose group's leader has ended joins a stand-in with the leader's PID, which ends when
-// all have joined. A group from outside of a plain process tree becomes the root's.
+// Who has no number of its group was born into it. A member whose group's leader has ended joins a
+// stand-in with the leader's PID, which ends when all have joined. A group from outside of a plain
+// process tree becomes the root's.
 Result<void> GroupBuilder::join_group(Member& member) {
   const image::Process& process = *member.process;
-  if (process.session() == process.pid() || &process == &tree_.processes(0)) return {};
+  const NsPid own = engine::group_of(process).own();
+  if (process.session() == process.pid() || &process == &tree_.processes(0) || own.value == 0)
+    return {};
   int32_t group = process.group();
   auto leader = members_.find(group);
   if (leader != members_.end()) {
@@ -190,13 +263,12 @@ Result<void> GroupBuilder::join_group(Member& member) {
   } else if (group == tree_.processes(0).group() || group <= 0) {
     return {};
   } else if (!stand_ins_.contains(group)) {
-    image::Process stand_in;
-    stand_in.set_pid(group);
-    Task task = TRY(engine::fork_process(member.leader(), stand_in));
+    Task task = TRY(fork(member.leader(),
+                         stand_in_for(group, process.inner_groups(), process.pid_namespace())));
     TRY(task.call("start process group", SYS_setpgid, {0, 0}));
     stand_ins_.emplace(group, StandIn{std::move(task), &member, nullptr});
   }
-  TRY(member.leader().call("join process group", SYS_setpgid, {0, group}));
+  TRY(member.leader().call("join process group", SYS_setpgid, {0, own.value}));
   return {};
 }
 
@@ -210,16 +282,15 @@ Result<void> GroupBuilder::end_late_zombies() {
   return {};
 }
 
-Result<void> GroupBuilder::dismiss(int32_t pid, StandIn& stand_in) {
+Result<void> GroupBuilder::dismiss(StandIn& stand_in) {
   Program program(*arena_);
   program.call("end", SYS_exit_group, {0});
   TRY(stand_in.task.run_to_end(program));
-  TRY(stand_in.parent->leader().call("reap", SYS_wait4, {pid, 0, __WALL, 0}));
-  return {};
+  return engine::reap_child(stand_in.parent->leader(), stand_in.task.numbers(), 0);
 }
 
 Result<void> GroupBuilder::dismiss_stand_ins() {
-  for (auto& [group, stand_in] : stand_ins_) TRY(dismiss(group, stand_in));
+  for (auto& [group, stand_in] : stand_ins_) TRY(dismiss(stand_in));
   stand_ins_.clear();
   return {};
 }

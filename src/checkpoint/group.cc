@@ -19,6 +19,7 @@ namespace martlet::checkpoint {
 namespace {
 
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
+constexpr Nanoseconds kLastEnds = std::chrono::milliseconds(100);
 
 // A program that takes care of its events has soon read them, one that does a single asynchronous
 // request is soon done; one that does not is refused.
@@ -163,10 +164,16 @@ Result<void> FrozenGroup::kill() {
   // Whoever froze the cgroup too: its tasks cannot end while they are in it.
   if (!state->spec.freezer_cgroup.empty())
     TRY(sys::thaw_cgroup(state->spec.freezer_cgroup, kFreezerDeadline));
-  std::vector<sys::Tracee*> killed;
-  for (engine::FrozenProcess& process : state->processes)
-    for (engine::FrozenThread& thread : process.threads) killed.push_back(&thread.tracee);
+  // The first of a PID namespace ends when all others in it are reaped: in a process tree maybe by
+  // somebody who waits for the end of this process.
+  std::vector<sys::Tracee*> killed, last;
+  for (engine::FrozenProcess& process : state->processes) {
+    const bool is_last = process.inner.is_first() && !state->spec.container;
+    for (engine::FrozenThread& thread : process.threads)
+      (is_last ? last : killed).push_back(&thread.tracee);
+  }
   sys::reap_killed(killed);
+  sys::reap_killed(last, kLastEnds);
   return {};
 }
 

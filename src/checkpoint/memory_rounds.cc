@@ -291,7 +291,7 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
     // The capture refuses it. What Martlet has a task do needs the numbers that it knows itself by.
-    if (frozen.in_inner_pid_namespace) continue;
+    if (!frozen.inner.pids.empty()) continue;
     if (!root) {
       // It inherits the terminal, which is not there before the files are.
       if (frozen.stat.terminal != 0) continue;

@@ -1,6 +1,7 @@
 #include "checkpoint/relations.h"
 
 #include <algorithm>
+#include <set>
 
 #include "engine/tasks/creation.h"
 #include "sys/pagemap.h"
@@ -8,6 +9,32 @@
 namespace martlet::checkpoint {
 
 using engine::FrozenProcess;
+
+namespace {
+
+// A process that has come into a PID namespace from outside may be found before the first there.
+void put_first_processes_first(std::vector<FrozenProcess>& processes) {
+  std::set<HostPid> left;
+  std::map<NsPid, HostPid> hosts;
+  for (const FrozenProcess& process : processes) {
+    left.insert(process.pid);
+    hosts[process.ns_pid] = process.pid;
+  }
+  auto waits = [&](const FrozenProcess& process) {
+    const HostPid first = hosts[process.inner.first];
+    return left.contains(process.status.parent) || (first != process.pid && left.contains(first));
+  };
+  std::vector<FrozenProcess> ordered;
+  while (!left.empty())
+    for (FrozenProcess& process : processes) {
+      if (!left.contains(process.pid) || waits(process)) continue;
+      left.erase(process.pid);
+      ordered.push_back(std::move(process));
+    }
+  processes = std::move(ordered);
+}
+
+}  // namespace
 
 void order_for_restore(std::vector<FrozenProcess>& processes) {
   std::map<HostPid, pid_t> session;
@@ -25,6 +52,8 @@ void order_for_restore(std::vector<FrozenProcess>& processes) {
     std::stable_partition(first, last, has_older_session);
     first = last;
   }
+  if (std::ranges::any_of(processes, [](const auto& each) { return each.inner.first.value != 0; }))
+    put_first_processes_first(processes);
 }
 
 std::map<HostPid, NsPid> numbers_inside(const std::vector<FrozenProcess>& processes) {
@@ -41,6 +70,10 @@ image::Process describe_relations(const FrozenProcess& frozen,
   out.set_parent(parent == inside.end() ? 0 : parent->second.value);
   out.set_group(frozen.status.ns_groups.back().value);
   out.set_session(frozen.status.ns_sessions.back().value);
+  for (NsPid pid : frozen.inner.pids) out.add_inner_pids(pid.value);
+  for (NsPid group : frozen.inner.groups) out.add_inner_groups(group.value);
+  for (NsPid session : frozen.inner.sessions) out.add_inner_sessions(session.value);
+  out.set_pid_namespace(frozen.inner.first.value);
   out.set_exit_signal(frozen.stat.exit_signal);
   if (frozen.zombie) {
     out.set_zombie(true);

@@ -24,8 +24,8 @@ Result<void> Task::run(Program& program, const std::function<Result<void>()>& me
   CHECK(program.pause_.has_value() == static_cast<bool>(meanwhile));
   Program::Operation closing{};
   closing.number = SYS_tgkill;
-  closing.arguments[0] = static_cast<uint64_t>(process_.value);
-  closing.arguments[1] = static_cast<uint64_t>(tid_.value);
+  closing.arguments[0] = static_cast<uint64_t>(process_.own().value);
+  closing.arguments[1] = static_cast<uint64_t>(tid_.own().value);
   closing.arguments[2] = static_cast<uint64_t>(done_signal_);
   if (program.pause_)
     std::ranges::copy(closing.arguments, program.operations_[*program.pause_].arguments);
@@ -34,7 +34,7 @@ Result<void> Task::run(Program& program, const std::function<Result<void>()>& me
   TRY(wait_until_done());
   TRY(program.download());
   Result<void> looked = meanwhile ? take_pause(program, meanwhile) : Result<void>();
-  TRY_IN(program.first_error(program.operations_.size()), "process " + to_string(process_));
+  TRY_IN(program.first_error(program.operations_.size()), "process " + to_string(process()));
   return looked;
 }
 
@@ -79,7 +79,7 @@ Result<void> Task::wait_until_done() {
   for (;;) {
     sys::Stop stop = TRY(tracee_.wait());
     switch (stop.kind) {
-      case sys::Stop::Kind::kExited: tracee_.forget(); return std::unexpected(ended(process_));
+      case sys::Stop::Kind::kExited: tracee_.forget(); return std::unexpected(ended(process()));
       case sys::Stop::Kind::kClone:
         created_.push_back(stop.created);
         TRY(tracee_.resume());
@@ -90,7 +90,7 @@ Result<void> Task::wait_until_done() {
           auto registers = TRY(tracee_.registers());
           return fail(Code::kSystem, fmt::format("process {} took signal {} at {:#x} while it was "
                                                  "instrumented",
-                                                 process_.value, stop.signal, registers.rip));
+                                                 process().value, stop.signal, registers.rip));
         }
         TRY(tracee_.resume());
         break;
@@ -132,7 +132,7 @@ Result<long> Task::call_at(TargetAddr syscall_instruction, TargetAddr stack, lon
     sys::Stop stop = TRY(tracee_.wait());
     if (stop.kind == sys::Stop::Kind::kExited) {
       tracee_.forget();
-      return std::unexpected(ended(process_));
+      return std::unexpected(ended(process()));
     }
     if (stop.kind == sys::Stop::Kind::kSyscall) ++stops;
   }
@@ -141,7 +141,7 @@ Result<long> Task::call_at(TargetAddr syscall_instruction, TargetAddr stack, lon
   if (result < 0 && result >= -4095)
     return std::unexpected(
         Error::from_errno(static_cast<int>(-result),
-                          fmt::format("system call {} in process {}", number, process_.value)));
+                          fmt::format("system call {} in process {}", number, process().value)));
   return result;
 }
 

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "engine/arena.h"
 #include "engine/program.h"
+#include "engine/tasks/pid_numbers.h"
 #include "sys/tracee.h"
 
 namespace martlet::engine {
@@ -20,12 +21,18 @@ inline constexpr int kDefaultDoneSignal = SIGURG;
 
 class Task {
  public:
-  Task(sys::Tracee tracee, NsPid process, NsPid tid, const Arena& arena)
-      : tracee_(std::move(tracee)), process_(process), tid_(tid), arena_(&arena) {}
+  Task(sys::Tracee tracee, PidNumbers process, PidNumbers tid, const Arena& arena)
+      : tracee_(std::move(tracee)),
+        process_(std::move(process)),
+        tid_(std::move(tid)),
+        arena_(&arena) {}
 
   HostPid host_pid() const { return tracee_.tid(); }
-  NsPid process() const { return process_; }
-  NsPid tid() const { return tid_; }
+  NsPid process() const { return process_.in_group; }
+  NsPid tid() const { return tid_.in_group; }
+  // What its calls have to name it by is the last of these.
+  const PidNumbers& process_numbers() const { return process_; }
+  const PidNumbers& numbers() const { return tid_; }
   sys::Tracee& tracee() { return tracee_; }
   const Arena& arena() const { return *arena_; }
   void set_done_signal(int signal) { done_signal_ = signal; }
@@ -60,8 +67,8 @@ class Task {
   Result<void> take_pause(Program& program, const std::function<Result<void>()>& meanwhile);
 
   sys::Tracee tracee_;
-  NsPid process_;
-  NsPid tid_;
+  PidNumbers process_;
+  PidNumbers tid_;
   const Arena* arena_;
   int done_signal_ = kDefaultDoneSignal;
   TargetAddr return_frame_;

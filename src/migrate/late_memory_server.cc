@@ -37,11 +37,13 @@ class FrozenMemory {
  public:
   static Result<FrozenMemory> open(HostPid init) {
     FrozenMemory memory;
+    // A process in a PID namespace further in is known by its number in that of the init.
+    const size_t levels = TRY(sys::read_status(init)).ns_tgids.size();
     for (HostPid pid : TRY(sys::list_namespace_processes(init))) {
       auto status = sys::read_status(pid);
       auto opened = sys::ForcedMemory::open(pid);
       if (!status || !opened) continue;  // a zombie
-      memory.processes_.emplace(status->ns_tgids.back(), Process{pid, std::move(*opened)});
+      memory.processes_.emplace(status->ns_tgids.at(levels - 1), Process{pid, std::move(*opened)});
     }
     return memory;
   }

@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <charconv>
 #include <climits>
+#include <map>
 #include <memory>
 
 #include "base/fd.h"
+#include "sys/user_namespace.h"
 
 namespace martlet::sys {
 namespace {
@@ -317,16 +319,34 @@ Result<std::string> read_link(const Fd& directory, const std::string& name) {
   return read_link_at(directory.get(), name);
 }
 
+namespace {
+
+// Whether a PID namespace is below another one, which is told by its inode.
+bool lies_below(const std::string& path, ino_t upper) {
+  auto at = open_file(path, O_RDONLY);
+  while (at && (at = parent_of_namespace(*at))) {
+    struct stat status{};
+    if (::fstat(at->get(), &status) == 0 && status.st_ino == upper) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Result<std::vector<HostPid>> list_namespace_processes(HostPid init) {
   struct stat wanted{};
   std::string path = proc_path(init, "ns/pid");
   if (::stat(path.c_str(), &wanted) != 0) return std::unexpected(gone(init));
+  std::map<ino_t, bool> is_within = {{wanted.st_ino, true}};
   std::vector<HostPid> members;
   for (int number : TRY(list_numbers("/proc"))) {
     HostPid pid(number);
     struct stat own{};
-    if (::stat(proc_path(pid, "ns/pid").c_str(), &own) == 0) {
-      if (own.st_ino == wanted.st_ino) members.push_back(pid);
+    path = proc_path(pid, "ns/pid");
+    if (::stat(path.c_str(), &own) == 0) {
+      auto [known, is_new] = is_within.try_emplace(own.st_ino, false);
+      if (is_new) known->second = lies_below(path, wanted.st_ino);
+      if (known->second) members.push_back(pid);
     } else if (auto status = read_status(pid); status && status->state == 'Z') {
       // A zombie has no namespace links; its place in the tree tells where it belongs.
       auto parent = std::find(members.begin(), members.end(), status->parent);

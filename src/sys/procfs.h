@@ -100,7 +100,7 @@ Result<std::string> read_link(const std::string& path);
 // Of a link in an open directory.
 Result<std::string> read_link(const Fd& directory, const std::string& name);
 
-// Every process of the PID namespace that `init` is the first process of.
+// Every process of the PID namespace that `init` is the first process of, and of those below it.
 Result<std::vector<HostPid>> list_namespace_processes(HostPid init);
 
 }  // namespace martlet::sys

@@ -125,14 +125,25 @@ Result<const FileKind*> required_kind_of(const image::File& file) {
   return kind;
 }
 
-Result<void> capture_owner(const OpenFile& file, image::File& out) {
+bool in_one_pid_namespace(HostPid one, HostPid other) {
+  auto of = [](HostPid task) {
+    return sys::read_link(sys::proc_path(task, "ns/pid")).value_or("");
+  };
+  return of(one) == of(other);
+}
+
+// Who holds the file makes it the owner's, which it must have a number for.
+Result<void> capture_owner(const CaptureContext& context, const OpenFile& file, image::File& out) {
   out.set_owner_signal(std::max(::fcntl(file.fd, F_GETSIG), 0));
   int owner = ::fcntl(file.fd, F_GETOWN);
   if (owner == 0 || owner == -1) return {};
   HostPid process(owner < 0 ? -owner : owner);
   auto status = sys::read_status(process);
   if (!status) return {};  // signals to a process that is gone go nowhere
-  int inside = status->ns_tids.back().value;
+  const auto member = context.task(process);
+  if (member && !in_one_pid_namespace(process, file.holder))
+    return fail(Code::kUnsupported, "its owner (F_SETOWN) lives in another PID namespace");
+  int inside = member.value_or(status->ns_tids.back()).value;
   out.set_owner(owner < 0 ? -inside : inside);
   f_owner_ex exact{};
   if (::fcntl(file.fd, F_GETOWN_EX, &exact) != 0) return fail_errno("read the owner");
@@ -180,14 +191,26 @@ Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
   return file.id;
 }
 
+// The owner as the task names it.
+Result<int32_t> owner_for(const ApplyContext& context, const image::File& file, const Task& task) {
+  if (file.owner() == 0 || task.numbers().depth() == 0) return file.owner();
+  auto owner = context.task(NsPid(std::abs(file.owner())));
+  if (!owner || !in_one_pid_namespace(*owner, task.host_pid()))
+    return fail(Code::kBadImage, "its owner (F_SETOWN) lives in another PID namespace");
+  const int32_t inside = TRY(sys::read_status(*owner)).ns_tids.back().value;
+  return file.owner() < 0 ? -inside : inside;
+}
+
 // Who is told when the description becomes ready, and how.
-Result<void> apply_owner(const image::File& file, Task& task, int number) {
+Result<void> apply_owner(const ApplyContext& context, const image::File& file, Task& task,
+                         int number) {
+  const int32_t whom = TRY(owner_for(context, file, task));
   Program program(task.arena());
   if (file.owner_is_thread()) {
-    f_owner_ex owner{F_OWNER_TID, file.owner()};
+    f_owner_ex owner{F_OWNER_TID, whom};
     program.call("set owner", SYS_fcntl, {number, F_SETOWN_EX, program.put_value(owner)});
-  } else if (file.owner() != 0) {
-    program.call("set owner", SYS_fcntl, {number, F_SETOWN, file.owner()});
+  } else if (whom != 0) {
+    program.call("set owner", SYS_fcntl, {number, F_SETOWN, whom});
   }
   if (file.owner_signal() > 0)
     program.call("set owner's signal", SYS_fcntl, {number, F_SETSIG, file.owner_signal()});
@@ -201,7 +224,7 @@ Result<void> capture_file(CaptureContext& context, size_t index, const FileKind&
   const OpenFile& file = context.files()[index];
   out.set_id(file.id);
   out.set_flags(static_cast<uint32_t>(file.flags));
-  TRY_IN(capture_owner(file, out), where(file));
+  TRY_IN(capture_owner(context, file, out), where(file));
   auto captured = kind.capture(context, file, out);
   if (captured) return {};
   return context.judge(
@@ -421,7 +444,7 @@ Result<void> complete_files(ApplyContext& context, const std::vector<TableHolder
     }
     auto [task, number] = holder->second;
     TRY_IN(kind->complete_in_task(context, file, *task, number), what());
-    TRY_IN(apply_owner(file, *task, number), what());
+    TRY_IN(apply_owner(context, file, *task, number), what());
   }
   return {};
 }

@@ -66,7 +66,7 @@ TEST(SplitMappings, BecomeOneWithTheirPages) {
   ASSERT_TRUE(injection) << injection.error().to_string();
   sys::Tracee& tracee = process.leader().tracee;
   {
-    Task task(std::move(tracee), process.ns_pid, process.leader().tid, injection->arena());
+    Task task(std::move(tracee), process.numbers(), process.leader().numbers(), injection->arena());
     auto united = unite_split_mappings(task, space);
     tracee = std::move(task.tracee());
     ASSERT_TRUE(united) << united.error().to_string();

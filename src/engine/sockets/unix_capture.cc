@@ -63,8 +63,19 @@ Result<pid_t> peer_pid_inside(HostPid root, int fd) {
   return pid;
 }
 
+// Whether the process has numbers in PID namespaces below the root's, too.
+Result<bool> lives_further_in(const CaptureContext& context, HostPid process) {
+  auto root = TRY(sys::read_status(context.root()));
+  return TRY(sys::read_status(process)).ns_tids.size() > root.ns_tids.size();
+}
+
 // The number by which the group knows the process that made the other end; it may have ended.
-Result<pid_t> pid_of_peer(const CaptureContext& context, int fd, HostPid seen_here) {
+Result<pid_t> pid_of_peer(const CaptureContext& context, const OpenFile& file, HostPid seen_here) {
+  if (auto member = context.task(seen_here)) return member->value;
+  if (TRY(lives_further_in(context, file.holder)))
+    return fail(Code::kUnsupported,
+                "the process that made the other end has ended or is outside of the group, and may "
+                "be known in the nested PID namespace of who has this one");
   auto root = TRY(sys::read_status(context.root()));
   if (root.ns_tids.size() == 1 || seen_here.value == 0) return seen_here.value;
   auto peer = sys::read_status(seen_here);
@@ -72,7 +83,7 @@ Result<pid_t> pid_of_peer(const CaptureContext& context, int fd, HostPid seen_he
                sys::read_link(sys::proc_path(seen_here, "ns/pid")).value_or("?") ==
                    sys::read_link(sys::proc_path(context.root(), "ns/pid")).value_or("");
   if (alive) return peer->ns_tids.back().value;
-  return peer_pid_inside(context.root(), fd);
+  return peer_pid_inside(context.root(), file.fd);
 }
 
 std::string describe_outside_peer(int fd, const std::string& name) {
@@ -146,7 +157,7 @@ Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::
   out.set_shutdown(info.shutdown);
   if (auto credentials = credentials_of(file.fd)) {
     out.set_has_credentials(true);
-    out.set_credentials_pid(TRY(pid_of_peer(context, file.fd, HostPid(credentials->pid))));
+    out.set_credentials_pid(TRY(pid_of_peer(context, file, HostPid(credentials->pid))));
     out.set_credentials_uid(credentials->uid);
     out.set_credentials_gid(credentials->gid);
   }

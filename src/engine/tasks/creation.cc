@@ -17,10 +17,9 @@
 #include <cstdlib>
 #include <tuple>
 
-#include "engine/context.h"
+#include "engine/tasks/last_pid.h"
 #include "sys/descriptor_limit.h"
 #include "sys/descriptor_passing.h"
-#include "sys/outliving.h"
 
 extern "C" {
 extern const std::byte martlet_stub_image[];
@@ -75,7 +74,7 @@ Result<void> send_arena(const Fd& control, const Arena& arena) {
   return {};
 }
 
-Result<Task> adopt_created(Task& creator, NsPid process, NsPid tid) {
+Result<Task> adopt_created(Task& creator, const PidNumbers& process, const PidNumbers& tid) {
   auto created = creator.take_created();
   if (created.size() != 1) return fail(Code::kSystem, "the new task did not report");
   auto tracee = sys::Tracee::adopt(created[0]);
@@ -83,56 +82,20 @@ Result<Task> adopt_created(Task& creator, NsPid process, NsPid tid) {
   return Task(std::move(tracee), process, tid, creator.arena());
 }
 
-Result<void> clone(Task& creator, clone_args arguments, NsPid tid) {
+Result<void> clone(Task& creator, clone_args arguments, const PidNumbers& tid) {
   Program program(creator.arena());
-  int32_t wanted = tid.value;
+  std::array<int32_t, kMostPidNamespaces> wanted{};  // from the innermost outward
+  for (size_t depth = 0; depth <= tid.depth(); ++depth)
+    wanted[tid.depth() - depth] = tid.at(depth).value;
   arguments.set_tid = program.put_value(wanted).value;
-  arguments.set_tid_size = 1;
+  arguments.set_tid_size = tid.depth() + 1;
   program.call("create task", SYS_clone3, {program.put_value(arguments), sizeof arguments});
   auto outcome = creator.run(program);
   if (!outcome && outcome.error().error_number() == EEXIST)
     return std::unexpected(
-        Error(Code::kAlreadyExists, fmt::format("PID {} is in use", tid.value))
+        Error(Code::kAlreadyExists, fmt::format("PID {} is in use", tid.in_group.value))
             .with_remedy("end that process, or restore in a container with PIDs of its own"));
   return outcome;
-}
-
-constexpr const char* kLastPid = "/proc/sys/kernel/ns_last_pid";
-
-Result<std::string> write_last_pid(NsPid last) {
-  TRY(write_file(kLastPid, std::to_string(last.value)));
-  return std::string();
-}
-
-// What others in this process's PID namespace get next is in the end not lower than it was: they
-// would take numbers that ended a short time ago.
-class LastPid {
- public:
-  LastPid() : before_(read()) {}
-  ~LastPid() {
-    if (read() < before_) std::ignore = write_last_pid(NsPid(before_));
-  }
-  LastPid(const LastPid&) = delete;
-  LastPid& operator=(const LastPid&) = delete;
-
- private:
-  static int read() { return std::atoi(read_file(kLastPid).value_or("").c_str()); }
-  int before_;
-};
-
-// The number is that of the namespace of who writes. Who enters one is not in it, but its children
-// are.
-Result<void> choose_next_pid(HostPid root, NsPid next) {
-  const NsPid last(next.value - 1);
-  auto write = [&]() -> Result<void> {
-    TRY(sys::run_outliving({}, [&] { return write_last_pid(last); }));
-    return {};
-  };
-  if (TRY(sys::read_link("/proc/self/ns/pid")) !=
-      TRY(sys::read_link(sys::proc_path(root, "ns/pid"))))
-    return run_in_namespace(root, "pid", write);
-  TRY(write_last_pid(last));
-  return {};
 }
 
 Result<void> discard_pending(Task& task, int signal) {
@@ -143,6 +106,16 @@ Result<void> discard_pending(Task& task, int signal) {
                {program.put_value(set), 0, program.put_value(now), sizeof set},
                Program::OnError::kGoOn);
   return task.run(program);
+}
+
+// The only way to end the first process of a PID namespace by a signal, and by this one alone.
+Result<void> kill_from_outside(Task& task, int signal) {
+  if (signal != SIGKILL)
+    return fail(Code::kBadImage, "the first process of a PID namespace ended by a signal");
+  if (::kill(task.host_pid().value, signal) != 0) return fail_errno("end a process");
+  std::array<sys::Tracee*, 1> killed = {&task.tracee()};
+  sys::reap_killed(killed);
+  return {};
 }
 
 uint64_t flags_of(const image::Thread& thread) {
@@ -184,7 +157,7 @@ Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, Descript
   auto tracee = TRY(sys::Tracee::seize(stub.pid, sys::Death::kKill));
   TRY(tracee.stop());
   sys::raise_descriptor_limit(stub.pid);  // it gets its own at the end
-  Task task(std::move(tracee), pid, pid, arena);
+  Task task(std::move(tracee), {pid}, {pid}, arena);
   int number = std::max(highest_fd + 1, kStubControl + 2);
   TRY(channel.move_to(task, number));
   Program program(arena);
@@ -203,16 +176,18 @@ Result<Task> fork_process(Task& creator, const image::Process& process) {
     arguments.exit_signal = process.exit_signal();
   if (process.shares_files()) arguments.flags |= CLONE_FILES;
   if (process.shares_directories()) arguments.flags |= CLONE_FS;
-  TRY(clone(creator, arguments, NsPid(process.pid())));
-  return adopt_created(creator, NsPid(process.pid()), NsPid(process.pid()));
+  if (starts_pid_namespace(process)) arguments.flags |= CLONE_NEWPID;
+  const PidNumbers numbers = numbers_of(process);
+  TRY(clone(creator, arguments, numbers));
+  return adopt_created(creator, numbers, numbers);
 }
 
 Result<Task> create_thread(Task& creator, const image::Thread& thread) {
   clone_args arguments{};
   arguments.flags = flags_of(thread);
-  NsPid tid(thread.tid());
+  const PidNumbers tid = numbers_of(thread);
   TRY(clone(creator, arguments, tid));
-  return adopt_created(creator, creator.process(), tid);
+  return adopt_created(creator, creator.process_numbers(), tid);
 }
 
 Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, NsPid last,
@@ -220,7 +195,7 @@ Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, N
   const NsPid tid(thread.tid());
   const LastPid kept;
   for (int turn = 0; turn < kMostTurns; ++turn) {
-    if (turn > 0 || tid.value != last.value + 1) TRY(choose_next_pid(root, tid));
+    if (turn > 0 || tid.value != last.value + 1) TRY(set_last_pid(root, NsPid(tid.value - 1)));
     Program program(creator.arena());
     clone_args arguments{};
     arguments.flags = flags_of(thread);
@@ -228,7 +203,7 @@ Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, N
         program.call("create thread", SYS_clone3, {program.put_value(arguments), sizeof arguments});
     TRY(creator.run(program));
     const NsPid got(static_cast<pid_t>(program.result(created)));
-    Task made = TRY(adopt_created(creator, creator.process(), got));
+    Task made = TRY(adopt_created(creator, creator.process_numbers(), {got}));
     if (got == tid) return made;
     Program end(creator.arena());
     end.call("end", SYS_exit, {0});
@@ -244,19 +219,16 @@ Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, N
 Result<Task> create_stand_in(Task& parent, NsPid pid) {
   clone_args arguments{};
   arguments.flags = CLONE_VM;
-  TRY(clone(parent, arguments, pid));
-  return adopt_created(parent, pid, pid);
-}
-
-Result<HostPid> create_zombie(Task& parent, const image::Process& process) {
-  Task child = TRY(fork_process(parent, process));
-  HostPid pid = child.host_pid();
-  TRY(become_zombie(child, parent, process));
-  return pid;
+  TRY(clone(parent, arguments, {pid}));
+  return adopt_created(parent, {pid}, {pid});
 }
 
 Result<void> become_zombie(Task& child, Task& parent, const image::Process& process) {
   int status = process.exit_code();
+  if (WIFSIGNALED(status) && starts_pid_namespace(process)) {
+    TRY(kill_from_outside(child, WTERMSIG(status)));
+    return discard_pending(parent, SIGCHLD);
+  }
   Program program(child.arena());
   if (WIFSIGNALED(status)) {
     rlimit64 no_core{0, 0};
@@ -265,7 +237,7 @@ Result<void> become_zombie(Task& child, Task& parent, const image::Process& proc
     uint64_t nothing = 0;
     program.call("unblock", SYS_rt_sigprocmask,
                  {SIG_SETMASK, program.put_value(nothing), 0, sizeof nothing});
-    program.call("end by signal", SYS_kill, {process.pid(), WTERMSIG(status)});
+    program.call("end by signal", SYS_kill, {numbers_of(process).own().value, WTERMSIG(status)});
   } else {
     program.call("end", SYS_exit_group, {WEXITSTATUS(status)});
   }
@@ -275,8 +247,9 @@ Result<void> become_zombie(Task& child, Task& parent, const image::Process& proc
   return discard_pending(parent, SIGCHLD);
 }
 
-Result<void> reap_child(Task& parent, NsPid child, int exit_signal) {
-  TRY(parent.call("reap", SYS_wait4, {child.value, 0, __WALL, 0}));
+Result<void> reap_child(Task& parent, const PidNumbers& child, int exit_signal) {
+  const NsPid number = child.at(parent.numbers().depth());
+  TRY(parent.call("reap", SYS_wait4, {number.value, 0, __WALL, 0}));
   if (exit_signal == 0) return {};
   return discard_pending(parent, exit_signal);
 }

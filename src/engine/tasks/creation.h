@@ -33,8 +33,9 @@ Result<Stub> start_stub(pid_t pid);
 Result<Task> take_stub(const Stub& stub, NsPid pid, const Arena& arena, DescriptorChannel& channel,
                        int highest_fd);
 
-// A fork of `creator` with the PID and exit signal that `process` has. It is the creator's child
-// or, if `process` says so, a child of the same parent (CLONE_PARENT).
+// A fork of `creator` with the PIDs and exit signal that `process` has. It is the creator's child
+// or, if `process` says so, a child of the same parent (CLONE_PARENT). One that is the first of a
+// PID namespace makes it.
 Result<Task> fork_process(Task& creator, const image::Process& process);
 // A thread of the creator's process, with a descriptor table and directories of its own if `thread`
 // has them.
@@ -47,13 +48,11 @@ Result<Task> create_thread_in_turn(Task& creator, const image::Thread& thread, N
 // A child of `parent` that only holds a PID and makes calls: it shares the parent's memory.
 Result<Task> create_stand_in(Task& parent, NsPid pid);
 
-// A child of `parent` that has ended and waits to be reaped.
-Result<HostPid> create_zombie(Task& parent, const image::Process& process);
-// Its end alone, of a child that was made with fork_process().
+// The child of `parent` ends and waits to be reaped.
 Result<void> become_zombie(Task& child, Task& parent, const image::Process& process);
 
 // `parent` takes note of the end of its child, and nothing of it stays pending.
-Result<void> reap_child(Task& parent, NsPid child, int exit_signal);
+Result<void> reap_child(Task& parent, const PidNumbers& child, int exit_signal);
 
 // Unmaps the arena from the process; no program can run in it any more.
 Result<void> drop_arena(Task& leader);

@@ -284,16 +284,31 @@ class Freezer {
     });
   }
 
-  size_t levels_of_root(const FrozenProcess& process) {
-    if (pid_levels_ == 0) pid_levels_ = process.status.ns_tids.size();  // the root comes first
-    return pid_levels_;
+  // Takes the numbers that a task in a PID namespace further in has there off the others.
+  std::vector<NsPid> take_inner(std::vector<NsPid>& numbers) {
+    if (pid_levels_ == 0) pid_levels_ = numbers.size();  // the root comes first
+    if (numbers.size() <= pid_levels_) return {};
+    std::vector<NsPid> inner(numbers.begin() + static_cast<ptrdiff_t>(pid_levels_), numbers.end());
+    numbers.resize(pid_levels_);
+    return inner;
   }
 
-  // A task in a PID namespace further in has numbers there, too, which mean nothing in the group.
-  void see_from_group(sys::TaskStatus& status) {
-    for (auto* numbers :
-         {&status.ns_tgids, &status.ns_tids, &status.ns_groups, &status.ns_sessions})
-      if (numbers->size() > pid_levels_) numbers->resize(pid_levels_);
+  void take_status(FrozenProcess& process, sys::TaskStatus status) {
+    process.status = std::move(status);
+    process.inner.pids = take_inner(process.status.ns_tids);
+    process.inner.groups = take_inner(process.status.ns_groups);
+    process.inner.sessions = take_inner(process.status.ns_sessions);
+  }
+
+  static void find_first_processes(std::vector<FrozenProcess>& frozen) {
+    std::map<std::string, NsPid> first;
+    auto namespace_of = [](const FrozenProcess& process) {
+      return sys::read_link(sys::proc_path(process.pid, "ns/pid")).value_or("");
+    };
+    for (const FrozenProcess& process : frozen)
+      if (process.inner.is_first()) first[namespace_of(process)] = process.ns_pid;
+    for (FrozenProcess& process : frozen)
+      if (!process.inner.pids.empty()) process.inner.first = first[namespace_of(process)];
   }
 
   Result<std::vector<FrozenProcess>> assemble() {
@@ -305,10 +320,8 @@ class Freezer {
       process.pid = pid;
       auto status = sys::read_status(pid);
       if (!status) continue;  // ended before it was stopped
-      process.status = std::move(*status);
+      take_status(process, std::move(*status));
       process.stat = TRY(sys::read_stat(pid));
-      process.in_inner_pid_namespace = process.status.ns_tids.size() > levels_of_root(process);
-      see_from_group(process.status);
       process.ns_pid = process.status.ns_tids.back();
       process.zombie = zombies_.contains(pid);
       if (process.zombie && has_live_thread(pid))
@@ -319,13 +332,13 @@ class Freezer {
       if (!process.zombie && process.threads.empty()) {  // it ended on its way to the stop
         auto now = sys::read_status(pid);
         if (!now || now->state == 'X') continue;
-        process.status = std::move(*now);
-        see_from_group(process.status);
+        take_status(process, std::move(*now));
         process.stat = TRY(sys::read_stat(pid));
         process.zombie = true;
       }
       frozen.push_back(std::move(process));
     }
+    find_first_processes(frozen);
     return frozen;
   }
 
@@ -347,7 +360,7 @@ class Freezer {
                           .status = TRY(sys::read_status(tid)),
                           .group_stopped = found->second.group_stopped,
                           .creator = {}};
-      see_from_group(thread.status);
+      thread.inner_tids = take_inner(thread.status.ns_tids);
       thread.tid = thread.status.ns_tids.back();
       TRY(suspend_seccomp(thread));
       thread.registers = TRY(thread.tracee.registers());

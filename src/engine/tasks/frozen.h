@@ -12,6 +12,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/tasks/pid_numbers.h"
 #include "sys/procfs.h"
 #include "sys/tracee.h"
 
@@ -21,6 +22,7 @@ namespace martlet::engine {
 struct FrozenThread {
   sys::Tracee tracee;
   NsPid tid;
+  std::vector<NsPid> inner_tids{};
   sys::TaskStatus status;
   user_regs_struct registers{};  // as the thread continues, interrupted system calls adjusted
   uint64_t signal_mask = 0;
@@ -31,6 +33,8 @@ struct FrozenThread {
   NsPid creator;
   bool own_files = false;
   bool own_directories = false;
+
+  PidNumbers numbers() const { return {tid, inner_tids}; }
 };
 
 // Where in a mapping of the C library there is what a thread may return through (way_back.h): by
@@ -41,10 +45,21 @@ struct ReturnCode {
 };
 using ReturnCodes = std::map<std::tuple<uint64_t, uint64_t, uint64_t>, std::optional<ReturnCode>>;
 
+// What PID namespaces below that of the group call the process, its group and its session, from the
+// outermost inward; 0: it is not in that namespace.
+struct InnerNumbers {
+  std::vector<NsPid> pids;
+  std::vector<NsPid> groups;
+  std::vector<NsPid> sessions;
+  NsPid first;  // the process that is the first in its namespace; 0: it is not of the group
+  bool is_first() const { return !pids.empty() && pids.back().value == 1; }
+};
+
 struct FrozenProcess {
   HostPid pid;
   NsPid ns_pid;
-  sys::TaskStatus status;
+  InnerNumbers inner;      // empty if it lives in the PID namespace of the group
+  sys::TaskStatus status;  // as seen from the group
   sys::TaskStat stat;
   bool zombie = false;
   std::vector<FrozenThread> threads;  // the leader first; none for a zombie
@@ -53,11 +68,13 @@ struct FrozenProcess {
   ino_t user_namespace = 0;
   ino_t ipc_namespace = 0;
   ino_t mount_namespace = 0;
-  bool in_inner_pid_namespace = false;
+  ino_t pid_namespace = 0;
+  ino_t children_pid_namespace = 0;  // 0: it has no process yet
   std::vector<sys::Vma> vmas;
   std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed
 
   FrozenThread& leader() { return threads.front(); }
+  PidNumbers numbers() const { return {ns_pid, inner.pids}; }
 };
 
 // Stops every task of the tree below `root` (and, for a container, of its PID namespace). Processes

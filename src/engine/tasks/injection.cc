@@ -126,7 +126,7 @@ Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> 
   leader.instrumented = true;
   // The task only borrows the tracee, and such a call needs no arena.
   const Arena no_arena = Arena::remote({}, {}, 0);
-  Task task(std::move(leader.tracee), process_->ns_pid, leader.tid, no_arena);
+  Task task(std::move(leader.tracee), process_->numbers(), leader.numbers(), no_arena);
   auto result = task.call_at(way_back_.syscall_instruction, way_back_.stack, number, arguments);
   leader.tracee = std::move(task.tracee());
   return give_back(leader, std::move(result));
@@ -150,7 +150,7 @@ Result<void> Injection::run(FrozenThread& thread, Program& program,
   auto frame = write_return_frame(thread);
   if (!frame) return std::unexpected(frame.error());
   thread.instrumented = true;
-  Task task(std::move(thread.tracee), process_->ns_pid, thread.tid, *arena_);
+  Task task(std::move(thread.tracee), process_->numbers(), thread.numbers(), *arena_);
   task.set_done_signal(done_signal_);
   task.set_return_frame(*frame);
   auto outcome = task.run(program, meanwhile);

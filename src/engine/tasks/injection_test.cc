@@ -147,7 +147,8 @@ TEST(Injection, ATaskSurvivesTheDeathOfItsTracerInAPlainCall) {
     auto way_back = prepare_way_back(process, process.leader());
     if (!way_back) _exit(1);
     const Arena no_arena = Arena::remote({}, {}, 0);
-    Task task(std::move(process.leader().tracee), process.ns_pid, process.leader().tid, no_arena);
+    Task task(std::move(process.leader().tracee), process.numbers(), process.leader().numbers(),
+              no_arena);
     std::ignore = task.call_at(way_back->syscall_instruction, way_back->stack, SYS_nanosleep,
                                {reinterpret_cast<uint64_t>(&half_a_second), 0});
     _exit(2);

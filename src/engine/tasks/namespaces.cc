@@ -38,6 +38,8 @@ constexpr Kind kKinds[] = {
 
 static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
 
+constexpr size_t kPid = 0;
+static_assert(std::string_view(kKinds[kPid].file) == "pid");
 constexpr size_t kMount = 1;
 static_assert(std::string_view(kKinds[kMount].file) == "mnt");
 constexpr size_t kIpc = 3;
@@ -48,6 +50,8 @@ constexpr size_t kUser = 5;
 static_assert(std::string_view(kKinds[kUser].file) == "user");
 constexpr size_t kCgroup = 6;
 static_assert(std::string_view(kKinds[kCgroup].file) == "cgroup");
+constexpr size_t kChildrenPid = 8;
+static_assert(std::string_view(kKinds[kChildrenPid].file) == "pid_for_children");
 
 Fd open_links(HostPid task) {
   return Fd(::open(sys::proc_path(task, "ns").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -87,7 +91,7 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   Namespaces expected = of_root;
   if (process.pid != root) {
     const Fd links = open_links(process.pid);
-    for (size_t own : {kMount, kIpc, kUts, kUser, kCgroup})
+    for (size_t own : {kPid, kMount, kIpc, kUts, kUser, kCgroup, kChildrenPid})
       expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
   }
@@ -95,6 +99,8 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   process.ipc_namespace = expected[kIpc];
   process.uts_namespace = expected[kUts];
   process.user_namespace = expected[kUser];
+  process.pid_namespace = expected[kPid];
+  process.children_pid_namespace = expected[kChildrenPid];
   if (!process.other_namespace.empty() || !threads_may_differ(process)) return expected[kCgroup];
   auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
     auto found = other_namespace_of(expected, process.threads[i].tracee.tid(), Scope::kThread);

@@ -45,6 +45,7 @@ uint64_t signals_in(const google::protobuf::RepeatedPtrField<image::PendingSigna
 // does.
 Result<void> queue_signals(Task& task, long number,
                            const google::protobuf::RepeatedPtrField<image::PendingSignal>& queue) {
+  const pid_t process = task.process_numbers().own().value;
   Batch batch(task);
   for (const image::PendingSignal& pending : queue) {
     siginfo_t info{};
@@ -54,9 +55,9 @@ Result<void> queue_signals(Task& task, long number,
     TargetAddr where = program->put_value(info);
     if (number == SYS_rt_tgsigqueueinfo)
       program->call("queue signal", number,
-                    {task.process().value, task.tid().value, info.si_signo, where});
+                    {process, task.numbers().own().value, info.si_signo, where});
     else
-      program->call("queue signal", number, {task.process().value, info.si_signo, where});
+      program->call("queue signal", number, {process, info.si_signo, where});
   }
   return batch.finish();
 }

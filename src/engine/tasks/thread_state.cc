@@ -32,6 +32,7 @@ Result<void> capture_robust_list(HostPid tid, image::Thread& out) {
 Result<void> capture_thread(FrozenThread& frozen, image::Thread& out) {
   HostPid tid = frozen.tracee.tid();
   out.set_tid(frozen.tid.value);
+  for (NsPid inner : frozen.inner_tids) out.add_inner_tids(inner.value);
   out.set_creator(frozen.creator.value);
   out.set_name(frozen.status.name);
   if (frozen.registers.cs != kUserCodeSegment)

@@ -102,8 +102,8 @@ Result<void> leave_terminal(Task& task) {
 }
 
 Result<void> set_foreground_group(ApplyContext& context, DescriptorChannel& channel, Task& leader,
-                                  const image::ControllingTerminal& terminal) {
-  int32_t group = terminal.foreground();
+                                  const image::ControllingTerminal& terminal, NsPid number) {
+  int32_t group = number.value;
   if (group == 0) return {};
   return request_of_slave(context, channel, leader, terminal.terminal(), "set foreground group",
                           TIOCSPGRP, &group);

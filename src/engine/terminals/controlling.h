@@ -23,6 +23,6 @@ Result<void> take_terminal(ApplyContext& context, DescriptorChannel& channel, Ta
 Result<void> leave_terminal(Task& task);
 // When everybody has joined its process group.
 Result<void> set_foreground_group(ApplyContext& context, DescriptorChannel& channel, Task& leader,
-                                  const image::ControllingTerminal& terminal);
+                                  const image::ControllingTerminal& terminal, NsPid number);
 
 }  // namespace martlet::engine

@@ -71,23 +71,31 @@ Result<std::vector<image::PosixTimer>> parse_timers(const FrozenProcess& frozen,
   return timers;
 }
 
-sigevent event_of(const image::PosixTimer& timer) {
+// The number by which the process knows the thread that the timer is of.
+Result<int32_t> thread_of(const image::PosixTimer& timer, const image::Process& process) {
+  if (timer.thread() == 0) return 0;
+  auto thread = std::ranges::find(process.threads(), timer.thread(), &image::Thread::tid);
+  if (thread == process.threads().end()) return fail(Code::kBadImage, "a timer of no thread");
+  return numbers_of(*thread).own().value;
+}
+
+sigevent event_of(const image::PosixTimer& timer, int32_t thread) {
   sigevent event{};
   event.sigev_notify = timer.notify();
   event.sigev_signo = timer.signal();
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(timer.value());
-  event._sigev_un._tid = timer.thread();
+  event._sigev_un._tid = thread;
   return event;
 }
 
 // Timer ids count up from zero in a process, so an id comes up sooner or later where the kernel
 // cannot be asked for it.
-Result<void> create_with_id(Task& leader, const image::PosixTimer& timer) {
+Result<void> create_with_id(Task& leader, const image::PosixTimer& timer, int32_t thread) {
   for (int probe = 0; probe < kMaxTimerProbes; ++probe) {
     Program program(leader.arena());
     TargetAddr id = program.put_value<int64_t>(timer.id());
     program.call("create timer", SYS_timer_create,
-                 {timer.clock(), program.put_value(event_of(timer)), id});
+                 {timer.clock(), program.put_value(event_of(timer, thread)), id});
     TRY(leader.run(program));
     auto got = program.output_value<int32_t>(id);
     if (got == timer.id()) return {};
@@ -164,7 +172,8 @@ Result<void> apply_posix_timers(Task& leader, const image::Process& process) {
   };
   bool as_wished = wish(1).has_value();
   for (const image::PosixTimer& timer : process.posix_timers())
-    TRY_IN(create_with_id(leader, timer), fmt::format("timer {}", timer.id()));
+    TRY_IN(create_with_id(leader, timer, TRY(thread_of(timer, process))),
+           fmt::format("timer {}", timer.id()));
   if (as_wished) TRY(wish(0));
   Program program(leader.arena());
   for (const image::PosixTimer& timer : process.posix_timers()) {
