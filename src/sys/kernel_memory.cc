@@ -68,11 +68,9 @@ auto instructions(int window) {
 }  // namespace
 
 Result<KernelMemory> KernelMemory::load(const KernelTypes& types) {
-  Offsets offsets{TRY(types.offset_of("task_struct", "files")),
-                  TRY(types.offset_of("task_struct", "thread_pid")),
-                  TRY(types.offset_of("files_struct", "fdt")),
-                  TRY(types.offset_of("fdtable", "fd")),
-                  TRY(types.offset_of("file", "private_data"))};
+  Offsets offsets{
+      TRY(types.offset_of("task_struct", "files")), TRY(types.offset_of("files_struct", "fdt")),
+      TRY(types.offset_of("fdtable", "fd")), TRY(types.offset_of("file", "private_data"))};
   Fd window(bpf_map_create(BPF_MAP_TYPE_ARRAY, "kernel_memory", sizeof(uint32_t), kWindowBytes, 1,
                            nullptr));
   if (!window.valid()) return fail_errno("create a BPF map");
@@ -119,17 +117,16 @@ Result<KernelAddress> KernelMemory::own_task() const {
   return task;
 }
 
-Result<KernelAddress> KernelMemory::own_pid() const {
-  return read_value<KernelAddress>(TRY(own_task()) + offsets_.thread_pid);
-}
-
-Result<KernelAddress> KernelMemory::socket_of(int fd) const {
+Result<KernelAddress> KernelMemory::file_of(int fd) const {
   auto files = TRY(read_value<KernelAddress>(TRY(own_task()) + offsets_.files));
   auto table = TRY(read_value<KernelAddress>(files + offsets_.table));
   auto descriptors = TRY(read_value<KernelAddress>(table + offsets_.descriptors));
   const size_t number = static_cast<size_t>(fd);
-  auto file = TRY(read_value<KernelAddress>(descriptors + number * sizeof(KernelAddress)));
-  return read_value<KernelAddress>(file + offsets_.private_data);
+  return read_value<KernelAddress>(descriptors + number * sizeof(KernelAddress));
+}
+
+Result<KernelAddress> KernelMemory::socket_of(int fd) const {
+  return read_value<KernelAddress>(TRY(file_of(fd)) + offsets_.private_data);
 }
 
 }  // namespace martlet::sys

@@ -58,14 +58,13 @@ class KernelMemory {
     return TRY(read_object(from, sizeof(Value))).template at<Value>(0);
   }
 
-  // The kernel's struct socket behind a descriptor of this process.
+  // The kernel's struct file behind a descriptor of this process, and the struct socket of that.
+  Result<KernelAddress> file_of(int fd) const;
   Result<KernelAddress> socket_of(int fd) const;
-  // The struct pid of the calling thread.
-  Result<KernelAddress> own_pid() const;
 
  private:
   struct Offsets {
-    uint32_t files, thread_pid, table, descriptors, private_data;
+    uint32_t files, table, descriptors, private_data;
   };
   KernelMemory(Fd program, Fd window, Offsets offsets)
       : program_(std::move(program)), window_(std::move(window)), offsets_(offsets) {}

@@ -1,5 +1,7 @@
 #include "sys/unix_backlog.h"
 
+#include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,11 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <map>
 #include <span>
 #include <utility>
 
 #include "base/fd.h"
 #include "base/ids.h"
+#include "sys/descriptor_passing.h"
 #include "sys/kernel_types.h"
 #include "sys/socket_address.h"
 
@@ -23,7 +27,7 @@ struct UnixBacklog::Layout {
     uint32_t sock, number;  // the inode's number, from the socket on
   } socket;
   struct {
-    uint32_t queue, pid, cred, shutdown, socket;
+    uint32_t queue, pid, cred, socket;
   } sock;
   struct {
     uint32_t size, peer, address, urgent;
@@ -38,8 +42,11 @@ struct UnixBacklog::Layout {
     uint32_t size, page, length, offset;
   } fragment;
   struct {
-    uint32_t level, numbers, number_size;
+    uint32_t level, numbers, number_size, number, owner, inode;
   } pid;
+  struct {
+    uint32_t count, files;
+  } descriptors;
   struct {
     uint32_t size, uid, gid;
   } cred;
@@ -93,8 +100,7 @@ Result<UnixBacklog::Layout> UnixBacklog::Layout::find(const KernelTypes& types) 
       TRY(types.offset_of("socket_alloc", "vfs_inode")) + TRY(types.offset_of("inode", "i_ino"))};
   found.sock = {
       TRY(types.offset_of("sock", "sk_receive_queue")), TRY(types.offset_of("sock", "sk_peer_pid")),
-      TRY(types.offset_of("sock", "sk_peer_cred")), TRY(types.offset_of("sock", "sk_shutdown")),
-      TRY(types.offset_of("sock", "sk_socket"))};
+      TRY(types.offset_of("sock", "sk_peer_cred")), TRY(types.offset_of("sock", "sk_socket"))};
   found.unix_sock = {TRY(types.size_of("unix_sock")), TRY(types.offset_of("unix_sock", "peer")),
                      TRY(types.offset_of("unix_sock", "addr")),
                      types.offset_of("unix_sock", "oob_skb").value_or(0)};
@@ -102,8 +108,12 @@ Result<UnixBacklog::Layout> UnixBacklog::Layout::find(const KernelTypes& types) 
   found.shared = {TRY(types.offset_of("skb_shared_info", "nr_frags")),
                   TRY(types.offset_of("skb_shared_info", "frags"))};
   TRY(find_fragment(types, found.fragment));
-  found.pid = {TRY(types.offset_of("pid", "level")), TRY(types.offset_of("pid", "numbers")),
-               TRY(types.size_of("upid"))};
+  found.pid = {
+      TRY(types.offset_of("pid", "level")), TRY(types.offset_of("pid", "numbers")),
+      TRY(types.size_of("upid")),           TRY(types.offset_of("upid", "nr")),
+      TRY(types.offset_of("upid", "ns")),   TRY(types.offset_of("pid_namespace", "ns.inum"))};
+  found.descriptors = {TRY(types.offset_of("scm_fp_list", "count")),
+                       TRY(types.offset_of("scm_fp_list", "fp"))};
   found.cred = {TRY(types.size_of("cred")), TRY(types.offset_of("cred", "euid")),
                 TRY(types.offset_of("cred", "egid"))};
   found.address = {TRY(types.offset_of("unix_address", "len")),
@@ -151,29 +161,36 @@ Result<std::vector<KernelAddress>> UnixBacklog::buffers_of(KernelAddress sock) c
   return buffers;
 }
 
-Result<std::vector<WaitingConnection>> UnixBacklog::read(int listener) const {
+Result<uint64_t> UnixBacklog::own_pid_namespace() {
+  struct stat status{};
+  if (::stat("/proc/self/ns/pid", &status) != 0) return fail_errno("own PID namespace");
+  return status.st_ino;
+}
+
+Result<std::vector<WaitingConnection>> UnixBacklog::read(int listener, uint64_t pid_namespace,
+                                                         std::span<const int> open) const {
+  const Question question{TRY(own_pid_namespace()), pid_namespace, open};
   std::vector<WaitingConnection> waiting;
   for (KernelAddress buffer : TRY(buffers_of(TRY(sock_of(listener))))) {
     auto sock = TRY(memory_.read_value<KernelAddress>(buffer + layout_->buffer.sock));
-    waiting.push_back(TRY(read_connection(sock)));
+    waiting.push_back(TRY(read_connection(sock, question)));
   }
   return waiting;
 }
 
-Result<WaitingConnection> UnixBacklog::read_connection(KernelAddress sock) const {
+Result<WaitingConnection> UnixBacklog::read_connection(KernelAddress sock,
+                                                       const Question& question) const {
   auto end = TRY(memory_.read_object(sock, layout_->unix_sock.size));
   if (layout_->unix_sock.urgent != 0 && end.at<KernelAddress>(layout_->unix_sock.urgent))
     return fail(Code::kUnsupported, "an urgent byte was sent to one");
   WaitingConnection found;
-  found.shutdown = end.at<uint8_t>(layout_->sock.shutdown);
-  found.client = TRY(numbers_of(end.at<KernelAddress>(layout_->sock.pid)));
   auto cred =
       TRY(memory_.read_object(end.at<KernelAddress>(layout_->sock.cred), layout_->cred.size));
-  found.uid = cred.at<uid_t>(layout_->cred.uid);
-  found.gid = cred.at<gid_t>(layout_->cred.gid);
+  found.client = {TRY(number_of(end.at<KernelAddress>(layout_->sock.pid), question.pid_namespace)),
+                  cred.at<uid_t>(layout_->cred.uid), cred.at<gid_t>(layout_->cred.gid)};
   TRY(read_client(end.at<KernelAddress>(layout_->unix_sock.peer), found));
   for (KernelAddress buffer : TRY(buffers_of(sock)))
-    found.received.push_back(TRY(read_message(buffer)));
+    found.received.push_back(TRY(read_message(buffer, question)));
   return found;
 }
 
@@ -191,26 +208,48 @@ Result<void> UnixBacklog::read_client(KernelAddress sock, WaitingConnection& out
   return {};
 }
 
-Result<std::vector<pid_t>> UnixBacklog::numbers_of(KernelAddress pid) const {
-  std::vector<pid_t> numbers;
+// It has a number in its own namespace and in each around that, from the outermost on.
+Result<pid_t> UnixBacklog::number_of(KernelAddress pid, uint64_t pid_namespace) const {
   const auto level = TRY(memory_.read_value<uint32_t>(pid + layout_->pid.level));
-  for (uint32_t at = own_level_; at <= level; ++at)
-    numbers.push_back(TRY(memory_.read_value<pid_t>(pid + layout_->pid.numbers +
-                                                    uint64_t{at} * layout_->pid.number_size)));
-  return numbers;
+  for (uint64_t at = 0; at <= level; ++at) {
+    const auto number = pid + layout_->pid.numbers + at * layout_->pid.number_size;
+    auto owner = TRY(memory_.read_value<KernelAddress>(number + layout_->pid.owner));
+    if (TRY(memory_.read_value<uint32_t>(owner + layout_->pid.inode)) == pid_namespace)
+      return memory_.read_value<pid_t>(number + layout_->pid.number);
+  }
+  return 0;
 }
 
-Result<QueuedMessage> UnixBacklog::read_message(KernelAddress at) const {
+Result<QueuedMessage> UnixBacklog::read_message(KernelAddress at, const Question& question) const {
   auto buffer = TRY(memory_.read_object(at, layout_->buffer.size));
-  if (buffer.at<KernelAddress>(layout_->buffer.descriptors))
-    return fail(Code::kUnsupported, "descriptors were sent to one");
   QueuedMessage message;
-  auto sender = TRY(numbers_of(buffer.at<KernelAddress>(layout_->buffer.pid)));
-  message.credentials =
-      ucred{sender.empty() ? 0 : sender.front(), buffer.at<uid_t>(layout_->buffer.uid),
-            buffer.at<gid_t>(layout_->buffer.gid)};
+  if (auto sender = buffer.at<KernelAddress>(layout_->buffer.pid))
+    message.credentials =
+        ucred{TRY(number_of(sender, question.own_namespace)), buffer.at<uid_t>(layout_->buffer.uid),
+              buffer.at<gid_t>(layout_->buffer.gid)};
+  if (auto list = buffer.at<KernelAddress>(layout_->buffer.descriptors))
+    message.descriptors = TRY(find_descriptors(list, question.open));
   message.data = TRY(read_data(buffer));
   return message;
+}
+
+Result<std::vector<Fd>> UnixBacklog::find_descriptors(KernelAddress list,
+                                                      std::span<const int> open) const {
+  std::map<uint64_t, int> known;
+  for (int fd : open) known.emplace(TRY(memory_.file_of(fd)).value, fd);
+  std::vector<Fd> found;
+  const auto count = TRY(memory_.read_value<int16_t>(list + layout_->descriptors.count));
+  for (int16_t i = 0; i < count; ++i) {
+    auto file = TRY(memory_.read_value<uint64_t>(list + layout_->descriptors.files +
+                                                 static_cast<uint64_t>(i) * sizeof(uint64_t)));
+    auto match = known.find(file);
+    if (match == known.end())
+      return fail(Code::kUnsupported,
+                  "a file that no process of the group has open was sent to one");
+    found.emplace_back(::fcntl(match->second, F_DUPFD_CLOEXEC, 0));
+    if (!found.back().valid()) return fail_errno("duplicate a descriptor");
+  }
+  return found;
 }
 
 Result<std::vector<UnixBacklog::Fragment>> UnixBacklog::fragments_of(
@@ -251,26 +290,32 @@ Result<std::string> UnixBacklog::read_data(const KernelObject& buffer) const {
 
 namespace {
 
-// A connection of this process with itself that waits to be accepted.
+// A connection of this process with itself that waits to be accepted. With each message a
+// descriptor is sent.
 struct Sample {
   Fd listener;
   Fd client;
+  Fd passed;
 
   static Result<Sample> make(std::span<const std::string> messages) {
     Sample sample{Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)),
-                  Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0))};
+                  Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)),
+                  Fd(::eventfd(0, EFD_CLOEXEC))};
     const sa_family_t any_name = AF_UNIX;
     const std::string any(reinterpret_cast<const char*>(&any_name), sizeof any_name);
     TRY(bind_address(sample.listener.get(), any));
     if (::listen(sample.listener.get(), 1) != 0) return fail_errno("listen");
     TRY(connect_address(sample.client.get(), TRY(local_address(sample.listener.get()))));
+    const std::array passed = {sample.passed.get()};
     for (const std::string& message : messages)
-      if (::send(sample.client.get(), message.data(), message.size(), MSG_DONTWAIT) !=
-          static_cast<ssize_t>(message.size()))
-        return fail_errno("send to a Unix socket");
+      TRY(send_descriptors(sample.client, std::as_bytes(std::span(message)), passed));
     return sample;
   }
 };
+
+bool carries_one(const QueuedMessage& message) {
+  return message.descriptors.size() == 1;
+}
 
 Result<std::string> random_bytes(size_t count) {
   std::string bytes(count, '\0');
@@ -309,7 +354,6 @@ Result<void> UnixBacklog::find_pages(KernelAddress known, const std::string& dat
 }
 
 Result<void> UnixBacklog::learn() {
-  own_level_ = TRY(memory_.read_value<uint32_t>(TRY(memory_.own_pid()) + layout_->pid.level));
   const std::array<std::string, 2> sent = {"short", TRY(random_bytes(8 * kPageSize))};
   const auto sample = TRY(Sample::make(sent));
   const auto ends = TRY(buffers_of(TRY(sock_of(sample.listener.get()))));
@@ -318,13 +362,15 @@ Result<void> UnixBacklog::learn() {
                                           ends.front() + layout_->buffer.sock))));
   if (buffers.size() != sent.size()) return fail(Code::kSystem, "its messages are not seen");
   TRY(find_pages(buffers.back(), sent.back()));
-  const auto waiting = TRY(read(sample.listener.get()));
+  const std::array open = {sample.client.get(), sample.passed.get()};
+  const auto waiting = TRY(read(sample.listener.get(), TRY(own_pid_namespace()), open));
   struct stat client{};
   if (::fstat(sample.client.get(), &client) != 0) return fail_errno("stat");
   const bool same = waiting.size() == 1 && waiting[0].client_inode == client.st_ino &&
-                    waiting[0].client.size() == 1 && waiting[0].client[0] == ::getpid() &&
-                    waiting[0].uid == ::geteuid() && waiting[0].gid == ::getegid() &&
-                    std::ranges::equal(waiting[0].received, sent, {}, &QueuedMessage::data);
+                    waiting[0].client.pid == ::getpid() && waiting[0].client.uid == ::geteuid() &&
+                    waiting[0].client.gid == ::getegid() &&
+                    std::ranges::equal(waiting[0].received, sent, {}, &QueuedMessage::data) &&
+                    std::ranges::all_of(waiting[0].received, carries_one);
   if (!same) return fail(Code::kSystem, "it is not what it is known to be");
   return {};
 }

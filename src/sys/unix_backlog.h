@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,15 +20,10 @@
 namespace martlet::sys {
 
 struct WaitingConnection {
-  uint32_t client_inode = 0;  // 0: the client has closed its end
-  std::string client_name;    // sockaddr; empty: unnamed
-  uint8_t shutdown = 0;       // of the end that waits; bit 0: receive side, bit 1: send side
-  // Who has connected: the process as this PID namespace numbers it and those inside of it, from
-  // the outermost on; empty if it is of another.
-  std::vector<pid_t> client;
-  uid_t uid = 0;
-  gid_t gid = 0;
-  std::vector<QueuedMessage> received;
+  uint32_t client_inode = 0;            // 0: the client has closed its end
+  std::string client_name;              // sockaddr; empty: unnamed
+  ucred client{};                       // who has connected, as the asked PID namespace numbers it
+  std::vector<QueuedMessage> received;  // with credentials where the kernel has kept them
 };
 
 // Any thread.
@@ -40,8 +36,12 @@ class UnixBacklog {
   static const Result<UnixBacklog>& shared();
 
   // In the order in which they will be accepted. Nobody may send, connect, accept or close
-  // meanwhile. kUnsupported: what waits there has descriptors or an urgent byte with it.
-  Result<std::vector<WaitingConnection>> read(int listener) const;
+  // meanwhile. Those who have connected are numbered as in the PID namespace with that inode, and
+  // as 0 if they are not in it. Descriptors in flight are found among the `open` ones of this
+  // process. kUnsupported: there is an urgent byte, or a descriptor that is not found.
+  Result<std::vector<WaitingConnection>> read(int listener, uint64_t pid_namespace,
+                                              std::span<const int> open) const;
+  static Result<uint64_t> own_pid_namespace();
 
  private:
   struct Layout;
@@ -51,10 +51,15 @@ class UnixBacklog {
   Result<void> find_pages(KernelAddress known, const std::string& data);
   Result<std::vector<KernelAddress>> buffers_of(KernelAddress sock) const;
   Result<KernelAddress> sock_of(int fd) const;
-  Result<WaitingConnection> read_connection(KernelAddress sock) const;
+  struct Question {
+    uint64_t own_namespace, pid_namespace;
+    std::span<const int> open;
+  };
+  Result<WaitingConnection> read_connection(KernelAddress sock, const Question& question) const;
   Result<void> read_client(KernelAddress sock, WaitingConnection& out) const;
-  Result<std::vector<pid_t>> numbers_of(KernelAddress pid) const;
-  Result<QueuedMessage> read_message(KernelAddress buffer) const;
+  Result<pid_t> number_of(KernelAddress pid, uint64_t pid_namespace) const;
+  Result<QueuedMessage> read_message(KernelAddress buffer, const Question& question) const;
+  Result<std::vector<Fd>> find_descriptors(KernelAddress list, std::span<const int> open) const;
   struct Fragment {
     uint64_t page;  // address of its struct page
     uint32_t offset, length;
@@ -65,7 +70,6 @@ class UnixBacklog {
 
   KernelMemory memory_;
   std::shared_ptr<const Layout> layout_;
-  uint32_t own_level_ = 0;    // of this PID namespace
   uint64_t pages_start_ = 0;  // a page is at this + the address of its struct page * a factor
 };
 

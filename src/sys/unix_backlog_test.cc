@@ -2,12 +2,16 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "sys/descriptor_passing.h"
 #include "sys/socket_address.h"
 
 namespace martlet::sys {
@@ -33,7 +37,7 @@ class UnixBacklogTest : public ::testing::Test {
   std::vector<WaitingConnection> read() const {
     const auto& reader = UnixBacklog::shared();
     EXPECT_TRUE(reader) << reader.error().to_string();
-    auto waiting = reader->read(listener_.get());
+    auto waiting = reader->read(listener_.get(), *UnixBacklog::own_pid_namespace(), {});
     EXPECT_TRUE(waiting) << waiting.error().to_string();
     return waiting ? std::move(*waiting) : std::vector<WaitingConnection>{};
   }
@@ -82,10 +86,8 @@ TEST_F(UnixBacklogTest, TellsOfClientsThatHaveClosedOrShutDown) {
   auto waiting = read();
   ASSERT_EQ(waiting.size(), 2u);
   EXPECT_EQ(waiting[0].client_inode, 0u);
-  EXPECT_EQ(waiting[0].shutdown, 3);
   EXPECT_EQ(waiting[0].received.at(0).data, "bye");
   EXPECT_NE(waiting[1].client_inode, 0u);
-  EXPECT_EQ(waiting[1].shutdown, 1);
 }
 
 TEST_F(UnixBacklogTest, TellsTheNamesOfClients) {
@@ -110,10 +112,30 @@ TEST_F(UnixBacklogTest, TellsBytesOfAnyLength) {
   EXPECT_EQ(seen, sent);
 }
 
-TEST_F(UnixBacklogTest, RefusesWhatHasDescriptorsOrAnUrgentByte) {
+TEST_F(UnixBacklogTest, FindsDescriptorsAmongTheOpenOnes) {
+  Fd client = connect();
+  const std::array passed = {client.get()};
+  const std::string text = "here";
+  ASSERT_TRUE(send_descriptors(client, std::as_bytes(std::span(text)), passed));
+  const auto& reader = UnixBacklog::shared();
+  auto waiting = reader->read(listener_.get(), 0, std::array{listener_.get(), client.get()});
+  ASSERT_TRUE(waiting) << waiting.error().to_string();
+  EXPECT_EQ(waiting->at(0).client.pid, 0);
+  ASSERT_EQ(waiting->at(0).received.at(0).descriptors.size(), 1u);
+  struct stat sent{};
+  struct stat found{};
+  ASSERT_EQ(::fstat(client.get(), &sent), 0);
+  ASSERT_EQ(::fstat(waiting->at(0).received[0].descriptors[0].get(), &found), 0);
+  EXPECT_EQ(found.st_ino, sent.st_ino);
+  waiting = reader->read(listener_.get(), 0, {});
+  ASSERT_FALSE(waiting);
+  EXPECT_EQ(waiting.error().code(), Code::kUnsupported);
+}
+
+TEST_F(UnixBacklogTest, RefusesAnUrgentByte) {
   Fd client = connect();
   ASSERT_EQ(::send(client.get(), "!", 1, MSG_OOB), 1);
-  auto waiting = UnixBacklog::shared()->read(listener_.get());
+  auto waiting = UnixBacklog::shared()->read(listener_.get(), 0, {});
   ASSERT_FALSE(waiting);
   EXPECT_EQ(waiting.error().code(), Code::kUnsupported);
 }
