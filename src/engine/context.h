@@ -71,6 +71,10 @@ class CaptureContext {
   std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixMessage>>& unix_queues() {
     return unix_queues_;
   }
+  // What waits in Unix listeners to be accepted, by File id; read at the same time.
+  std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixSocket>>& unix_backlogs() {
+    return unix_backlogs_;
+  }
 
   // The model of sockets of a type that are connected, or not; and whether this call has made it.
   // Any thread.
@@ -131,6 +135,7 @@ class CaptureContext {
   std::recursive_mutex mutex_;  // recursive: under alone(), judge() and on_thaw() may be called
   std::vector<std::function<void()>> undo_;
   std::optional<std::vector<Error>> refusals_;
+  std::map<uint32_t, google::protobuf::RepeatedPtrField<image::UnixSocket>> unix_backlogs_;
 };
 
 // Shared state of one restore.

@@ -1,7 +1,6 @@
 #include "sys/mapping_flags.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/mman.h>
@@ -17,56 +16,21 @@
 #include <sstream>
 #include <utility>
 
+#include "sys/kernel_types.h"
 #include "sys/userfaultfd.h"
 
 namespace martlet::sys {
 namespace {
 
-struct Btf {
-  explicit Btf(btf* loaded) : types(loaded) {}
-  ~Btf() { btf__free(types); }
-  Btf(const Btf&) = delete;
-  Btf& operator=(const Btf&) = delete;
-  btf* types;
-};
-
-const btf_type* without_qualifiers(const btf* types, uint32_t id) {
-  const btf_type* type = btf__type_by_id(types, id);
-  while (type != nullptr && (btf_is_mod(type) || btf_is_typedef(type)))
-    type = btf__type_by_id(types, type->type);
-  return type;
-}
-
-// In bits, members of nameless structs and unions included.
-std::optional<uint32_t> offset_of(const btf* types, const btf_type* owner, std::string_view name) {
-  for (uint16_t i = 0; owner != nullptr && i < btf_vlen(owner); ++i) {
-    const btf_member& member = btf_members(owner)[i];
-    std::string_view member_name = btf__name_by_offset(types, member.name_off);
-    uint32_t at = btf_member_bit_offset(owner, i);
-    if (member_name == name) return at;
-    if (!member_name.empty()) continue;
-    const btf_type* inner = without_qualifiers(types, member.type);
-    if (inner == nullptr || !btf_is_composite(inner)) continue;
-    if (auto inside = offset_of(types, inner, name)) return at + *inside;
-  }
-  return std::nullopt;
-}
-
 struct Offsets {
   int16_t start, end, flags;  // in struct vm_area_struct, in bytes
 };
 
-Result<Offsets> find_offsets(const btf* types) {
-  int id = btf__find_by_name_kind(types, "vm_area_struct", BTF_KIND_STRUCT);
-  if (id < 0) return fail(Code::kSystem, "the kernel's types have no vm_area_struct");
-  const btf_type* owner = btf__type_by_id(types, static_cast<uint32_t>(id));
+Result<Offsets> find_offsets(const KernelTypes& types) {
   Offsets found{};
   for (auto [name, into] : {std::pair("vm_start", &found.start), std::pair("vm_end", &found.end),
-                            std::pair("vm_flags", &found.flags)}) {
-    auto bits = offset_of(types, owner, name);
-    if (!bits) return fail(Code::kSystem, std::string("vm_area_struct has no ") + name);
-    *into = static_cast<int16_t>(*bits / 8);
-  }
+                            std::pair("vm_flags", &found.flags)})
+    *into = static_cast<int16_t>(TRY(types.offset_of("vm_area_struct", name)));
   return found;
 }
 
@@ -110,18 +74,16 @@ auto instructions(const Offsets& offset) {
 }
 
 Result<Fd> load_program() {
-  Btf kernel(btf__load_vmlinux_btf());
-  if (kernel.types == nullptr) return fail_errno("read the kernel's types (BTF)");
-  int entry = btf__find_by_name_kind(kernel.types, "bpf_iter_task_vma", BTF_KIND_FUNC);
-  if (entry < 0) return fail(Code::kSystem, "the kernel has no iterator of mappings");
-  auto body = instructions(TRY(find_offsets(kernel.types)));
+  const auto types = TRY(KernelTypes::load());
+  const uint32_t entry = TRY(types.function("bpf_iter_task_vma"));
+  auto body = instructions(TRY(find_offsets(types)));
   std::vector<bpf_insn> program(body.begin(), body.end());
   program.push_back(set(BPF_REG_0, 0));
   program.push_back({BPF_JMP | BPF_EXIT, 0, 0, 0, 0});
   bpf_prog_load_opts options{};
   options.sz = sizeof options;
   options.expected_attach_type = BPF_TRACE_ITER;
-  options.attach_btf_id = static_cast<uint32_t>(entry);
+  options.attach_btf_id = entry;
   int fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "mapping_flags", kProgramLicence, program.data(),
                          program.size(), &options);
   if (fd < 0) return fail_errno("load the BPF program that reads mappings");

@@ -12,16 +12,26 @@
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
 #include "sys/socket_options.h"
+#include "sys/unix_backlog.h"
 
 namespace martlet::engine {
 namespace {
 
 // What waits in a Unix listener are connections that nobody has accepted.
-bool is_queue(const Fd& socket) {
-  const int family = sys::get_int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC);
-  if (family == AF_NETLINK) return true;
-  return family == AF_UNIX &&
+bool is_unix_listener(const Fd& socket) {
+  return sys::get_int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC) == AF_UNIX &&
          sys::get_int_option(socket.get(), SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0;
+}
+
+bool is_queue(const Fd& socket) {
+  return sys::get_int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC) ==
+             AF_NETLINK ||
+         is_unix_listener(socket);
+}
+
+bool is_read(const Fd& queue) {
+  pollfd state{queue.get(), POLLIN, 0};
+  return ::poll(&state, 1, 0) == 0 || (is_unix_listener(queue) && sys::UnixBacklog::shared());
 }
 
 // A duplicate of the descriptor if it is such a queue. It may be closed at any moment.
@@ -74,10 +84,7 @@ bool UnreadQueues::all_read_in(HostPid frozen_root) {
 }
 
 bool UnreadQueues::all_read() const {
-  return std::ranges::all_of(queues_, [](const Fd& queue) {
-    pollfd state{queue.get(), POLLIN, 0};
-    return ::poll(&state, 1, 0) == 0;
-  });
+  return std::ranges::all_of(queues_, is_read);
 }
 
 }  // namespace martlet::engine

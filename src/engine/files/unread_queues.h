@@ -1,5 +1,6 @@
-// Queues that must be empty when the program is captured: nothing can put an event of inotify, a
-// message of the kernel's netlink or a connection that a Unix listener has not accepted back.
+// Queues that must be empty when the program is captured: nothing can put an event of inotify or a
+// message of the kernel's netlink back, and connections that wait in a Unix listener can be read
+// only where the kernel shows its memory (sys::UnixBacklog).
 #pragma once
 
 #include <vector>

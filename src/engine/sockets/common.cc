@@ -122,6 +122,12 @@ Result<void> apply_identity(int fd, const image::File& file, const image::Socket
   return {};
 }
 
+bool has_socket(CaptureContext& context, uint32_t inode) {
+  return std::ranges::any_of(context.files(), [&](const OpenFile& file) {
+    return S_ISSOCK(file.status.st_mode) && file.status.st_ino == inode;
+  });
+}
+
 void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo) {
   context.on_thaw([fd, undo = std::move(undo)] { undo(fd); });  // the context keeps it open
 }

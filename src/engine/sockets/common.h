@@ -37,6 +37,9 @@ Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
 // Registers `undo(fd)` for the thaw, with a descriptor that stays open until then.
 void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo);
 
+// Whether a description of the group is the socket with this inode.
+bool has_socket(CaptureContext& context, uint32_t inode);
+
 // A sock_diag socket of the group's network namespace.
 Result<int> group_sock_diag(CaptureContext& context);
 

@@ -180,12 +180,15 @@ class CapturedSockets {
 };
 
 // Rebuilds what was captured, in the order of the image, and lets it go live in the given order.
-inline Result<std::vector<Fd>> restore(const FileKind& kind, const std::vector<image::File>& files,
-                                       HostPid root) {
+// With `create_all` they are made by that, otherwise one by one.
+inline Result<std::vector<Fd>> restore(
+    const FileKind& kind, const std::vector<image::File>& files, HostPid root,
+    const std::function<Result<void>(ApplyContext&)>& create_all = nullptr) {
   ApplyContext context(root, {});
   for (const image::File& file : files) context.files()[file.id()] = file;
+  if (create_all) TRY(create_all(context));
   for (const image::File& file : files)
-    context.set_description(file.id(), TRY(kind.create(context, file)));
+    if (!create_all) context.set_description(file.id(), TRY(kind.create(context, file)));
   for (const image::File& file : files)
     TRY(kind.complete(context, file, context.description(file.id())));
   for (const image::File& file : files) kind.go_live(context, file, context.description(file.id()));

@@ -1,5 +1,6 @@
 #include "engine/sockets/unix_apply.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,6 +28,9 @@ Result<void> check(const image::UnixSocket& socket) {
     return fail(Code::kBadImage, "type of a Unix socket");
   if (!is_sound_name(socket.name()) || !is_sound_name(socket.peer_name()))
     return fail(Code::kBadImage, "name of a Unix socket");
+  for (const image::UnixSocket& waiting : socket.waiting())
+    if (!socket.listening() || !is_sound_name(waiting.peer_name()))
+      return fail(Code::kBadImage, "Unix connection that waits to be accepted");
   return {};
 }
 
@@ -47,13 +51,13 @@ const image::File* record_of_peer(ApplyContext& context, const image::UnixSocket
 }
 
 bool is_peer_closed(const image::UnixSocket& socket) {
-  return socket.connected() && socket.peer_inode() == 0;
+  return socket.connected() && socket.peer_inode() == 0 && !socket.waits();
 }
 
 // Two datagram sockets that are each other's peer can be made together; one that is connected to a
 // name only is not known to the other end.
 bool is_half_of_pair(ApplyContext& context, const image::UnixSocket& socket) {
-  if (!socket.connected()) return false;
+  if (!socket.connected() || socket.waits()) return false;
   if (socket.type() != SOCK_DGRAM || is_peer_closed(socket)) return true;
   const image::File* peer = record_of_peer(context, socket);
   return peer != nullptr && peer->unix_socket().connected() &&
@@ -69,6 +73,10 @@ std::string closed_peer_key(const image::UnixSocket& socket) {
   return "closed peer of unix socket " + std::to_string(socket.inode());
 }
 
+std::string waiting_key(const image::UnixSocket& listener, int number) {
+  return "client " + std::to_string(number) + " of unix socket " + std::to_string(listener.inode());
+}
+
 Result<void> bind_name(ApplyContext& context, int fd, const image::UnixSocket& socket) {
   const std::string& name = socket.name();
   if (is_abstract(name)) return sys::bind_address(fd, name);
@@ -78,12 +86,15 @@ Result<void> bind_name(ApplyContext& context, int fd, const image::UnixSocket& s
                         [&] { return bind_with_file(fd, socket); });
 }
 
+int backlog_of(const image::UnixSocket& listener) {
+  return static_cast<int>(std::min<uint32_t>(listener.backlog(), INT32_MAX));
+}
+
 Result<Fd> make_unconnected(ApplyContext& context, UnixCaller& caller,
                             const image::UnixSocket& socket) {
   Fd fd = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(socket.type()), 0}));
   if (!socket.name().empty()) TRY(bind_name(context, fd.get(), socket));
-  auto backlog = static_cast<int>(std::min<uint32_t>(socket.backlog(), INT32_MAX));
-  if (socket.listening()) TRY(caller.listen(socket, fd.get(), backlog));
+  if (socket.listening()) TRY(caller.listen(socket, fd.get(), backlog_of(socket)));
   return fd;
 }
 
@@ -210,6 +221,78 @@ Result<void> fill_from_peer(ApplyContext& context, int peer, const image::UnixSo
   return {};
 }
 
+Result<Fd> make_closed_client(ApplyContext& context, const image::UnixSocket& listener,
+                              const std::string& name) {
+  Fd client = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(listener.type()), 0}));
+  if (!name.empty())
+    TRY(run_in_empty_root({name}, [&] { return sys::bind_address(client.get(), name); }));
+  return client;
+}
+
+// Null: it has closed its end.
+Result<const image::File*> record_of_client(ApplyContext& context,
+                                            const image::UnixSocket& waiting) {
+  if (waiting.peer_inode() == 0) return nullptr;
+  const image::File* record = find_record(context, [&](const image::UnixSocket& socket) {
+    return socket.waits() && socket.inode() == waiting.peer_inode();
+  });
+  if (record == nullptr) return fail(Code::kBadImage, "waiting Unix connection without a client");
+  return record;
+}
+
+Result<UnixTarget> target_of(ApplyContext& context, const image::UnixSocket& listener) {
+  if (is_abstract(listener.name())) return UnixTarget{listener.name(), Fd()};
+  UnixTarget target;
+  TRY(run_in_root_of(context.root(), listener.directory(), [&]() -> Result<void> {
+    target = TRY(UnixTarget::at(listener.name()));
+    return {};
+  }));
+  return target;
+}
+
+// Where there is no room it fails, for nobody makes room.
+Result<void> connect_at_once(UnixCaller& caller, const image::UnixSocket& as, int fd,
+                             const UnixTarget& target) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("flags of a socket");
+  TRY(caller.connect(as, fd, target));
+  if (::fcntl(fd, F_SETFL, flags) != 0) return fail_errno("flags of a socket");
+  return {};
+}
+
+// Each client remembers who called listen() when it connected, each waiting end who has connected;
+// and that inherits the listener's options. One that has closed its end is made for what it sent.
+Result<void> connect_waiting(ApplyContext& context, UnixCaller& caller, const image::File& file) {
+  const image::UnixSocket& listener = file.unix_socket();
+  const int fd = context.description(file.id());
+  const UnixTarget target = TRY(target_of(context, listener));
+  TRY(apply_options(context, fd, listener.common(), sys::OptionPhase::kLast));
+  for (int i = 0; i < listener.waiting_size(); ++i) {
+    const image::UnixSocket& waiting = listener.waiting(i);
+    const image::File* record = TRY(record_of_client(context, waiting));
+    TRY(caller.listen(record != nullptr ? record->unix_socket() : listener, fd, SOMAXCONN));
+    Fd closed;
+    if (record == nullptr) closed = TRY(make_closed_client(context, listener, waiting.peer_name()));
+    const int client = record != nullptr ? context.description(record->id()) : closed.get();
+    TRY(connect_at_once(caller, waiting, client, target));
+    if (record == nullptr) context.stash(waiting_key(listener, i), std::move(closed));
+  }
+  return caller.listen(listener, fd, backlog_of(listener));
+}
+
+// A client that has closed is closed with that.
+Result<void> fill_waiting(ApplyContext& context, const image::UnixSocket& listener) {
+  for (int i = 0; i < listener.waiting_size(); ++i) {
+    const image::File* record = TRY(record_of_client(context, listener.waiting(i)));
+    auto closed = context.take_stashed(waiting_key(listener, i));
+    if (record == nullptr && !closed)
+      return fail(Code::kBadImage, "Unix listener with the inode of another");
+    const int client = closed ? closed->get() : context.description(record->id());
+    TRY(fill_from_peer(context, client, listener.waiting(i)));
+  }
+  return {};
+}
+
 // A socket with the name of a sender that is not in the image any more.
 Result<Fd> make_sender(ApplyContext& context, const std::string& name) {
   Fd fd = TRY(open_group_socket(context, {AF_UNIX, SOCK_DGRAM, 0}));
@@ -267,6 +350,9 @@ Result<void> create_unix_sockets(ApplyContext& context, UnixCaller& caller) {
     if (file.has_unix_socket())
       context.set_description(
           id, TRY_IN(create_unix(context, file, caller), "file " + std::to_string(id)));
+  for (const auto& [id, file] : context.files())
+    if (file.has_unix_socket() && !file.unix_socket().waiting().empty())
+      TRY_IN(connect_waiting(context, caller, file), "file " + std::to_string(id));
   return {};
 }
 
@@ -277,8 +363,10 @@ Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socke
     int peer = closed ? closed->get() : context.description(record->id());
     return fill_from_peer(context, peer, socket);
   }
+  if (socket.listening()) return fill_waiting(context, socket);
   TRY(fill_from_senders(context, socket));
-  return socket.connected() ? connect_to_name(context, socket, fd) : Result<void>();
+  return socket.connected() && !socket.waits() ? connect_to_name(context, socket, fd)
+                                               : Result<void>();
 }
 
 void go_live_unix(ApplyContext& context, const image::UnixSocket& socket, int fd) {

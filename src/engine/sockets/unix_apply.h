@@ -12,10 +12,12 @@ namespace martlet::engine {
 Result<Fd> create_unix(ApplyContext& context, const image::File& file, UnixCaller& caller);
 
 // All Unix sockets of the image. Done when every process exists and none has its descriptors yet,
-// so that the sockets can be made by the processes that made them once.
+// so that the sockets can be made by the processes that made them once; and their connections that
+// wait to be accepted.
 Result<void> create_unix_sockets(ApplyContext& context, UnixCaller& caller);
 
-// Fills the queue from the senders, and connects a datagram socket.
+// Fills the queue from the senders, those that wait to be accepted included, and connects a
+// datagram socket.
 Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socket, int fd);
 
 void go_live_unix(ApplyContext& context, const image::UnixSocket& socket, int fd);

@@ -1,6 +1,8 @@
 #include "engine/sockets/unix_caller.h"
 
 #include <fcntl.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,6 +31,7 @@ class AsUser {
   AsUser(Program& program, const image::UnixSocket& as)
       : program_(program), changes_(as.credentials_uid() != 0 || as.credentials_gid() != 0) {
     if (!changes_) return;
+    program.call("keep rights", SYS_prctl, {PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0});
     program.call("take group", SYS_setresgid, {kUnchanged, as.credentials_gid(), kUnchanged});
     program.call("take user", SYS_setresuid, {kUnchanged, as.credentials_uid(), kUnchanged});
   }
@@ -36,6 +39,7 @@ class AsUser {
     if (!changes_) return;
     program_.call("leave user", SYS_setresuid, {kUnchanged, kRoot, kUnchanged});
     program_.call("leave group", SYS_setresgid, {kUnchanged, kRoot, kUnchanged});
+    program_.call("tie rights to the user", SYS_prctl, {PR_SET_SECUREBITS, 0, 0, 0, 0});
   }
   AsUser(const AsUser&) = delete;
   AsUser& operator=(const AsUser&) = delete;
@@ -56,6 +60,13 @@ Result<UnixTarget> UnixTarget::find(const std::string& address) {
   std::string parent = std::filesystem::path(path).parent_path();
   if (parent.empty()) parent.assign(1, '.');
   if (::chmod(parent.c_str(), 0755) != 0) return fail_errno("set the mode of " + parent);
+  return at(address);
+}
+
+Result<UnixTarget> UnixTarget::at(const std::string& address) {
+  std::string path = path_of(address);
+  std::string parent = std::filesystem::path(path).parent_path();
+  if (parent.empty()) parent.assign(1, '.');
   std::string seen(address, 0, offsetof(sockaddr_un, sun_path));
   seen.append(std::filesystem::path(path).filename());
   seen.push_back('\0');

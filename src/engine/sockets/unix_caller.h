@@ -27,6 +27,8 @@ struct UnixTarget {
 
   // On a thread that sees the path. Everybody may connect to the socket and pass its directory.
   static Result<UnixTarget> find(const std::string& address);
+  // The same, with the modes left as they are.
+  static Result<UnixTarget> at(const std::string& address);
 };
 
 // Each call is made as the process and user that SO_PEERCRED of `as` reports.

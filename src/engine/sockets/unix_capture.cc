@@ -23,12 +23,6 @@ namespace {
 
 constexpr uint8_t kBothWays = 3;
 
-bool is_in_group(CaptureContext& context, uint32_t inode) {
-  return std::ranges::any_of(context.files(), [&](const OpenFile& file) {
-    return S_ISSOCK(file.status.st_mode) && file.status.st_ino == inode;
-  });
-}
-
 // What the kernel remembers of the process that made the other end; a listener remembers its own.
 std::optional<ucred> credentials_of(int fd) {
   ucred credentials{};
@@ -93,29 +87,46 @@ std::string describe_outside_peer(int fd, const std::string& name) {
   return "Unix socket (" + sys::describe_address(name) + ") of " + process;
 }
 
+bool waits_to_be_accepted(CaptureContext& context, uint32_t inode) {
+  return std::ranges::any_of(context.unix_backlogs(), [&](const auto& backlog) {
+    return std::ranges::any_of(backlog.second, [&](const image::UnixSocket& waiting) {
+      return waiting.peer_inode() == inode;
+    });
+  });
+}
+
 Result<void> capture_peer(CaptureContext& context, const OpenFile& file,
                           const sys::UnixSocketInfo& info, image::UnixSocket& out) {
   if (!info.peer) return {};
   out.set_connected(true);
   out.set_peer_inode(*info.peer);
   out.set_peer_name(named_or_empty(TRY(sys::remote_address(file.fd))));
-  if (*info.peer != 0 && !is_in_group(context, *info.peer))
+  if (*info.peer != 0 && !has_socket(context, *info.peer))
     return fail(Code::kUnsupported, "is connected to the " +
                                         describe_outside_peer(file.fd, out.peer_name()) +
                                         " outside of the group");
-  if (*info.peer == 0 && out.type() != SOCK_DGRAM && info.shutdown != kBothWays)
+  out.set_waits(waits_to_be_accepted(context, info.inode));
+  if (*info.peer == 0 && out.type() != SOCK_DGRAM && info.shutdown != kBothWays && !out.waits())
     return fail(Code::kUnsupported, "Unix connection to " + sys::describe_address(out.peer_name()) +
                                         " waits to be accepted");
   return {};
 }
 
-Result<void> capture_listener(const sys::UnixSocketInfo& info, image::UnixSocket& out) {
+// They connect again by the listener's name.
+Result<void> capture_listener(CaptureContext& context, const OpenFile& file,
+                              const sys::UnixSocketInfo& info, image::UnixSocket& out) {
   out.set_listening(true);
   out.set_backlog(info.send_queue);
   if (info.receive_queue == 0) return {};
-  return fail(Code::kUnsupported, "Unix listener " + sys::describe_address(out.name()) + " has " +
-                                      std::to_string(info.receive_queue) +
-                                      " connections waiting to be accepted");
+  const std::string problem = "Unix listener " + sys::describe_address(out.name()) + " has " +
+                              std::to_string(info.receive_queue) +
+                              " connections waiting to be accepted, ";
+  if (!is_abstract(out.name()) && !out.has_file())
+    return fail(Code::kUnsupported, problem + "and its path does not lead to it");
+  *out.mutable_waiting() = context.unix_backlogs()[file.id];
+  if (static_cast<uint32_t>(out.waiting_size()) == info.receive_queue) return {};
+  return fail(Code::kUnsupported,
+              problem + "of which " + std::to_string(out.waiting_size()) + " could be read");
 }
 
 Result<std::string> directory_of(HostPid process) {
@@ -163,7 +174,7 @@ Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::
   }
   TRY(capture_peer(context, file, info, out));
   TRY(capture_file(file, info, out));
-  if (info.state == TCP_LISTEN) return capture_listener(info, out);
+  if (info.state == TCP_LISTEN) return capture_listener(context, file, info, out);
   if (auto queue = context.unix_queues().find(file.id); queue != context.unix_queues().end())
     *out.mutable_queue() = queue->second;
   if (out.type() == SOCK_STREAM) return {};

@@ -3,23 +3,37 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <utility>
 
 #include "engine/sockets/common.h"
 #include "engine/sockets/unix_name.h"
+#include "sys/procfs.h"
 #include "sys/sock_diag.h"
 #include "sys/socket_queue.h"
+#include "sys/unix_backlog.h"
 
 namespace martlet::engine {
 namespace {
 
-bool may_have_queue(const OpenFile& file) {
+bool is_readable_unix(const OpenFile& file) {
   if (!S_ISSOCK(file.status.st_mode)) return false;
   pollfd state{file.fd, POLLIN, 0};
   if (::poll(&state, 1, 0) != 1 || (state.revents & POLLIN) == 0) return false;
-  return sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC) == AF_UNIX &&
-         sys::get_int_option(file.fd, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) == 0;
+  return sys::get_int_option(file.fd, SOL_SOCKET, SO_DOMAIN).value_or(AF_UNSPEC) == AF_UNIX;
+}
+
+bool is_listener(const OpenFile& file) {
+  return sys::get_int_option(file.fd, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0;
+}
+
+bool has_queue(const OpenFile& file) {
+  return is_readable_unix(file) && !is_listener(file);
+}
+
+bool has_backlog(const OpenFile& file) {
+  return is_readable_unix(file) && is_listener(file);
 }
 
 // At the end of what a closed peer has sent, a stream and a packet socket go on with nothing.
@@ -44,10 +58,12 @@ void describe_sender(const CaptureContext& context, const ucred& sender, image::
   out.set_credentials_gid(sender.gid);
 }
 
-Result<void> read_queue(CaptureContext& context, const OpenFile& file, const AddFile& add) {
-  auto& queue = context.unix_queues()[file.id];
-  for (sys::QueuedMessage& message : TRY(peek_queue(context, file))) {
-    image::UnixMessage& record = *queue.Add();
+using Messages = google::protobuf::RepeatedPtrField<image::UnixMessage>;
+
+Result<void> describe(CaptureContext& context, std::vector<sys::QueuedMessage> queue,
+                      const AddFile& add, Messages& out) {
+  for (sys::QueuedMessage& message : queue) {
+    image::UnixMessage& record = *out.Add();
     record.set_data(std::move(message.data));
     record.set_sender(named_or_empty(message.sender));
     for (Fd& descriptor : message.descriptors)
@@ -57,15 +73,62 @@ Result<void> read_queue(CaptureContext& context, const OpenFile& file, const Add
   return {};
 }
 
-}  // namespace
+Result<void> read_queue(CaptureContext& context, const OpenFile& file, const AddFile& add) {
+  return describe(context, TRY(peek_queue(context, file)), add, context.unix_queues()[file.id]);
+}
 
-Result<void> read_unix_queues(CaptureContext& context, const AddFile& add) {
+// The end that waits. Its name, type and options are the listener's.
+Result<void> describe_waiting(CaptureContext& context, sys::WaitingConnection waiting,
+                              const AddFile& add, image::UnixSocket& out) {
+  if (waiting.client_inode != 0 && !has_socket(context, waiting.client_inode))
+    return fail(Code::kUnsupported,
+                "a connection from outside of the group is waiting to be accepted");
+  out.set_peer_inode(waiting.client_inode);
+  out.set_peer_name(named_or_empty(waiting.client_name));
+  out.set_has_credentials(true);
+  out.set_credentials_pid(waiting.client.pid);
+  out.set_credentials_uid(waiting.client.uid);
+  out.set_credentials_gid(waiting.client.gid);
+  return describe(context, std::move(waiting.received), add, *out.mutable_queue());
+}
+
+Result<void> read_backlog(CaptureContext& context, const OpenFile& file, const AddFile& add) {
+  const auto& reader = sys::UnixBacklog::shared();
+  if (!reader)
+    return fail(Code::kUnsupported,
+                "connections are waiting to be accepted, which cannot be read: " +
+                    reader.error().to_string());
+  struct stat pid_namespace{};
+  const std::string path = sys::proc_path(context.root(), "ns/pid");
+  if (::stat(path.c_str(), &pid_namespace) != 0) return fail_errno("stat " + path);
+  std::vector<int> open;
+  for (const OpenFile& known : context.files())
+    if (known.fd >= 0) open.push_back(known.fd);
+  auto& backlog = context.unix_backlogs()[file.id];
+  for (auto& waiting : TRY_IN(reader->read(file.fd, pid_namespace.st_ino, open),
+                              "connections are waiting to be accepted"))
+    TRY(describe_waiting(context, std::move(waiting), add, *backlog.Add()));
+  return {};
+}
+
+using ReadOne = Result<void> (*)(CaptureContext&, const OpenFile&, const AddFile&);
+
+Result<void> read_each(CaptureContext& context, bool (*holds)(const OpenFile&), ReadOne read,
+                       const AddFile& add) {
   for (size_t i = 0; i < context.files().size(); ++i) {
     const OpenFile file = context.files()[i];  // `add` may move them
-    if (!may_have_queue(file)) continue;
-    TRY(context.judge(in_context(read_queue(context, file, add), file.link)));
+    if (!holds(file)) continue;
+    TRY(context.judge(in_context(read(context, file, add), file.link)));
   }
   return {};
+}
+
+}  // namespace
+
+// What waits in a backlog brings no files, but may have those that a queue has brought.
+Result<void> read_unix_queues(CaptureContext& context, const AddFile& add) {
+  TRY(read_each(context, has_queue, read_queue, add));
+  return read_each(context, has_backlog, read_backlog, add);
 }
 
 }  // namespace martlet::engine

@@ -8,6 +8,7 @@
 
 #include "base/test_util.h"
 #include "engine/sockets/socket_test_support.h"
+#include "engine/sockets/unix_apply.h"
 
 namespace martlet::engine {
 namespace {
@@ -93,7 +94,9 @@ class UnixSockets : public NetworkTest {
     CapturedSockets captured(self());
     expect_ok(captured.capture(unix_socket_kind(), fds));
     originals.clear();
-    return expect_ok(restore(unix_socket_kind(), captured.files(), self()));
+    LocalUnixCaller caller(self());
+    auto create_all = [&](ApplyContext& context) { return create_unix_sockets(context, caller); };
+    return expect_ok(restore(unix_socket_kind(), captured.files(), self(), create_all));
   }
   Ends move(Ends ends) {
     std::vector<Fd> originals;
@@ -335,8 +338,36 @@ TEST_F(UnixSockets, RefusesByName) {
   Fd listener = listen_on(path("listener"));
   Fd waiting = new_socket(SOCK_STREAM);
   expect_ok(sys::connect_address(waiting.get(), path("listener")));
-  EXPECT_NE(refusal(listener.get()).cause().find("1 connections waiting"), std::string::npos);
+  EXPECT_NE(refusal(listener.get()).cause().find("outside of the group"), std::string::npos);
   EXPECT_NE(refusal(waiting.get()).cause().find("waits to be accepted"), std::string::npos);
+  waiting.reset();
+  ASSERT_EQ(::unlink((directory_ / "listener").c_str()), 0);
+  EXPECT_NE(refusal(listener.get()).cause().find("does not lead to it"), std::string::npos);
+}
+
+TEST_F(UnixSockets, ConnectionsThatWaitToBeAccepted) {
+  for (const std::string& name : {path("listener"), abstract("waiting")}) {
+    std::vector<Fd> sockets;
+    sockets.push_back(new_socket(SOCK_STREAM));
+    sockets.push_back(listen_on(name));
+    sockets.push_back(bound(SOCK_STREAM, path("client")));
+    Fd closed = new_socket(SOCK_STREAM);
+    for (int client : {sockets[2].get(), closed.get(), sockets[0].get()})
+      expect_ok(sys::connect_address(client, name));
+    send_all(sockets[2].get(), "first");
+    send_all(closed.get(), "last words");
+    closed.reset();
+    auto moved = move(std::move(sockets));
+    Fd first(::accept(moved[1].get(), nullptr, nullptr));
+    EXPECT_EQ(*sys::remote_address(first.get()), path("client"));
+    EXPECT_EQ(receive_exactly(first.get(), 5), "first");
+    Fd second(::accept(moved[1].get(), nullptr, nullptr));
+    EXPECT_EQ(receive_message(second.get()), "last words");
+    EXPECT_EQ(receive_message(second.get()), "");
+    expect_talk({std::move(moved[0]), Fd(::accept(moved[1].get(), nullptr, nullptr))});
+    moved.clear();
+    ASSERT_EQ(::unlink((directory_ / "client").c_str()), 0);
+  }
 }
 
 }  // namespace
