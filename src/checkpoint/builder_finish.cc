@@ -84,6 +84,7 @@ Result<void> GroupBuilder::finish() {
   TRY(set_foreground_groups());
   TRY(dismiss_stand_ins());
   TRY(each(&GroupBuilder::set_process_state));
+  TRY(each(&GroupBuilder::end_leader));
   TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
@@ -115,11 +116,15 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   program.call("set personality", SYS_personality, {process.personality()});
   engine::register_membarriers(program, process);
   TRY(member.leader().run(program));
-  for (int i = 1; i < process.threads_size(); ++i) {
+  for (int i = process.has_ended_leader() ? 0 : 1; i < process.threads_size(); ++i) {
     Task created = TRY(make_thread(member, process.threads(i)));
     member.tasks.push_back(std::move(created));
   }
   for (const Task& task : member.tasks) context_->set_task(task.tid(), task.host_pid());
+  if (process.has_ended_leader()) {
+    member.ending_leader = std::move(member.tasks.front());
+    member.tasks.erase(member.tasks.begin());
+  }
   stats_.threads += member.tasks.size();
   return {};
 }
@@ -205,7 +210,9 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
   TRY(engine::apply_posix_timers(leader, process));
-  TRY(engine::apply_process_pending(leader, process));
+  // Only the leader may queue signals that seem to come from the kernel.
+  TRY(engine::apply_process_pending(member.ending_leader ? *member.ending_leader : leader,
+                                    process));
   const image::Ipc* own = ipc_namespaces_.objects_of(process.pid());
   TRY(engine::apply_semaphore_undo(leader, process, own != nullptr ? *own : ipc_));
   if (process.oom_score_adj() != 0)
@@ -231,6 +238,21 @@ std::vector<LateMemory> GroupBuilder::take_late_memory() {
     member.missing_handler.reset();
   }
   return late;
+}
+
+// Before any child is to have a signal when the thread ends that made it.
+Result<void> GroupBuilder::end_leader(Member& member) {
+  if (!member.ending_leader) return {};
+  const image::Process& process = *member.process;
+  const image::EndedLeader& wanted = process.ended_leader();
+  Task& leader = *member.ending_leader;
+  Program program(*arena_);
+  program.call("set name", SYS_prctl,
+               {PR_SET_NAME, program.put_string(wanted.name().substr(0, 15)), 0, 0, 0});
+  TRY(leader.run(program));
+  TRY(engine::apply_credentials(leader, wanted.credentials(),
+                                user_namespaces_->view_of(process.pid())));
+  return engine::end_leader(leader, wanted.exit_code());
 }
 
 Result<void> GroupBuilder::set_seccomp(Member& member) {

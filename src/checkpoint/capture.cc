@@ -159,7 +159,7 @@ Result<void> GroupCapture::survey() {
     image::Process& out = *tree_.mutable_processes(tree_.processes_size() - 1);
     if (ahead_ != nullptr)
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
-    TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
+    TRY_IN(files.add(frozen.living, std::move(descriptors[i]), out), name_of(frozen));
     TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
   TRY(files.open_all());
@@ -248,8 +248,8 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
   TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
-    descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
-    frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
+    descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.living), name_of(frozen));
+    frozen.vmas = TRY_IN(sys::read_mappings(frozen.living), name_of(frozen));
     cgroup_namespaces_[i] = engine::note_namespaces(context_.root(), of_root, frozen);
     return {};
   }));
@@ -262,7 +262,7 @@ Result<void> GroupCapture::survey_process(size_t index) {
   TRY(context_.judge(seccomp_.read(processes_[index])));
   image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
   TRY(context_.judge(engine::note_removed_directories(context_, processes_[index], out)));
-  auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
+  auto mappings = TRY(layouts_.read(processes_[index].living, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
 }
@@ -349,7 +349,7 @@ Result<void> GroupCapture::look_at_pages() {
     auto tracking = ahead_ != nullptr && ahead_->staged(processes_[i])
                         ? sys::Pagemap::Tracking::kByWrites
                         : sys::Pagemap::Tracking::kNone;
-    pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].pid), name_of(processes_[i]));
+    pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].living), name_of(processes_[i]));
     pages_of_[i].resize(static_cast<size_t>(space.mappings_size()));
     for (int m = 0; m < space.mappings_size(); ++m)
       if (engine::has_private_pages(space.mappings(m)) || engine::is_shared(space.mappings(m)))
@@ -401,8 +401,8 @@ Result<void> GroupCapture::write_space(size_t index) {
       TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
   }
   auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
-  auto memory = TRY(sys::ForcedMemory::open(frozen.pid));
-  engine::PageReader reader{frozen.pid, frozen.ns_pid, memory, mode};
+  auto memory = TRY(sys::ForcedMemory::open(frozen.living));
+  engine::PageReader reader{frozen.living, frozen.ns_pid, memory, mode};
   stats_.memory_bytes += TRY(pages_.put(reader, choose_pages(index)));
   return pages_.end_space(frozen.ns_pid);
 }
@@ -441,8 +441,8 @@ Result<Ranges> GroupCapture::find_inherited(size_t index) {
   Ranges from_creator;
   if (auto creator = births_[index].creator) {
     auto parts = engine::inheritable_parts(space, spaces_[*creator], engine::Lineage::kFork);
-    auto own = TRY(sys::Pagemap::open(frozen.pid));
-    auto other = TRY(sys::Pagemap::open(processes_[*creator].pid));
+    auto own = TRY(sys::Pagemap::open(frozen.living));
+    auto other = TRY(sys::Pagemap::open(processes_[*creator].living));
     for (size_t i = 0; i < mapped.size(); ++i) {
       if (!parts[i]) continue;
       Ranges pages = engine::clip(mapped[i].seen.pages, *parts[i]);

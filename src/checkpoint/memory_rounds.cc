@@ -30,6 +30,7 @@ using engine::Ranges;
 struct MemoryRounds::Member {
   uint32_t number;  // of this process, and of this set of pages
   HostPid pid;
+  HostPid living;  // as of the frozen process
   uint64_t start_ticks = 0;
   image::Process relations;
   std::vector<sys::Vma> vmas;  // at the last round
@@ -155,7 +156,8 @@ bool same_relations(const image::Process& a, const image::Process& b) {
 
 // A child of vfork runs in its parent's memory until it executes a program or ends.
 Result<bool> is_in_vfork(const FrozenProcess& frozen) {
-  return sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory);
+  return sys::is_shared(frozen.living, sys::living_thread(frozen.status.parent),
+                        sys::Shared::kMemory);
 }
 
 uint64_t mount_of(const std::string& path) {
@@ -166,7 +168,7 @@ uint64_t mount_of(const std::string& path) {
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
-    if (auto numbers = sys::list_descriptors(process.pid); numbers && !numbers->empty())
+    if (auto numbers = sys::list_descriptors(process.living); numbers && !numbers->empty())
       highest = std::max(highest, std::ranges::max(*numbers));
   return highest;
 }
@@ -218,11 +220,11 @@ std::optional<image::FileIdentity> MemoryRounds::known_file(HostPid pid, const s
 image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vmas,
                                                 const Member& member) {
   std::map<std::pair<uint64_t, uint64_t>, sys::Vma> with_flags;
-  if (auto detailed = sys::read_mappings(member.pid))
+  if (auto detailed = sys::read_mappings(member.living))
     for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
   image::AddressSpace space;
   space.set_process(static_cast<uint32_t>(member.relations.pid()));
-  if (auto status = sys::read_status(member.pid)) space.set_thp_disabled(!status->thp_enabled);
+  if (auto status = sys::read_status(member.living)) space.set_thp_disabled(!status->thp_enabled);
   auto add = [&](const sys::Vma& vma) {
     image::Mapping& mapping = *space.add_mappings();
     mapping.set_start(vma.start);
@@ -233,7 +235,7 @@ image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vma
   for (const sys::Vma& vma : vmas) {
     if (auto kind = engine::vdso_part(vma)) add(vma)->set_kind(*kind);
     if (!can_be_staged(vma)) continue;
-    auto file = vma.inode != 0 ? known_file(member.pid, vma) : std::nullopt;
+    auto file = vma.inode != 0 ? known_file(member.living, vma) : std::nullopt;
     if (vma.inode != 0 && !file) continue;
     const sys::Vma& detailed = with_flags[{vma.start, vma.end}];
     image::Mapping& mapping = *add(vma);
@@ -256,7 +258,7 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
   shared_.begin();
   files_.clear();
   for (Pending& of_process : pending) {
-    shared_.find(of_process.member->pid, of_process.vmas);
+    shared_.find(of_process.member->living, of_process.vmas);
     account(of_process);
     stats.changed_bytes += engine::total_size(of_process.changed);
   }
@@ -312,7 +314,7 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& s
   std::erase_if(processes, [](const FrozenProcess& process) { return process.zombie; });
   order_for_restore(processes);
   TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
-    processes[i].vmas = TRY(sys::read_maps(processes[i].pid));
+    processes[i].vmas = TRY(sys::read_maps(processes[i].living));
     return {};
   }));
   if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
@@ -369,6 +371,7 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
       member->pid = frozen.pid;
       member->start_ticks = frozen.stat.start_ticks;
     }
+    member->living = frozen.living;
     member->relations = std::move(relations);
     member->relations.set_staged(member->number);
     now.push_back(std::move(member));
@@ -407,8 +410,8 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::look_at_all(
 
 Result<MemoryRounds::Pending> MemoryRounds::look_at(const FrozenProcess& frozen, Member& member) {
   Pending pending{&member,
-                  TRY(sys::Pagemap::open(frozen.pid)),
-                  TRY(sys::ForcedMemory::open(frozen.pid)),
+                  TRY(sys::Pagemap::open(frozen.living)),
+                  TRY(sys::ForcedMemory::open(frozen.living)),
                   frozen.vmas,
                   {},
                   {},
@@ -437,8 +440,8 @@ Result<Ranges> MemoryRounds::shared_with_parent(const FrozenProcess& frozen, con
   Ranges shared;
   const Member* parent = parent_of(member);
   if (parent == nullptr) return shared;
-  auto other = TRY(sys::Pagemap::open(parent->pid));
-  Ranges of_parent = ranges_of(staged_mappings(TRY(sys::read_maps(parent->pid))));
+  auto other = TRY(sys::Pagemap::open(parent->living));
+  Ranges of_parent = ranges_of(staged_mappings(TRY(sys::read_maps(parent->living))));
   for (auto [mapping, backing] : staged_mappings(frozen.vmas))
     for (const sys::Range& part : engine::intersect({mapping}, of_parent))
       for (const sys::Range& range : TRY(engine::inherited_pages(
@@ -520,7 +523,7 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
   TRY(announce_space(sink, pending));
   Ranges unreadable;
   NsPid owner(member.relations.pid());
-  engine::PageReader reader{member.pid, owner, pending.memory, engine::ReadMode::kKeepShared,
+  engine::PageReader reader{member.living, owner, pending.memory, engine::ReadMode::kKeepShared,
                             &unreadable};
   engine::PageWriter writer(sink);
   Ranges of_files = engine::intersect(pending.changed, file_mappings_of(member.layout));
@@ -535,7 +538,7 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
 engine::SentContent::Outlook MemoryRounds::outlook() const {
   engine::SentContent::Outlook left = shared_.outlook();
   for (const auto& member : members_) {
-    auto pagemap = sys::Pagemap::open(member->pid);
+    auto pagemap = sys::Pagemap::open(member->living);
     if (!pagemap) continue;  // it ended
     auto changed = engine::WriteTracker::peek(*pagemap, tracked_mappings(member->layout));
     if (changed) left.changed_bytes += engine::total_size(*changed);

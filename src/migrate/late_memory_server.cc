@@ -39,9 +39,10 @@ class FrozenMemory {
     FrozenMemory memory;
     for (HostPid pid : TRY(sys::list_namespace_processes(init))) {
       auto status = sys::read_status(pid);
-      auto opened = sys::ForcedMemory::open(pid);
+      const HostPid living = sys::living_thread(pid);
+      auto opened = sys::ForcedMemory::open(living);
       if (!status || !opened) continue;  // a zombie
-      memory.processes_.emplace(status->ns_tgids.back(), Process{pid, std::move(*opened)});
+      memory.processes_.emplace(status->ns_tgids.back(), Process{living, std::move(*opened)});
     }
     return memory;
   }

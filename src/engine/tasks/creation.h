@@ -52,6 +52,9 @@ Result<HostPid> create_zombie(Task& parent, const image::Process& process);
 // Its end alone, of a child that was made with fork_process().
 Result<void> become_zombie(Task& child, Task& parent, const image::Process& process);
 
+// The main thread ends, and others of its process do not. `status` is as wait(2) encodes it.
+Result<void> end_leader(Task& leader, int status);
+
 // `parent` takes note of the end of its child, and nothing of it stays pending.
 Result<void> reap_child(Task& parent, NsPid child, int exit_signal);
 

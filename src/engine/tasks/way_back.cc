@@ -69,9 +69,9 @@ bool is_there(HostPid pid, const sys::Vma& vma, const ReturnCode& code) {
 std::optional<ReturnCode> find_code(FrozenProcess& process, const sys::Vma& vma) {
   ReturnCodes& known = *process.return_codes;
   auto key = std::tuple(vma.device, vma.inode, vma.offset);
-  if (!known.contains(key)) known.emplace(key, search(process.pid, vma));
+  if (!known.contains(key)) known.emplace(key, search(process.living, vma));
   auto code = known.at(key);
-  if (!code || !is_there(process.pid, vma, *code)) return std::nullopt;
+  if (!code || !is_there(process.living, vma, *code)) return std::nullopt;
   return code;
 }
 
@@ -112,8 +112,8 @@ std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& th
   auto frame = make_return_frame(*place, registers, thread.signal_mask, *state);
   uint64_t signal_return = library->start + code->return_from_signal;
   TargetAddr stack(place->value - sizeof signal_return);
-  if (!sys::write_memory(process.pid, stack, std::as_bytes(std::span(&signal_return, 1))) ||
-      !sys::write_memory(process.pid, *place, frame))
+  if (!sys::write_memory(process.living, stack, std::as_bytes(std::span(&signal_return, 1))) ||
+      !sys::write_memory(process.living, *place, frame))
     return std::nullopt;
   return WayBack{TargetAddr(library->start + code->call_and_return), stack};
 }
