@@ -181,6 +181,8 @@ Result<void> GroupBuilder::settle(Member& member) {
   Task& leader = member.leader();
   if (member.owns_directories && enters_user_namespace(process))
     TRY(set_directories(leader, directories_of(process)));
+  if (process.child_subreaper())
+    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
   if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
@@ -192,8 +194,6 @@ Result<void> GroupBuilder::equip(Member& member) {
   Task& leader = member.leader();
   if (member.owns_directories && !enters_user_namespace(process))
     TRY(set_directories(leader, directories_of(process)));
-  if (process.child_subreaper())
-    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   if (member.owns_files) {
     TRY(engine::install_descriptors(*context_, *channel_, leader, process.descriptors()));
     TRY(engine::apply_process_locks(leader, process.locks()));

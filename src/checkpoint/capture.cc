@@ -32,27 +32,40 @@ namespace {
 using engine::FrozenProcess;
 using engine::Ranges;
 
-// The stand-in for the leader of a session that has ended takes its PID, which a zombie still has.
-// A zombie starts a group only in the session that its parent gives it.
+// A zombie leads its session again before it ends. Those who came from it have its own parent now,
+// which is made before them.
+bool can_lead_session(const FrozenProcess& leader, const std::vector<FrozenProcess>& processes,
+                      const std::map<HostPid, NsPid>& sessions) {
+  return std::ranges::all_of(processes, [&](const FrozenProcess& process) {
+    if (&process == &leader || process.status.ns_sessions.back() != leader.ns_pid) return true;
+    auto parent = sessions.find(process.status.parent);
+    if (parent == sessions.end()) return false;
+    return parent->second == leader.ns_pid ||
+           (process.status.parent == leader.status.parent && !process.zombie);
+  });
+}
+
+// A zombie starts a group in the session that its parent gives it, or in its own.
 Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) {
   std::map<HostPid, NsPid> sessions;
   for (const auto& process : processes) sessions[process.pid] = process.status.ns_sessions.back();
   for (const auto& leader : processes) {
     if (!leader.zombie) continue;
     auto parent = sessions.find(leader.status.parent);
-    bool leads_group_only = leader.status.ns_sessions.back() != leader.ns_pid &&
-                            parent != sessions.end() &&
-                            parent->second == leader.status.ns_sessions.back();
+    bool can_lead =
+        leader.status.ns_sessions.back() == leader.ns_pid
+            ? can_lead_session(leader, processes, sessions)
+            : parent != sessions.end() && parent->second == leader.status.ns_sessions.back();
     auto is_led = [&](const FrozenProcess& process) {
       return &process != &leader && (process.status.ns_sessions.back() == leader.ns_pid ||
                                      process.status.ns_groups.back() == leader.ns_pid);
     };
     const bool leads_root = processes.front().status.ns_groups.back() == leader.ns_pid;
-    if ((!leads_group_only || leads_root) && std::ranges::any_of(processes, is_led))
+    if ((!can_lead || leads_root) && std::ranges::any_of(processes, is_led))
       return fail(
           Code::kUnsupported,
-          fmt::format("process {} has ended, leads a session or the root's group and is not "
-                      "reaped",
+          fmt::format("process {} has ended, is not reaped and leads the root's group, or a "
+                      "session or group of others than its siblings",
                       leader.pid.value));
   }
   return {};

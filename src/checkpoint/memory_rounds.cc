@@ -311,10 +311,9 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& s
   Stopwatch watch(clock);
   Pause pause = TRY(Pause::begin(spec_));
   auto& processes = pause.processes();
-  std::erase_if(processes, [](const FrozenProcess& process) { return process.zombie; });
   order_for_restore(processes);
   TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
-    processes[i].vmas = TRY(sys::read_maps(processes[i].living));
+    if (!processes[i].zombie) processes[i].vmas = TRY(sys::read_maps(processes[i].living));
     return {};
   }));
   if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
@@ -343,6 +342,9 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
   auto inside = numbers_inside(processes);
   std::vector<std::unique_ptr<Member>> now;
   std::map<int32_t, bool> is_old;  // by number inside
+  std::set<NsPid> zombies;
+  for (const FrozenProcess& frozen : processes)
+    if (frozen.zombie) zombies.insert(frozen.ns_pid);
   // If there is no plan, the capture tells why unless it has passed by then.
   const auto births = plan_births(processes);
   for (size_t i = 0; i < processes.size(); ++i) {
@@ -350,10 +352,12 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
     // The capture refuses it. What Martlet has a task do needs the numbers that it knows itself by.
-    if (frozen.in_inner_pid_namespace) continue;
+    if (frozen.zombie || frozen.in_inner_pid_namespace) continue;
     if (!root) {
       // It inherits the terminal, which is not there before the files are.
       if (frozen.stat.terminal != 0) continue;
+      // It comes from the leader of its session, and a round has no zombies.
+      if (zombies.contains(frozen.status.ns_sessions.back())) continue;
       if (!births || (*births)[i].shares() || TRY(is_in_vfork(frozen))) continue;
       if (!is_old.contains(relations.parent())) continue;
     }
