@@ -109,7 +109,9 @@ Result<Injection> Injection::enter(FrozenProcess& process) {
 
 Result<Injection> Injection::begin(FrozenProcess& process) {
   Injection injection = TRY(enter(process));
-  TRY_IN(injection.map_arena(), "map arena");
+  auto mapped = injection.map_arena();
+  if (!mapped) return_borrowed(process, injection.way_back_);
+  TRY_IN(mapped, "map arena");
   return injection;
 }
 
@@ -174,7 +176,9 @@ Result<void> Injection::end() {
 }
 
 Result<void> Injection::unmap(TargetAddr arena) {
-  TRY(plain_call(SYS_munmap, {arena.value, kMappedSize}));
+  auto unmapped = plain_call(SYS_munmap, {arena.value, kMappedSize});
+  return_borrowed(*process_, way_back_);
+  TRY(unmapped);
   return {};
 }
 
