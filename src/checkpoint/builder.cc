@@ -302,7 +302,9 @@ Result<void> GroupBuilder::check_threads(const image::Tree& tree) const {
   std::set<int32_t> tids;
   for (const image::Process& process : tree.processes()) {
     bool sound = process.zombie() ||
-                 (process.threads_size() > 0 && process.threads(0).tid() == process.pid());
+                 (process.threads_size() > 0 &&
+                  process.has_ended_leader() != (process.threads(0).tid() == process.pid()));
+    if (process.has_ended_leader()) sound = sound && tids.insert(process.pid()).second;
     std::set<int32_t> before;
     for (const image::Thread& thread : process.threads()) {
       bool is_apart = thread.has_own_files() || thread.has_own_directories();
@@ -425,6 +427,8 @@ void GroupBuilder::kill_all() {
   std::vector<sys::Tracee*> killed;
   for (auto& [pid, member] : members_)
     for (Task& task : member.tasks) killed.push_back(&task.tracee());
+  for (auto& [pid, member] : members_)
+    if (member.ending_leader) killed.push_back(&member.ending_leader->tracee());
   for (auto& [pid, stand_in] : stand_ins_) killed.push_back(&stand_in.task.tracee());
   sys::reap_killed(killed);
   if (root_.value != 0) ::waitpid(root_.value, nullptr, WNOHANG);

@@ -62,8 +62,9 @@ class GroupBuilder {
     uint32_t number = 0;                        // image::Process::staged
     int32_t parent = 0;
     int exit_signal = 0;
-    std::vector<engine::Task> tasks;  // the leader first
-    engine::Ranges missing;           // pages that come after the group runs
+    std::vector<engine::Task> tasks;  // the leader first, until it has made the threads if it ends
+    std::optional<engine::Task> ending_leader;
+    engine::Ranges missing;  // pages that come after the group runs
     engine::Ranges guards;
     std::optional<sys::Userfaultfd> missing_handler;
     bool started_session = false;
@@ -142,6 +143,7 @@ class GroupBuilder {
   Result<void> dismiss_stand_ins();
   Result<void> create_unix_sockets();
   Result<void> set_process_state(Member& member);
+  Result<void> end_leader(Member& member);
   Result<void> set_seccomp(Member& member);
   Result<void> set_credentials(Member& member);
   Result<void> release(Member& member);  // arena away, registers loaded

@@ -86,6 +86,7 @@ Result<void> GroupBuilder::finish() {
   TRY(dismiss_stand_ins());
   TRY(set_last_pids());
   TRY(each(&GroupBuilder::set_process_state));
+  TRY(each(&GroupBuilder::end_leader));
   TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
@@ -117,11 +118,15 @@ Result<void> GroupBuilder::make_threads(Member& member) {
   program.call("set personality", SYS_personality, {process.personality()});
   engine::register_membarriers(program, process);
   TRY(member.leader().run(program));
-  for (int i = 1; i < process.threads_size(); ++i) {
+  for (int i = process.has_ended_leader() ? 0 : 1; i < process.threads_size(); ++i) {
     Task created = TRY(make_thread(member, process.threads(i)));
     member.tasks.push_back(std::move(created));
   }
   for (const Task& task : member.tasks) context_->set_task(task.tid(), task.host_pid());
+  if (process.has_ended_leader()) {
+    member.ending_leader = std::move(member.tasks.front());
+    member.tasks.erase(member.tasks.begin());
+  }
   stats_.threads += member.tasks.size();
   return {};
 }
@@ -178,6 +183,8 @@ Result<void> GroupBuilder::settle(Member& member) {
   Task& leader = member.leader();
   if (member.owns_directories && enters_user_namespace(process))
     TRY(set_directories(leader, directories_of(process)));
+  if (process.child_subreaper())
+    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
   if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
@@ -189,8 +196,6 @@ Result<void> GroupBuilder::equip(Member& member) {
   Task& leader = member.leader();
   if (member.owns_directories && !enters_user_namespace(process))
     TRY(set_directories(leader, directories_of(process)));
-  if (process.child_subreaper())
-    TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   if (member.owns_files) {
     TRY(engine::install_descriptors(*context_, *channel_, leader, process.descriptors()));
     TRY(engine::apply_process_locks(leader, process.locks()));
@@ -207,7 +212,9 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   const image::Process& process = *member.process;
   Task& leader = member.leader();
   TRY(engine::apply_posix_timers(leader, process));
-  TRY(engine::apply_process_pending(leader, process));
+  // Only the leader may queue signals that seem to come from the kernel.
+  TRY(engine::apply_process_pending(member.ending_leader ? *member.ending_leader : leader,
+                                    process));
   const image::Ipc* own = ipc_namespaces_.objects_of(process.pid());
   TRY(engine::apply_semaphore_undo(leader, process, own != nullptr ? *own : ipc_));
   if (process.oom_score_adj() != 0)
@@ -233,6 +240,21 @@ std::vector<LateMemory> GroupBuilder::take_late_memory() {
     member.missing_handler.reset();
   }
   return late;
+}
+
+// Before any child is to have a signal when the thread ends that made it.
+Result<void> GroupBuilder::end_leader(Member& member) {
+  if (!member.ending_leader) return {};
+  const image::Process& process = *member.process;
+  const image::EndedLeader& wanted = process.ended_leader();
+  Task& leader = *member.ending_leader;
+  Program program(*arena_);
+  program.call("set name", SYS_prctl,
+               {PR_SET_NAME, program.put_string(wanted.name().substr(0, 15)), 0, 0, 0});
+  TRY(leader.run(program));
+  TRY(engine::apply_credentials(leader, wanted.credentials(),
+                                user_namespaces_->view_of(process.pid())));
+  return engine::end_leader(leader, wanted.exit_code());
 }
 
 Result<void> GroupBuilder::set_seccomp(Member& member) {

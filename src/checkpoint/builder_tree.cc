@@ -29,6 +29,11 @@ image::Process stand_in_for(int32_t leader,
   return stand_in;
 }
 
+const image::Process* zombie_with(int32_t pid, const image::Tree& tree) {
+  auto found = std::ranges::find(tree.processes(), pid, &image::Process::pid);
+  return found == tree.processes().end() || !found->zombie() ? nullptr : &*found;
+}
+
 }  // namespace
 
 Result<Task> GroupBuilder::make_process(Member& member) {
@@ -75,17 +80,21 @@ Result<void> GroupBuilder::join_group_from_outside(Task& creator, const image::P
 }
 
 // The leader of the process's session has ended, and with it the process came to its present
-// parent. A stand-in for the leader lets the same happen again.
+// parent. A stand-in for the leader, or the zombie that is left of it, lets the same happen again.
 Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
   if (process.shares_files() || process.shares_directories() || process.creator() != 0)
     return std::unexpected(impossible(process));
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
-    Task task = TRY(fork(parent.leader(), stand_in_for(process.session(), process.inner_sessions(),
-                                                       process.pid_namespace())));
+    const image::Process* zombie = zombie_with(process.session(), tree_);
+    if (zombie != nullptr && zombie->parent() != parent.process->pid())
+      return std::unexpected(impossible(process));
+    image::Process stand_in =
+        stand_in_for(process.session(), process.inner_sessions(), process.pid_namespace());
+    if (zombie != nullptr) stand_in.set_exit_signal(zombie->exit_signal());
+    Task task = TRY(fork(parent.leader(), stand_in));
     TRY(task.call("start session", SYS_setsid, {}));
-    leader =
-        stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, nullptr}).first;
+    leader = stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, zombie}).first;
   }
   return fork(leader->second.task, process);
 }
@@ -212,6 +221,10 @@ Result<Task*> GroupBuilder::task_with_pid(int32_t pid) {
 Result<void> GroupBuilder::make_zombies() {
   for (const image::Process& process : tree_.processes()) {
     if (!process.zombie()) continue;
+    if (auto made = stand_ins_.find(process.pid()); made != stand_ins_.end()) {
+      context_->set_task(NsPid(process.pid()), made->second.task.host_pid());
+      continue;
+    }
     Member* parent = TRY(member(process.parent()));
     const bool own_group =
         process.group() == process.pid() || process.group() != parent->process->group();

@@ -33,27 +33,40 @@ namespace {
 using engine::FrozenProcess;
 using engine::Ranges;
 
-// The stand-in for the leader of a session that has ended takes its PID, which a zombie still has.
-// A zombie starts a group only in the session that its parent gives it.
+// A zombie leads its session again before it ends. Those who came from it have its own parent now,
+// which is made before them.
+bool can_lead_session(const FrozenProcess& leader, const std::vector<FrozenProcess>& processes,
+                      const std::map<HostPid, NsPid>& sessions) {
+  return std::ranges::all_of(processes, [&](const FrozenProcess& process) {
+    if (&process == &leader || process.status.ns_sessions.back() != leader.ns_pid) return true;
+    auto parent = sessions.find(process.status.parent);
+    if (parent == sessions.end()) return false;
+    return parent->second == leader.ns_pid ||
+           (process.status.parent == leader.status.parent && !process.zombie);
+  });
+}
+
+// A zombie starts a group in the session that its parent gives it, or in its own.
 Result<void> refuse_zombie_leaders(const std::vector<FrozenProcess>& processes) {
   std::map<HostPid, NsPid> sessions;
   for (const auto& process : processes) sessions[process.pid] = process.status.ns_sessions.back();
   for (const auto& leader : processes) {
     if (!leader.zombie) continue;
     auto parent = sessions.find(leader.status.parent);
-    bool leads_group_only = leader.status.ns_sessions.back() != leader.ns_pid &&
-                            parent != sessions.end() &&
-                            parent->second == leader.status.ns_sessions.back();
+    bool can_lead =
+        leader.status.ns_sessions.back() == leader.ns_pid
+            ? can_lead_session(leader, processes, sessions)
+            : parent != sessions.end() && parent->second == leader.status.ns_sessions.back();
     auto is_led = [&](const FrozenProcess& process) {
       return &process != &leader && (process.status.ns_sessions.back() == leader.ns_pid ||
                                      process.status.ns_groups.back() == leader.ns_pid);
     };
     const bool leads_root = processes.front().status.ns_groups.back() == leader.ns_pid;
-    if ((!leads_group_only || leads_root) && std::ranges::any_of(processes, is_led))
+    if ((!can_lead || leads_root) && std::ranges::any_of(processes, is_led))
       return fail(
           Code::kUnsupported,
-          fmt::format("process {} has ended, leads a session or the root's group and is not "
-                      "reaped",
+          fmt::format("process {} has ended, is not reaped and leads the root's group, or a "
+                      "session or group of others than its siblings",
                       leader.pid.value));
   }
   return {};
@@ -160,7 +173,7 @@ Result<void> GroupCapture::survey() {
     image::Process& out = *tree_.mutable_processes(tree_.processes_size() - 1);
     if (ahead_ != nullptr)
       if (auto staged = ahead_->staged(frozen)) out.set_staged(staged->number);
-    TRY_IN(files.add(frozen.pid, std::move(descriptors[i]), out), name_of(frozen));
+    TRY_IN(files.add(frozen.living, std::move(descriptors[i]), out), name_of(frozen));
     TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
   TRY(files.open_all());
@@ -250,8 +263,8 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
   TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
-    descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.pid), name_of(frozen));
-    frozen.vmas = TRY_IN(sys::read_mappings(frozen.pid), name_of(frozen));
+    descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.living), name_of(frozen));
+    frozen.vmas = TRY_IN(sys::read_mappings(frozen.living), name_of(frozen));
     cgroup_namespaces_[i] = engine::note_namespaces(context_.root(), of_root, frozen);
     return {};
   }));
@@ -264,7 +277,7 @@ Result<void> GroupCapture::survey_process(size_t index) {
   TRY(context_.judge(seccomp_.read(processes_[index])));
   image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
   TRY(context_.judge(engine::note_removed_directories(context_, processes_[index], out)));
-  auto mappings = TRY(layouts_.read(processes_[index].pid, processes_[index].vmas));
+  auto mappings = TRY(layouts_.read(processes_[index].living, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
 }
@@ -351,7 +364,7 @@ Result<void> GroupCapture::look_at_pages() {
     auto tracking = ahead_ != nullptr && ahead_->staged(processes_[i])
                         ? sys::Pagemap::Tracking::kByWrites
                         : sys::Pagemap::Tracking::kNone;
-    pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].pid), name_of(processes_[i]));
+    pagemaps[i] = TRY_IN(sys::Pagemap::open(processes_[i].living), name_of(processes_[i]));
     pages_of_[i].resize(static_cast<size_t>(space.mappings_size()));
     for (int m = 0; m < space.mappings_size(); ++m)
       if (engine::has_private_pages(space.mappings(m)) || engine::is_shared(space.mappings(m)))
@@ -403,8 +416,8 @@ Result<void> GroupCapture::write_space(size_t index) {
       TRY(image::put_missing_pages(context_.sink(), {owner, 0, range.start, range.size()}));
   }
   auto mode = processes_.size() > 1 ? engine::ReadMode::kKeepShared : engine::ReadMode::kPinned;
-  auto memory = TRY(sys::ForcedMemory::open(frozen.pid));
-  engine::PageReader reader{frozen.pid, frozen.ns_pid, memory, mode};
+  auto memory = TRY(sys::ForcedMemory::open(frozen.living));
+  engine::PageReader reader{frozen.living, frozen.ns_pid, memory, mode};
   stats_.memory_bytes += TRY(pages_.put(reader, choose_pages(index)));
   return pages_.end_space(frozen.ns_pid);
 }
@@ -443,8 +456,8 @@ Result<Ranges> GroupCapture::find_inherited(size_t index) {
   Ranges from_creator;
   if (auto creator = births_[index].creator) {
     auto parts = engine::inheritable_parts(space, spaces_[*creator], engine::Lineage::kFork);
-    auto own = TRY(sys::Pagemap::open(frozen.pid));
-    auto other = TRY(sys::Pagemap::open(processes_[*creator].pid));
+    auto own = TRY(sys::Pagemap::open(frozen.living));
+    auto other = TRY(sys::Pagemap::open(processes_[*creator].living));
     for (size_t i = 0; i < mapped.size(); ++i) {
       if (!parts[i]) continue;
       Ranges pages = engine::clip(mapped[i].seen.pages, *parts[i]);

@@ -105,7 +105,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   if (ahead != nullptr && !ahead->begun()) ahead = nullptr;
   SystemClock clock;
   Stopwatch watch(clock);
-  state_->context = std::make_unique<engine::CaptureContext>(sink, state_->spec.root,
+  state_->context = std::make_unique<engine::CaptureContext>(sink, state_->processes.front().living,
                                                              state_->spec.external_files);
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope,
                        state_->cgroups, *state_->freezers);
@@ -118,8 +118,8 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
 
 Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   CHECK(state_ && !state_->context);
-  state_->context = std::make_unique<engine::CaptureContext>(state_->nowhere, state_->spec.root,
-                                                             state_->spec.external_files);
+  state_->context = std::make_unique<engine::CaptureContext>(
+      state_->nowhere, state_->processes.front().living, state_->spec.external_files);
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
                        MemoryScope::kComplete, state_->cgroups, *state_->freezers);
@@ -139,7 +139,7 @@ std::vector<HostPid> FrozenGroup::processes() const {
 uint64_t FrozenGroup::private_bytes() const {
   uint64_t total = 0;
   for (const auto& process : state_->processes)
-    total += sys::read_private_bytes(process.pid).value_or(0);
+    total += sys::read_private_bytes(process.living).value_or(0);
   return total;
 }
 

@@ -30,6 +30,7 @@ using engine::Ranges;
 struct MemoryRounds::Member {
   uint32_t number;  // of this process, and of this set of pages
   HostPid pid;
+  HostPid living;  // as of the frozen process
   uint64_t start_ticks = 0;
   image::Process relations;
   std::vector<sys::Vma> vmas;  // at the last round
@@ -141,13 +142,14 @@ bool same_relations(const image::Process& a, const image::Process& b) {
 
 // A child of vfork runs in its parent's memory until it executes a program or ends.
 Result<bool> is_in_vfork(const FrozenProcess& frozen) {
-  return sys::is_shared(frozen.pid, frozen.status.parent, sys::Shared::kMemory);
+  return sys::is_shared(frozen.living, sys::living_thread(frozen.status.parent),
+                        sys::Shared::kMemory);
 }
 
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
-    if (auto numbers = sys::list_descriptors(process.pid); numbers && !numbers->empty())
+    if (auto numbers = sys::list_descriptors(process.living); numbers && !numbers->empty())
       highest = std::max(highest, std::ranges::max(*numbers));
   return highest;
 }
@@ -167,11 +169,11 @@ MemoryRounds::Member* MemoryRounds::find(HostPid pid) const {
 image::AddressSpace MemoryRounds::staged_layout(const std::vector<sys::Vma>& vmas,
                                                 const Member& member) {
   std::map<std::pair<uint64_t, uint64_t>, sys::Vma> with_flags;
-  if (auto detailed = sys::read_mappings(member.pid))
+  if (auto detailed = sys::read_mappings(member.living))
     for (sys::Vma& vma : *detailed) with_flags.emplace(std::pair(vma.start, vma.end), vma);
   image::AddressSpace space;
   space.set_process(static_cast<uint32_t>(member.relations.pid()));
-  if (auto status = sys::read_status(member.pid)) space.set_thp_disabled(!status->thp_enabled);
+  if (auto status = sys::read_status(member.living)) space.set_thp_disabled(!status->thp_enabled);
   auto add = [&](const sys::Vma& vma) {
     image::Mapping& mapping = *space.add_mappings();
     mapping.set_start(vma.start);
@@ -199,7 +201,7 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
   auto pending = TRY_IN(stop_and_look(stats.stopped_seconds), fmt::format("round {}", round_));
   shared_.begin();
   for (Pending& of_process : pending) {
-    shared_.find(of_process.member->pid, of_process.vmas);
+    shared_.find(of_process.member->living, of_process.vmas);
     account(of_process);
     stats.changed_bytes += engine::total_size(of_process.changed);
   }
@@ -252,10 +254,9 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& s
   Stopwatch watch(clock);
   Pause pause = TRY(Pause::begin(spec_));
   auto& processes = pause.processes();
-  std::erase_if(processes, [](const FrozenProcess& process) { return process.zombie; });
   order_for_restore(processes);
   TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
-    processes[i].vmas = TRY(sys::read_maps(processes[i].pid));
+    if (!processes[i].zombie) processes[i].vmas = TRY(sys::read_maps(processes[i].living));
     return {};
   }));
   if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
@@ -284,6 +285,9 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
   auto inside = numbers_inside(processes);
   std::vector<std::unique_ptr<Member>> now;
   std::map<int32_t, bool> is_old;  // by number inside
+  std::set<NsPid> zombies;
+  for (const FrozenProcess& frozen : processes)
+    if (frozen.zombie) zombies.insert(frozen.ns_pid);
   // If there is no plan, the capture tells why unless it has passed by then.
   const auto births = plan_births(processes);
   for (size_t i = 0; i < processes.size(); ++i) {
@@ -291,10 +295,12 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
     // The capture refuses it. What Martlet has a task do needs the numbers that it knows itself by.
-    if (!frozen.inner.pids.empty()) continue;
+    if (frozen.zombie || !frozen.inner.pids.empty()) continue;
     if (!root) {
       // It inherits the terminal, which is not there before the files are.
       if (frozen.stat.terminal != 0) continue;
+      // It comes from the leader of its session, and a round has no zombies.
+      if (zombies.contains(frozen.status.ns_sessions.back())) continue;
       if (!births || (*births)[i].shares() || TRY(is_in_vfork(frozen))) continue;
       if (!is_old.contains(relations.parent())) continue;
     }
@@ -312,6 +318,7 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
       member->pid = frozen.pid;
       member->start_ticks = frozen.stat.start_ticks;
     }
+    member->living = frozen.living;
     member->relations = std::move(relations);
     member->relations.set_staged(member->number);
     now.push_back(std::move(member));
@@ -350,8 +357,8 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::look_at_all(
 
 Result<MemoryRounds::Pending> MemoryRounds::look_at(const FrozenProcess& frozen, Member& member) {
   Pending pending{&member,
-                  TRY(sys::Pagemap::open(frozen.pid)),
-                  TRY(sys::ForcedMemory::open(frozen.pid)),
+                  TRY(sys::Pagemap::open(frozen.living)),
+                  TRY(sys::ForcedMemory::open(frozen.living)),
                   frozen.vmas,
                   {},
                   {},
@@ -380,8 +387,8 @@ Result<Ranges> MemoryRounds::shared_with_parent(const FrozenProcess& frozen, con
   Ranges shared;
   const Member* parent = parent_of(member);
   if (parent == nullptr) return shared;
-  auto other = TRY(sys::Pagemap::open(parent->pid));
-  Ranges of_parent = ranges_of(staged_mappings(TRY(sys::read_maps(parent->pid))));
+  auto other = TRY(sys::Pagemap::open(parent->living));
+  Ranges of_parent = ranges_of(staged_mappings(TRY(sys::read_maps(parent->living))));
   for (auto [mapping, backing] : staged_mappings(frozen.vmas))
     for (const sys::Range& part : engine::intersect({mapping}, of_parent))
       for (const sys::Range& range : TRY(engine::inherited_pages(
@@ -463,7 +470,7 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
   TRY(announce_space(sink, pending));
   Ranges unreadable;
   NsPid owner(member.relations.pid());
-  engine::PageReader reader{member.pid, owner, pending.memory, engine::ReadMode::kKeepShared,
+  engine::PageReader reader{member.living, owner, pending.memory, engine::ReadMode::kKeepShared,
                             &unreadable};
   engine::PageWriter writer(sink);
   auto zeros = fresh ? engine::Zeros::kLeaveOut : engine::Zeros::kPut;
@@ -475,7 +482,7 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
 engine::SentContent::Outlook MemoryRounds::outlook() const {
   engine::SentContent::Outlook left = shared_.outlook();
   for (const auto& member : members_) {
-    auto pagemap = sys::Pagemap::open(member->pid);
+    auto pagemap = sys::Pagemap::open(member->living);
     if (!pagemap) continue;  // it ended
     auto changed = engine::WriteTracker::peek(*pagemap, tracked_mappings(member->layout));
     if (changed) left.changed_bytes += engine::total_size(*changed);

@@ -32,12 +32,12 @@ Result<size_t> remove_from(std::vector<engine::FrozenProcess>& processes) {
   size_t count = 0;
   for (engine::FrozenProcess& process : processes) {
     if (process.zombie) continue;
-    if (engine::is_on_way_back(process.pid, process.leader().registers))
+    if (engine::is_on_way_back(process.living, process.leader().registers))
       return fail(Code::kSystem,
                   "process " + to_string(process.pid) + " makes a call of a capture");
-    auto arenas = engine::find_abandoned_arenas(process.pid);
+    auto arenas = engine::find_abandoned_arenas(process.living);
     if (arenas.empty()) continue;
-    process.vmas = TRY(sys::read_maps(process.pid));
+    process.vmas = TRY(sys::read_maps(process.living));
     for (TargetAddr arena : arenas) TRY(engine::Injection::remove_abandoned(process, arena));
     ++count;
   }

@@ -88,8 +88,8 @@ class BirthPlan {
     std::map<HostPid, std::vector<size_t>> by_owner;
     for (size_t i = 0; i < processes_.size(); ++i) {
       if (processes_[i].zombie) continue;
-      HostPid pid = processes_[i].pid;
-      by_owner[TRY(owners.add(pid)).value_or(pid)].push_back(i);
+      HostPid task = processes_[i].living;
+      by_owner[TRY(owners.add(task)).value_or(task)].push_back(i);
     }
     std::vector<std::vector<size_t>> sharers;
     for (auto& [owner, members] : by_owner)
@@ -198,7 +198,7 @@ Result<std::vector<size_t>> first_holders(const FrozenProcess& process, Shared w
   std::map<HostPid, size_t> apart;
   for (size_t i = 1; i < holders.size(); ++i) {
     HostPid tid = process.threads[i].tracee.tid();
-    if (TRY(sys::is_shared(process.pid, tid, what))) continue;
+    if (TRY(sys::is_shared(process.living, tid, what))) continue;
     HostPid owner = TRY(owners.add(tid)).value_or(tid);
     if (owner != tid && !apart.contains(owner))
       return fail(Code::kUnsupported,
@@ -238,8 +238,9 @@ Result<void> refuse_shared(const std::vector<FrozenProcess>& processes, Shared w
   Owners owners(what);
   for (const FrozenProcess& process : processes) {
     if (process.zombie) continue;
-    if (what == Shared::kSemaphoreUndo && !TRY(engine::may_undo_semaphores(process.pid))) continue;
-    if (auto other = TRY(owners.add(process.pid)))
+    if (what == Shared::kSemaphoreUndo && !TRY(engine::may_undo_semaphores(process.living)))
+      continue;
+    if (auto other = TRY(owners.add(process.living)))
       return fail(
           Code::kUnsupported,
           fmt::format("process {} shares {} with {}", process.pid.value, name_of(what),
@@ -277,7 +278,7 @@ Result<void> plan_threads(std::vector<FrozenProcess>& processes) {
     return {};
   for (const FrozenProcess& process : processes)
     for (Owners& of_table : owners)
-      if (!process.zombie) TRY(of_table.add(process.pid));
+      if (!process.zombie) TRY(of_table.add(process.living));
   for (FrozenProcess& process : processes) TRY(plan_threads_of(process, owners));
   return {};
 }

@@ -60,7 +60,14 @@ Result<void> Task::run_to_end(const Program& program) {
   return {};
 }
 
-Result<void> Task::start(const Program& program) {
+Result<void> Task::let_go_with(const Program& program) {
+  TRY(program.upload({}));
+  TRY(load(program));
+  TRY(tracee_.set_signal_mask(~0ull));
+  return tracee_.detach();
+}
+
+Result<void> Task::load(const Program& program) {
   user_regs_struct registers = TRY(tracee_.registers());
   registers.rip = arena_->code().value;
   registers.rbx = program.operations_address().value;
@@ -70,7 +77,11 @@ Result<void> Task::start(const Program& program) {
   registers.rsp = (arena_->data() + arena_->data_size()).value;
   registers.orig_rax = ~0ull;  // no system call to restart
   registers.eflags = 0x202;
-  TRY(tracee_.set_registers(registers));
+  return tracee_.set_registers(registers);
+}
+
+Result<void> Task::start(const Program& program) {
+  TRY(load(program));
   TRY(tracee_.set_signal_mask(all_but(done_signal_)));
   return tracee_.resume();
 }

@@ -50,6 +50,9 @@ class Task {
   // Performs a program that ends the task, and waits until it has ended.
   Result<void> run_to_end(const Program& program);
 
+  // Performs a program that ends the task, which nobody traces any more, and does not wait for it.
+  Result<void> let_go_with(const Program& program);
+
   // One system call by itself; returns what the kernel returned if that is no error.
   Result<long> call(const char* what, long number, std::initializer_list<Program::Argument> args);
 
@@ -62,6 +65,7 @@ class Task {
                        std::initializer_list<uint64_t> arguments);
 
  private:
+  Result<void> load(const Program& program);
   Result<void> start(const Program& program);
   Result<void> wait_until_done();
   Result<void> take_pause(Program& program, const std::function<Result<void>()>& meanwhile);

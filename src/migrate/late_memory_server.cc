@@ -41,9 +41,11 @@ class FrozenMemory {
     const size_t levels = TRY(sys::read_status(init)).ns_tgids.size();
     for (HostPid pid : TRY(sys::list_namespace_processes(init))) {
       auto status = sys::read_status(pid);
-      auto opened = sys::ForcedMemory::open(pid);
+      const HostPid living = sys::living_thread(pid);
+      auto opened = sys::ForcedMemory::open(living);
       if (!status || !opened) continue;  // a zombie
-      memory.processes_.emplace(status->ns_tgids.at(levels - 1), Process{pid, std::move(*opened)});
+      memory.processes_.emplace(status->ns_tgids.at(levels - 1),
+                                Process{living, std::move(*opened)});
     }
     return memory;
   }

@@ -299,6 +299,17 @@ Result<std::vector<HostPid>> list_children(HostPid pid) {
   return children;
 }
 
+HostPid living_thread(HostPid pid) {
+  auto has_ended = [](HostPid tid) {
+    auto status = read_status(tid);
+    return !status || status->state == 'Z' || status->state == 'X';
+  };
+  if (!has_ended(pid)) return pid;
+  auto threads = list_threads(pid).value_or(std::vector<HostPid>());
+  auto living = std::ranges::find_if_not(threads, has_ended);
+  return living == threads.end() ? pid : *living;
+}
+
 std::vector<HostPid> list_tree(HostPid root) {
   std::vector<HostPid> found = {root};
   for (size_t i = 0; i < found.size(); ++i)

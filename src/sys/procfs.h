@@ -93,6 +93,9 @@ Result<std::vector<Vma>> read_maps(HostPid pid);  // the same without VmFlags, a
 Result<uint64_t> read_private_bytes(HostPid pid);
 Result<std::vector<HostPid>> list_threads(HostPid pid);
 Result<std::vector<HostPid>> list_children(HostPid pid);
+// A thread by which /proc shows what the process has: its main thread, unless that has ended before
+// others, who then shows nothing.
+HostPid living_thread(HostPid pid);
 // The process and all below it, each before its children; what ends meanwhile is left out.
 std::vector<HostPid> list_tree(HostPid root);
 Result<std::vector<int>> list_descriptors(HostPid pid);

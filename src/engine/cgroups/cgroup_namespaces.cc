@@ -28,7 +28,7 @@ std::vector<std::string> read_places(const std::vector<FrozenProcess>& processes
   std::vector<std::string> places;
   for (const FrozenProcess& process : processes)
     places.push_back(
-        process.zombie ? "" : read_file(sys::proc_path(process.pid, "cgroup")).value_or(""));
+        process.zombie ? "" : read_file(sys::proc_path(process.living, "cgroup")).value_or(""));
   return places;
 }
 
@@ -119,7 +119,7 @@ Result<void> describe_cgroup_namespaces(const std::vector<FrozenProcess>& proces
     entry->second.add_processes(process.ns_pid.value);
     if (!is_new || all_alike) continue;
     if (!here) here = read_places(processes);
-    TRY(run_in_namespace(process.pid, "cgroup", [&] {
+    TRY(run_in_namespace(process.living, "cgroup", [&] {
       return describe_roots(cgroups, *here, read_places(processes), entry->second);
     }));
   }

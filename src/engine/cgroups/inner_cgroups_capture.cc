@@ -27,7 +27,7 @@ Members members_of(const std::vector<FrozenProcess>& processes) {
   Members members;
   for (const FrozenProcess& process : processes)
     for (const FrozenThread& thread : process.threads)
-      members[thread.tracee.tid()] = {thread.tid, process.pid};
+      members[thread.tracee.tid()] = {thread.tid, process.living};
   return members;
 }
 

@@ -127,7 +127,7 @@ Result<const FileKind*> required_kind_of(const image::File& file) {
 
 bool in_one_pid_namespace(HostPid one, HostPid other) {
   auto of = [](HostPid task) {
-    return sys::read_link(sys::proc_path(task, "ns/pid")).value_or("");
+    return sys::read_link(sys::proc_path(sys::living_thread(task), "ns/pid")).value_or("");
   };
   return of(one) == of(other);
 }

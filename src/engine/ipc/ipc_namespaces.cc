@@ -119,7 +119,7 @@ Result<void> capture_ipc_namespaces(CaptureContext& context,
     entry->second.add_processes(process.ns_pid.value);
     if (!is_new) continue;
     TRY(context.judge_in(fmt::format("IPC namespace of process {}", process.pid.value),
-                         [&] { return capture_one(context, process.pid, entry->second); }));
+                         [&] { return capture_one(context, process.living, entry->second); }));
     note_segments(entry->second.objects(), process.ipc_namespace, segments);
   }
   for (size_t i = 0; i < processes.size(); ++i)

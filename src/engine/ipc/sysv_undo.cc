@@ -142,20 +142,20 @@ Result<void> capture_semaphore_undo(Injection& injection, FrozenProcess& frozen,
                                     image::Process& out) {
   for (const FrozenThread& thread : frozen.threads) {
     HostPid tid = thread.tracee.tid();
-    bool apart = !TRY(sys::is_shared(frozen.pid, tid, sys::Shared::kSemaphoreUndo));
+    bool apart = !TRY(sys::is_shared(frozen.living, tid, sys::Shared::kSemaphoreUndo));
     if (apart && TRY(may_undo_semaphores(tid)))
       return fail(
           Code::kUnsupported,
           fmt::format("thread {} undoes semaphore operations apart from its process", tid.value));
   }
-  for (const image::SysvSemaphores& set : TRY(read_sets(frozen.pid)))
+  for (const image::SysvSemaphores& set : TRY(read_sets(frozen.living)))
     for (int i = 0; i < set.values_size(); ++i) {
       int id = set.permission().id();
       auto semaphore = static_cast<uint32_t>(i);
       UndoProbe probe(injection, frozen.leader(), id, semaphore, static_cast<int>(set.values(i)));
       int adjustment = TRY(probe.adjustment());
       if (adjustment == 0) continue;
-      if (!has_value(frozen.pid, set, i))
+      if (!has_value(frozen.living, set, i))
         return std::unexpected(
             Error(Code::kUnsupported, describe(id, semaphore) + " changes while it is looked at")
                 .with_remedy("try again"));

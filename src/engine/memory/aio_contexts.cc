@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kHostTotal = "/proc/sys/fs/aio-nr";
 
 bool maps_aio_ring(HostPid pid) {
-  auto vmas = sys::read_maps(pid);
+  auto vmas = sys::read_maps(sys::living_thread(pid));
   return vmas &&
          std::ranges::any_of(*vmas, [](const sys::Vma& vma) { return is_aio_ring(vma.path); });
 }

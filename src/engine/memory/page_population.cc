@@ -19,14 +19,15 @@ bool is_shared_memory(const sys::Vma& vma) {
 class PopulationFinder {
  public:
   Result<void> add(HostPid pid) {
-    auto pagemap = TRY(sys::Pagemap::open(pid));
-    const auto vmas = TRY(sys::read_maps(pid));
+    const HostPid living = sys::living_thread(pid);
+    auto pagemap = TRY(sys::Pagemap::open(living));
+    const auto vmas = TRY(sys::read_maps(living));
     const sys::Pagemap* parent = find_parent(pid);
     for (const sys::Vma& vma : vmas) {
       if (is_shared_memory(vma))
-        TRY(add_shared(pid, pagemap, vma));
+        TRY(add_shared(living, pagemap, vma));
       else if (!vma.shared && vma.path != "[vsyscall]")
-        TRY(add_private(pid, pagemap, parent, vma));
+        TRY(add_private(living, pagemap, parent, vma));
     }
     found_.processes++;
     found_.threads += TRY(sys::list_threads(pid)).size();

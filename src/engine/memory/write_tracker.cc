@@ -18,7 +18,7 @@ Result<sys::Userfaultfd> make_userfaultfd(FrozenProcess& process) {
   program.call("close userfaultfd", SYS_close, {made});
   Fd duplicate;
   TRY(injection.run(process.leader(), program, [&]() -> Result<void> {
-    Fd pidfd = TRY(sys::open_pidfd(process.pid));
+    Fd pidfd = TRY(sys::open_task(process.living));
     duplicate = TRY(sys::duplicate_descriptor(pidfd, static_cast<int>(program.result(made))));
     return {};
   }));
@@ -29,7 +29,7 @@ Result<sys::Userfaultfd> make_userfaultfd(FrozenProcess& process) {
 }  // namespace
 
 Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
-  WriteTracker tracker(process.pid);
+  WriteTracker tracker(process.living);
   if (sys::Userfaultfd::can_track_writes())
     tracker.userfaultfd_ = TRY(make_userfaultfd(process));
   else if (sys::has_pagemap_scan() || !sys::has_soft_dirty())

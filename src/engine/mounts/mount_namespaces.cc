@@ -163,9 +163,9 @@ Result<void> describe_mount_namespaces(CaptureContext& context,
             return refuse("as have others, and the container has no right to CAP_SYS_CHROOT");
           if (out == nullptr) {
             out = tree.add_mount_namespaces();
-            const auto own = TRY(read_mounts(process.pid));
+            const auto own = TRY(read_mounts(process.living));
             TRY(check_directories(context, own));
-            TRY(Comparison(process.pid, TRY(read_mounts(root.pid)), own).describe(*out));
+            TRY(Comparison(process.living, TRY(read_mounts(root.living)), own).describe(*out));
           }
           out->add_processes(process.ns_pid.value);
           return {};

@@ -20,6 +20,8 @@
 #include "engine/tasks/last_pid.h"
 #include "sys/descriptor_limit.h"
 #include "sys/descriptor_passing.h"
+#include "sys/procfs.h"
+#include "sys/stop_wait.h"
 
 extern "C" {
 extern const std::byte martlet_stub_image[];
@@ -245,6 +247,18 @@ Result<void> become_zombie(Task& child, Task& parent, const image::Process& proc
   // The notice of its end was seen, or not, by the process that was captured; either way it is part
   // of the captured pending signals.
   return discard_pending(parent, SIGCHLD);
+}
+
+// Whoever traces it would be told of its end, which its parent waits for, only with that of its
+// process.
+Result<void> end_leader(Task& leader, int status) {
+  const HostPid tid = leader.host_pid();
+  Program program(leader.arena());
+  program.call("end", SYS_exit, {WEXITSTATUS(status)});
+  TRY(leader.let_go_with(program));
+  for (sys::StopWait wait; wait.waited() < sys::kStopDeadline; wait.pause())
+    if (TRY(sys::read_status(tid)).state == 'Z') return {};
+  return fail(Code::kTimeout, "the main thread does not end");
 }
 
 Result<void> reap_child(Task& parent, const PidNumbers& child, int exit_signal) {

@@ -51,6 +51,9 @@ Result<Task> create_stand_in(Task& parent, NsPid pid);
 // The child of `parent` ends and waits to be reaped.
 Result<void> become_zombie(Task& child, Task& parent, const image::Process& process);
 
+// The main thread ends, and others of its process do not. `status` is as wait(2) encodes it.
+Result<void> end_leader(Task& leader, int status);
+
 // `parent` takes note of the end of its child, and nothing of it stays pending.
 Result<void> reap_child(Task& parent, const PidNumbers& child, int exit_signal);
 

@@ -89,7 +89,7 @@ Result<void> verify(const Task& task, const image::Credentials& wanted) {
 
 }  // namespace
 
-Answer ask_credentials(Program& program, const sys::TaskStatus& status, image::Credentials& out) {
+void put_credentials(const sys::TaskStatus& status, image::Credentials& out) {
   out.mutable_uids()->Assign(status.uids.begin(), status.uids.end());
   out.mutable_gids()->Assign(status.gids.begin(), status.gids.end());
   out.mutable_groups()->Assign(status.groups.begin(), status.groups.end());
@@ -99,6 +99,10 @@ Answer ask_credentials(Program& program, const sys::TaskStatus& status, image::C
   out.set_bounding(status.cap_bounding);
   out.set_ambient(status.cap_ambient);
   out.set_no_new_privileges(status.no_new_privileges);
+}
+
+Answer ask_credentials(Program& program, const sys::TaskStatus& status, image::Credentials& out) {
+  put_credentials(status, out);
   auto bits = program.call("read secure bits", SYS_prctl, {PR_GET_SECUREBITS, 0, 0, 0, 0});
   return [bits, &out](const Program& ran) -> Result<void> {
     out.set_securebits(static_cast<uint32_t>(ran.result(bits)));

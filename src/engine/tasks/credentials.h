@@ -9,7 +9,10 @@
 
 namespace martlet::engine {
 
-// `status` tells most; the secure bits only the task itself.
+// What the status tells, which is all but the secure bits.
+void put_credentials(const sys::TaskStatus& status, image::Credentials& out);
+
+// Those only the task itself tells.
 Answer ask_credentials(Program& program, const sys::TaskStatus& status, image::Credentials& out);
 
 // Users and groups alone; the task keeps its capabilities.

@@ -215,7 +215,10 @@ class Freezer {
 
   Result<void> wait_for(HostPid tid, Seized& thread) {
     while (!thread.still) {
-      if (!reports_within(tid, kPromptStop)) TRY(finish_vfork(tid, thread));
+      if (!reports_within(tid, kPromptStop)) {
+        if (has_left_others(tid, thread)) break;
+        TRY(finish_vfork(tid, thread));
+      }
       TRY(take_report(thread));
     }
     return {};
@@ -241,6 +244,16 @@ class Freezer {
     }
     thread.group_stopped = stop.kind == sys::Stop::Kind::kGroupStop;
     return {};
+  }
+
+  // A main thread that ends on its way to the stop, and others of its process do not: its end is
+  // not reported before theirs.
+  static bool has_left_others(HostPid tid, Seized& thread) {
+    auto status = sys::read_status(tid);
+    if (tid != thread.pid || !status || status->state != 'Z') return false;
+    if (reports_within(tid, Nanoseconds(0))) return false;
+    thread.tracee.forget();
+    return thread.still = thread.gone = true;
   }
 
   static Result<void> unless_gone(Seized& thread, Result<void> outcome) {
@@ -280,7 +293,7 @@ class Freezer {
       if (child.gone || child_tid != child.pid || child.pid == thread.pid) return false;
       auto of_child = sys::read_status(child_tid);
       if (!of_child || of_child->parent != thread.pid) return false;
-      return sys::is_shared(thread.pid, child.pid, sys::Shared::kMemory).value_or(false);
+      return sys::is_shared(tid, child.pid, sys::Shared::kMemory).value_or(false);
     });
   }
 
@@ -295,7 +308,8 @@ class Freezer {
 
   void take_status(FrozenProcess& process, sys::TaskStatus status) {
     process.status = std::move(status);
-    process.inner.pids = take_inner(process.status.ns_tids);
+    process.inner.pids = take_inner(process.status.ns_tgids);
+    take_inner(process.status.ns_tids);
     process.inner.groups = take_inner(process.status.ns_groups);
     process.inner.sessions = take_inner(process.status.ns_sessions);
   }
@@ -303,7 +317,7 @@ class Freezer {
   static void find_first_processes(std::vector<FrozenProcess>& frozen) {
     std::map<std::string, NsPid> first;
     auto namespace_of = [](const FrozenProcess& process) {
-      return sys::read_link(sys::proc_path(process.pid, "ns/pid")).value_or("");
+      return sys::read_link(sys::proc_path(process.living, "ns/pid")).value_or("");
     };
     for (const FrozenProcess& process : frozen)
       if (process.inner.is_first()) first[namespace_of(process)] = process.ns_pid;
@@ -317,24 +331,15 @@ class Freezer {
     for (HostPid pid : processes_) {
       FrozenProcess process;
       process.return_codes = return_codes;
-      process.pid = pid;
-      auto status = sys::read_status(pid);
-      if (!status) continue;  // ended before it was stopped
-      take_status(process, std::move(*status));
-      process.stat = TRY(sys::read_stat(pid));
-      process.ns_pid = process.status.ns_tids.back();
-      process.zombie = zombies_.contains(pid);
-      if (process.zombie && has_live_thread(pid))
-        return fail(Code::kUnsupported,
-                    fmt::format("process {}: its main thread has ended", pid.value));
-      if (process.status.state == 'X') continue;
-      if (!process.zombie) TRY(assemble_threads(process));
-      if (!process.zombie && process.threads.empty()) {  // it ended on its way to the stop
-        auto now = sys::read_status(pid);
-        if (!now || now->state == 'X') continue;
-        take_status(process, std::move(*now));
-        process.stat = TRY(sys::read_stat(pid));
+      process.pid = process.living = pid;
+      if (!TRY(look_at(process))) continue;  // ended before it was stopped
+      process.ns_pid = process.status.ns_tgids.back();
+      TRY(assemble_threads(process));
+      if (process.threads.empty()) {
+        if (!TRY(look_at(process))) continue;
         process.zombie = true;
+      } else if (process.threads.front().tracee.tid() != pid) {
+        TRY(note_ended_leader(process));
       }
       frozen.push_back(std::move(process));
     }
@@ -342,11 +347,29 @@ class Freezer {
     return frozen;
   }
 
-  // The main thread of a process can end before the others.
-  bool has_live_thread(HostPid pid) const {
-    return std::ranges::any_of(threads_, [pid](const auto& entry) {
-      return entry.second.pid == pid && !entry.second.gone;
-    });
+  // Whether it is there.
+  Result<bool> look_at(FrozenProcess& process) {
+    auto status = sys::read_status(process.pid);
+    if (!status || status->state == 'X') return false;
+    take_status(process, std::move(*status));
+    process.stat = TRY(sys::read_stat(process.pid));
+    return true;
+  }
+
+  // The kernel shows what the process has by its other threads.
+  Result<void> note_ended_leader(FrozenProcess& process) {
+    if (container_ && process.pid == root_)
+      return fail(Code::kUnsupported, "the main thread of the container's first process has ended");
+    process.ended_leader = {std::move(process.status), process.stat.exit_code};
+    process.living = process.threads.front().tracee.tid();
+    const InnerNumbers inner = process.inner;
+    take_status(process, process.threads.front().status);
+    process.inner = inner;
+    const sys::TaskStat of_leader = process.stat;
+    process.stat = TRY(sys::read_stat(process.living));
+    process.stat.exit_signal = of_leader.exit_signal;
+    process.stat.start_ticks = of_leader.start_ticks;
+    return {};
   }
 
   Result<void> assemble_threads(FrozenProcess& process) {
@@ -365,18 +388,14 @@ class Freezer {
       TRY(suspend_seccomp(thread));
       thread.registers = TRY(thread.tracee.registers());
       thread.signal_mask = TRY(thread.tracee.signal_mask());
-      if (found->second.wait) TRY(shorten_wait(*found->second.wait, process.pid, thread.registers));
+      if (found->second.wait) TRY(shorten_wait(*found->second.wait, tid, thread.registers));
       adjust_interrupted_call(thread.registers, thread.status);
-      TRY(abort_restartable_sequence(thread, process.pid));
+      TRY(abort_restartable_sequence(thread, tid));
       process.threads.push_back(std::move(thread));
     }
     auto leader = std::ranges::find(process.threads, process.pid,
                                     [](const FrozenThread& t) { return t.tracee.tid(); });
-    if (process.threads.empty()) return {};
-    if (leader == process.threads.end())
-      return fail(Code::kUnsupported,
-                  fmt::format("process {}: its main thread has ended", process.pid.value));
-    std::rotate(process.threads.begin(), leader, leader + 1);
+    if (leader != process.threads.end()) std::rotate(process.threads.begin(), leader, leader + 1);
     return {};
   }
 
@@ -457,7 +476,7 @@ Result<void> thaw_processes(std::vector<FrozenProcess>& processes) {
   for (FrozenProcess& process : processes)
     if (is_stopped(process)) thaw(process);
   for (const FrozenProcess& process : processes)
-    if (is_stopped(process)) await_job_stop(process.pid);
+    if (is_stopped(process)) await_job_stop(process.living);
   for (FrozenProcess& process : processes)
     if (!is_stopped(process)) thaw(process);
   return outcome;

@@ -55,15 +55,23 @@ struct InnerNumbers {
   bool is_first() const { return !pids.empty() && pids.back().value == 1; }
 };
 
+// What is left of a main thread that has ended before others of its process.
+struct EndedLeader {
+  sys::TaskStatus status;
+  int exit_code;  // as wait(2) encodes it
+};
+
 struct FrozenProcess {
   HostPid pid;
+  HostPid living;  // see sys::living_thread()
   NsPid ns_pid;
   InnerNumbers inner;      // empty if it lives in the PID namespace of the group
   sys::TaskStatus status;  // as seen from the group
   sys::TaskStat stat;
   bool zombie = false;
-  std::vector<FrozenThread> threads;  // the leader first; none for a zombie
-  std::string other_namespace;        // see namespaces.h
+  std::vector<FrozenThread> threads;  // those that live, the leader first; none for a zombie
+  std::optional<EndedLeader> ended_leader;
+  std::string other_namespace;  // see namespaces.h
   ino_t uts_namespace = 0;
   ino_t user_namespace = 0;
   ino_t ipc_namespace = 0;
@@ -73,6 +81,7 @@ struct FrozenProcess {
   std::vector<sys::Vma> vmas;
   std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed
 
+  // Who acts for the process: its leader if that lives.
   FrozenThread& leader() { return threads.front(); }
   PidNumbers numbers() const { return {ns_pid, inner.pids}; }
 };

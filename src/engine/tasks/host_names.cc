@@ -48,7 +48,7 @@ Result<void> make(const image::HostNames& names, bool is_new, Task& task) {
 // Where the process has the right to change its names.
 Result<uint32_t> user_namespace_of(const FrozenProcess& process, const UserNamespaces& known,
                                    const image::Tree& tree) {
-  Fd own = TRY(open_file(sys::proc_path(process.pid, "ns/uts"), O_RDONLY));
+  Fd own = TRY(open_file(sys::proc_path(process.living, "ns/uts"), O_RDONLY));
   Fd owner = TRY(sys::user_namespace_of(own));
   struct stat status{};
   if (::fstat(owner.get(), &status) != 0) return fail_errno("stat a namespace");
@@ -78,7 +78,7 @@ Result<void> describe_host_names(const std::vector<FrozenProcess>& processes, bo
     if (names == nullptr) {
       names = tree.add_host_names();
       names->set_user_namespace(owner);
-      TRY(read_names(process.pid, *names));
+      TRY(read_names(process.living, *names));
     }
     names->add_processes(process.ns_pid.value);
   }

@@ -52,7 +52,7 @@ Result<TargetAddr> find_syscall_instruction(const FrozenProcess& process) {
   constexpr std::array kInstruction = {std::byte{0x0f}, std::byte{0x05}};
   auto in = [&](const sys::Vma& vma) -> Result<TargetAddr> {
     std::vector<std::byte> code(std::min<uint64_t>(vma.size(), 4u << 20));
-    TRY(sys::read_memory(process.pid, TargetAddr(vma.start), code));
+    TRY(sys::read_memory(process.living, TargetAddr(vma.start), code));
     auto found = std::ranges::search(code, kInstruction);
     if (found.empty()) return fail(Code::kNotFound, "no system call instruction");
     return TargetAddr(vma.start + static_cast<uint64_t>(found.begin() - code.begin()));
@@ -91,7 +91,7 @@ Result<Value> give_back(FrozenThread& thread, Result<Value> outcome) {
 
 std::vector<TargetAddr> find_abandoned_arenas(HostPid pid) {
   std::vector<TargetAddr> found;
-  auto vmas = sys::read_maps(pid);
+  auto vmas = sys::read_maps(sys::living_thread(pid));
   if (!vmas) return found;  // it ended
   for (const sys::Vma& vma : *vmas)
     if (is_arena(vma)) found.emplace_back(vma.start);
@@ -109,7 +109,9 @@ Result<Injection> Injection::enter(FrozenProcess& process) {
 
 Result<Injection> Injection::begin(FrozenProcess& process) {
   Injection injection = TRY(enter(process));
-  TRY_IN(injection.map_arena(), "map arena");
+  auto mapped = injection.map_arena();
+  if (!mapped) return_borrowed(process, injection.way_back_);
+  TRY_IN(mapped, "map arena");
   return injection;
 }
 
@@ -138,7 +140,7 @@ Result<void> Injection::map_arena() {
   auto base =
       TRY(plain_call(SYS_mmap, {place, kMappedSize, PROT_READ | PROT_WRITE, flags, ~0ull, 0}));
   arena_ = std::make_unique<Arena>(
-      Arena::remote(process_->pid, TargetAddr(static_cast<uint64_t>(base)), kDataSize));
+      Arena::remote(process_->living, TargetAddr(static_cast<uint64_t>(base)), kDataSize));
   TRY(arena_->write(arena_->code(), interpreter_code()));
   TRY(plain_call(SYS_mprotect,
                  {static_cast<uint64_t>(base), kArenaCodeSize, PROT_READ | PROT_EXEC}));
@@ -174,7 +176,9 @@ Result<void> Injection::end() {
 }
 
 Result<void> Injection::unmap(TargetAddr arena) {
-  TRY(plain_call(SYS_munmap, {arena.value, kMappedSize}));
+  auto unmapped = plain_call(SYS_munmap, {arena.value, kMappedSize});
+  return_borrowed(*process_, way_back_);
+  TRY(unmapped);
   return {};
 }
 

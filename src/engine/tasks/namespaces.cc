@@ -89,11 +89,11 @@ Namespaces namespaces_of(HostPid task) {
 
 ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process) {
   Namespaces expected = of_root;
-  if (process.pid != root) {
-    const Fd links = open_links(process.pid);
+  if (process.living != root) {
+    const Fd links = open_links(process.living);
     for (size_t own : {kPid, kMount, kIpc, kUts, kUser, kCgroup, kChildrenPid})
       expected[own] = number_of(links, kKinds[own]);
-    process.other_namespace = other_namespace_of(expected, process.pid, Scope::kProcess);
+    process.other_namespace = other_namespace_of(expected, process.living, Scope::kProcess);
   }
   process.mount_namespace = expected[kMount];
   process.ipc_namespace = expected[kIpc];

@@ -82,12 +82,12 @@ class Survey {
     const FrozenProcess* creator = creator_of(out);
     if (creator == nullptr || creator->inner.pids.size() + 1 != process.inner.pids.size())
       return refuse("is the first in its PID namespace, and its parent lives not in that above");
-    Fd own = TRY(open_file(sys::proc_path(process.pid, "ns/pid"), O_RDONLY));
+    Fd own = TRY(open_file(sys::proc_path(process.living, "ns/pid"), O_RDONLY));
     if (TRY(inode_of(TRY(sys::user_namespace_of(own)))) !=
         TRY(inode_of(TRY(open_file("/proc/self/ns/user", O_RDONLY)))))
       return refuse("lives in a PID namespace that belongs to a user namespace of its own");
     if (!process.zombie) {
-      out.set_last_pid(TRY(read_last_pid(process.pid, process.inner.pids.size())).value);
+      out.set_last_pid(TRY(read_last_pid(process.living, process.inner.pids.size())).value);
       return {};
     }
     const int status = process.stat.exit_code;

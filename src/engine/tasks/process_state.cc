@@ -12,6 +12,7 @@
 #include "engine/files/unlinked_file.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/layout.h"
+#include "engine/tasks/credentials.h"
 #include "engine/tasks/injection.h"
 #include "engine/tasks/limits.h"
 #include "engine/tasks/signals.h"
@@ -67,16 +68,16 @@ Result<uint32_t> find_removed_directory(CaptureContext& context, HostPid tid) {
 }
 
 Result<void> capture_numbers(const FrozenProcess& frozen, image::Process& out) {
-  std::string personality = TRY(read_file(sys::proc_path(frozen.pid, "personality")));
+  std::string personality = TRY(read_file(sys::proc_path(frozen.living, "personality")));
   out.set_personality(std::strtoul(personality.c_str(), nullptr, 16));
-  std::string score = TRY(read_file(sys::proc_path(frozen.pid, "oom_score_adj")));
+  std::string score = TRY(read_file(sys::proc_path(frozen.living, "oom_score_adj")));
   out.set_oom_score_adj(std::atoi(score.c_str()));
   // Not there in a kernel without core dumps.
-  if (auto filter = read_file(sys::proc_path(frozen.pid, "coredump_filter")); filter)
+  if (auto filter = read_file(sys::proc_path(frozen.living, "coredump_filter")); filter)
     out.set_coredump_filter(static_cast<uint32_t>(std::strtoul(filter->c_str(), nullptr, 16)));
   out.set_umask(frozen.status.umask);
   out.set_exit_signal(frozen.stat.exit_signal);
-  return capture_limits(frozen.pid, out);
+  return capture_limits(frozen.living, out);
 }
 
 Result<void> capture_fields(const FrozenProcess& frozen, image::AddressSpace& space) {
@@ -92,8 +93,8 @@ Result<void> capture_fields(const FrozenProcess& frozen, image::AddressSpace& sp
   map->set_arg_end(stat.arg_end);
   map->set_env_start(stat.env_start);
   map->set_env_end(stat.env_end);
-  map->set_auxv(TRY(read_file(sys::proc_path(frozen.pid, "auxv"))));
-  space.set_vdso(TRY(read_vdso(TRY(sys::ForcedMemory::open(frozen.pid)), frozen.vmas)));
+  map->set_auxv(TRY(read_file(sys::proc_path(frozen.living, "auxv"))));
+  space.set_vdso(TRY(read_vdso(TRY(sys::ForcedMemory::open(frozen.living)), frozen.vmas)));
   space.set_thp_disabled(!frozen.status.thp_enabled);
   return {};
 }
@@ -135,6 +136,14 @@ Result<void> collect(const std::vector<Answer>& answers, const Program& ran) {
   return {};
 }
 
+// Its secure bits and its scheduling are seen by nobody any more.
+void capture_ended_leader(const EndedLeader& leader, image::Process& out) {
+  image::EndedLeader& saved = *out.mutable_ended_leader();
+  saved.set_name(leader.status.name);
+  put_credentials(leader.status, *saved.mutable_credentials());
+  saved.set_exit_code(leader.exit_code);
+}
+
 Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
                             image::AddressSpace& space) {
   Injection injection = TRY(Injection::begin(frozen));
@@ -151,7 +160,7 @@ Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
     TRY(collect(thread_answers, thread_program));
   }
   TRY(find_threads_of_timers(injection, frozen, out));
-  if (TRY(may_undo_semaphores(frozen.pid))) TRY(capture_semaphore_undo(injection, frozen, out));
+  if (TRY(may_undo_semaphores(frozen.living))) TRY(capture_semaphore_undo(injection, frozen, out));
   return injection.end();
 }
 
@@ -159,7 +168,7 @@ Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
 
 Result<void> note_removed_directories(CaptureContext& context, const FrozenProcess& frozen,
                                       image::Process& out) {
-  out.set_removed_working_directory(TRY(find_removed_directory(context, frozen.pid)));
+  out.set_removed_working_directory(TRY(find_removed_directory(context, frozen.living)));
   for (size_t i = 1; i < frozen.threads.size(); ++i)
     if (frozen.threads[i].own_directories)
       out.mutable_threads(static_cast<int>(i))
@@ -172,7 +181,7 @@ Result<void> note_removed_directories(CaptureContext& context, const FrozenProce
 Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
                              image::AddressSpace& space) {
   space.set_process(static_cast<uint32_t>(frozen.ns_pid.value));
-  TRY(context.judge(capture_paths(context, frozen.pid, out, space)));
+  TRY(context.judge(capture_paths(context, frozen.living, out, space)));
   TRY(capture_numbers(frozen, out));
   TRY(capture_fields(frozen, space));
   for (size_t i = 0; i < frozen.threads.size(); ++i) {
@@ -182,6 +191,7 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
       TRY(context.judge(
           capture_directories(context, frozen.threads[i], *thread.mutable_own_directories())));
   }
+  if (frozen.ended_leader) capture_ended_leader(*frozen.ended_leader, out);
   TRY(context.judge(capture_pending(frozen, out)));
   out.set_stopped(frozen.leader().group_stopped);
   return context.judge(question_tasks(frozen, out, space));

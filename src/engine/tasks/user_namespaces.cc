@@ -92,7 +92,7 @@ Result<UserNamespaces> describe_user_namespaces(const std::vector<FrozenProcess>
     const std::string name = "process " + to_string(process.pid);
     TRY_IN(refuse_shared_directories(process, tree.processes(static_cast<int>(i))), name);
     TRY_IN(refuse_other_namespaces(process, processes.front()), name);
-    Fd own = TRY(open_file(sys::proc_path(process.pid, "ns/user"), O_RDONLY));
+    Fd own = TRY(open_file(sys::proc_path(process.living, "ns/user"), O_RDONLY));
     const uint32_t found = TRY_IN(survey.add(own), name);
     if (found == 0) continue;
     tree.mutable_user_namespaces(static_cast<int>(found - 1))->add_processes(process.ns_pid.value);

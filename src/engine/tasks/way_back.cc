@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
+#include <vector>
 
 #include "engine/tasks/return_frame.h"
 #include "sys/target_memory.h"
@@ -69,9 +71,9 @@ bool is_there(HostPid pid, const sys::Vma& vma, const ReturnCode& code) {
 std::optional<ReturnCode> find_code(FrozenProcess& process, const sys::Vma& vma) {
   ReturnCodes& known = *process.return_codes;
   auto key = std::tuple(vma.device, vma.inode, vma.offset);
-  if (!known.contains(key)) known.emplace(key, search(process.pid, vma));
+  if (!known.contains(key)) known.emplace(key, search(process.living, vma));
   auto code = known.at(key);
-  if (!code || !is_there(process.pid, vma, *code)) return std::nullopt;
+  if (!code || !is_there(process.living, vma, *code)) return std::nullopt;
   return code;
 }
 
@@ -86,7 +88,27 @@ std::optional<TargetAddr> place_for(const FrozenProcess& process, uint64_t stack
   return std::nullopt;
 }
 
+// What an earlier capture has left there, if its process died, is as good as zeros.
+std::optional<TargetAddr> place_on_left_stack(const FrozenProcess& process, uint64_t size,
+                                              uint64_t signal_return) {
+  auto stack = std::ranges::find(process.vmas, "[stack]", &sys::Vma::path);
+  if (stack == process.vmas.end() || stack->size() < kFrameAlignment + size) return std::nullopt;
+  const uint64_t place = stack->start + kFrameAlignment;
+  std::vector<uint64_t> words((sizeof(uint64_t) + size) / sizeof(uint64_t));
+  if (!sys::read_memory(process.living, TargetAddr(place - sizeof(uint64_t)),
+                        std::as_writable_bytes(std::span(words))))
+    return std::nullopt;
+  const bool free = words.front() == signal_return ||
+                    std::ranges::all_of(words, [](uint64_t word) { return word == 0; });
+  return free ? std::optional(TargetAddr(place)) : std::nullopt;
+}
+
 }  // namespace
+
+void return_borrowed(const FrozenProcess& process, const WayBack& way_back) {
+  const std::vector<std::byte> zeros(way_back.borrowed);
+  std::ignore = sys::write_memory(process.living, way_back.stack, zeros);
+}
 
 bool is_on_way_back(HostPid pid, const user_regs_struct& registers) {
   constexpr uint64_t kCall = 2;       // the bytes of `syscall`
@@ -105,17 +127,20 @@ std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& th
   auto code = find_code(process, *library);
   auto state = thread.tracee.extended_state();
   if (!code || !state) return std::nullopt;
-  auto place = place_for(process, thread.registers.rsp, return_frame_size(*state));
+  const uint64_t signal_return = library->start + code->return_from_signal;
+  const uint64_t size = return_frame_size(*state);
+  auto place = process.ended_leader ? place_on_left_stack(process, size, signal_return)
+                                    : place_for(process, thread.registers.rsp, size);
   if (!place) return std::nullopt;
   user_regs_struct registers = thread.registers;
   restart_from_arguments(registers);
   auto frame = make_return_frame(*place, registers, thread.signal_mask, *state);
-  uint64_t signal_return = library->start + code->return_from_signal;
   TargetAddr stack(place->value - sizeof signal_return);
-  if (!sys::write_memory(process.pid, stack, std::as_bytes(std::span(&signal_return, 1))) ||
-      !sys::write_memory(process.pid, *place, frame))
+  if (!sys::write_memory(process.living, stack, std::as_bytes(std::span(&signal_return, 1))) ||
+      !sys::write_memory(process.living, *place, frame))
     return std::nullopt;
-  return WayBack{TargetAddr(library->start + code->call_and_return), stack};
+  const size_t borrowed = process.ended_leader ? sizeof signal_return + frame.size() : 0;
+  return WayBack{TargetAddr(library->start + code->call_and_return), stack, borrowed};
 }
 
 }  // namespace martlet::engine

@@ -6,7 +6,9 @@
 // returns through both to what it did. Nothing that a program may count on lies there; a signal
 // would be delivered to the same place.
 //
-// There is none for a thread that is not on the main stack, or a program without the usual C
+// If the main thread has ended, the lowest part of its stack is borrowed, where that holds nothing.
+//
+// There is none for another thread that is not on the main stack, or a program without the usual C
 // library.
 #pragma once
 
@@ -19,11 +21,15 @@ namespace martlet::engine {
 
 struct WayBack {
   TargetAddr syscall_instruction;
-  TargetAddr stack;  // the stack pointer for the call
+  TargetAddr stack;     // the stack pointer for the call
+  size_t borrowed = 0;  // bytes from there on that are zeros otherwise
 };
 
 // Prepares it; the thread is stopped and has its own state. Empty if there is none.
 std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& thread);
+
+// After the last call.
+void return_borrowed(const FrozenProcess& process, const WayBack& way_back);
 
 // Whether the thread, which nobody has traced before, is about to return through one, or to make
 // the call before that.

@@ -137,7 +137,7 @@ void apply_interval_timers(Program& program, const image::Process& process) {
 
 Result<Answer> ask_posix_timers(Program& program, const FrozenProcess& frozen,
                                 image::Process& out) {
-  auto text = read_file(sys::proc_path(frozen.pid, "timers"));
+  auto text = read_file(sys::proc_path(frozen.living, "timers"));
   auto timers = TRY(parse_timers(frozen, text.value_or("")));
   struct Slot {
     TargetAddr time;
