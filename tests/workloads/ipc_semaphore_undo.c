@@ -1,5 +1,6 @@
 // System V semaphores with SEM_UNDO: what a process took comes back when it ends, and not before,
 // even if it is killed; what it gave is taken back; each process undoes its own.
+#include <semaphore.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
 
@@ -16,8 +17,10 @@ static int value_of(int semaphore) {
   return CHECK_SYS(semctl(set, semaphore, GETVAL));
 }
 
+static sem_t end_of_thread;
+
 static void* wait_here(void* argument) {
-  wait_for_go();
+  while (sem_wait(&end_of_thread) == -1) CHECK_EQ(errno, EINTR);
   return argument;
 }
 
@@ -28,9 +31,11 @@ static void take(void* argument) {
   change(2, -1, SEM_UNDO);
   change(2, 1, SEM_UNDO);  // nothing is left to undo
   struct thread thread;
+  CHECK_SYS(sem_init(&end_of_thread, 0, 0));
   start_thread(&thread, wait_here, NULL);
+  await_blocked(thread.tid, SYS_futex);
   wait_for_go();
-  CHECK_EQ(pthread_kill(thread.handle, SIGUSR1), 0);
+  CHECK_SYS(sem_post(&end_of_thread));
   join_thread(&thread);
   change(0, -1, SEM_UNDO);
 }

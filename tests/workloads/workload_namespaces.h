@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sched.h>
+#include <semaphore.h>
 
 #include "workload.h"
 
@@ -17,18 +18,23 @@ static inline pid_t spawn_apart(int kinds) {
   return child;
 }
 
+// Not a signal, for one that is sent to the process may be given to any thread that waits for it.
+static sem_t end_of_thread_apart;
+
 static inline void* hold_thread_apart(void* kinds) {
-  hold_apart(kinds);
+  CHECK_SYS(unshare(*(int*)kinds));
+  while (sem_wait(&end_of_thread_apart) == -1) CHECK_EQ(errno, EINTR);
   return kinds;
 }
 
 // A thread in namespaces of its own, and its end. `kinds` is read by the thread.
 static inline void start_apart(struct thread* thread, int* kinds) {
+  CHECK_SYS(sem_init(&end_of_thread_apart, 0, 0));
   start_thread(thread, hold_thread_apart, kinds);
-  await_blocked(thread->tid, SYS_rt_sigtimedwait);
+  await_blocked(thread->tid, SYS_futex);
 }
 static inline void finish_apart(struct thread* thread) {
-  CHECK_EQ(pthread_kill(thread->handle, SIGUSR1), 0);
+  CHECK_SYS(sem_post(&end_of_thread_apart));
   join_thread(thread);
 }
 
