@@ -17,16 +17,15 @@ Nanoseconds changed_at(const struct stat& status) {
   return std::chrono::seconds(status.st_ctim.tv_sec) + Nanoseconds(status.st_ctim.tv_nsec);
 }
 
-void note(const FTSENT& entry, size_t root_length, Nanoseconds since, TreeScan& scan) {
+void note(const FTSENT& entry, size_t root_length, Nanoseconds since, const std::set<ino_t>& mapped,
+          TreeScan& scan) {
   const struct stat& status = *entry.fts_statp;
   scan.files++;
   bool below = entry.fts_pathlen > root_length;
-  if (S_ISREG(status.st_mode) && status.st_nlink > 1 && below)
-    scan.linked_files.emplace_back(entry.fts_path + root_length + 1);
   scan.bytes += static_cast<uint64_t>(status.st_blocks) * kBlockBytes;
-  if (changed_at(status) < since) return;
-  scan.changed = true;
-  if (S_ISREG(status.st_mode) && below)
+  const bool changed = changed_at(status) >= since;
+  scan.changed |= changed;
+  if (S_ISREG(status.st_mode) && below && (changed || mapped.contains(status.st_ino)))
     scan.changed_files.emplace_back(entry.fts_path + root_length + 1);
 }
 
@@ -38,7 +37,8 @@ Nanoseconds file_time_now() {
   return std::chrono::seconds(now.tv_sec) + Nanoseconds(now.tv_nsec);
 }
 
-Result<TreeScan> scan_tree(const std::string& path, Nanoseconds since) {
+Result<TreeScan> scan_tree(const std::string& path, Nanoseconds since,
+                           const std::set<ino_t>& mapped) {
   std::string root = path;
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
   char* const roots[] = {root.data(), nullptr};
@@ -52,7 +52,7 @@ Result<TreeScan> scan_tree(const std::string& path, Nanoseconds since) {
     if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
       return std::unexpected(
           Error::from_errno(entry->fts_errno, std::string("read ") + entry->fts_path));
-    note(*entry, root.size(), since, scan);
+    note(*entry, root.size(), since, mapped, scan);
   }
   return scan;
 }

@@ -186,8 +186,8 @@ Result<size_t> FileSender::send_tracked(const FileTree& tree, ChangeSender::Sour
                   .watched = &tracker_->root()};
   ChangePlan plan = TRY(plan_changes(changes, *from.watched));
   WritableFiles writable;
-  find_mapped_files(processes, writable);
-  find_open_files(processes, since, writable);
+  find_mapped_files(processes, *from.watched, writable);
+  find_open_files(processes, *from.watched, since, writable);
   for (const std::string& path : writable.paths)
     if (is_regular(from.root, path)) plan.add(path, Treatment::kContent);
   std::ranges::move(writable.nameless, std::back_inserter(plan.nameless));
@@ -221,16 +221,7 @@ Result<ChangeSender*> FileSender::change_sender() {
 
 Result<uint64_t> FileSender::compare_everything(const FileTree& tree,
                                                 const std::vector<HostPid>& processes) {
-  TreeScan scan = TRY(scan_tree(tree.path, first_copy_began_));
-  if (tree.kind == FileTree::Kind::kDirectory) {
-    WritableFiles mapped;
-    find_mapped_files(processes, mapped);
-    for (const std::string& path : mapped.paths)
-      if (::access((tree.path + "/" + path).c_str(), F_OK) == 0) scan.changed_files.push_back(path);
-    // Some of them may be these; comparing is cheaper than finding out.
-    if (!mapped.nameless.empty())
-      std::ranges::move(scan.linked_files, std::back_inserter(scan.changed_files));
-  }
+  const TreeScan scan = TRY(scan_tree(tree.path, first_copy_began_, mapped_inodes(processes)));
   if (!scan.changed && scan.changed_files.empty()) return 0;
   uint64_t sent = TRY(run_rsync(tree, CopyPass::kFrozen, nullptr, {}));
   // rsync takes a file for unchanged by its size and time; these may have changed within one tick.

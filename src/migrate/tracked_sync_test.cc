@@ -217,6 +217,26 @@ TEST_F(TrackedSync, LinksKeepTheirStructure) {
   EXPECT_EQ(read_text(at_copy("two")), "onemore");
 }
 
+TEST_F(TrackedSync, MappedFilesAreFoundUnderWhateverPathTheyWereOpened) {
+  write_text(at("mapped"), std::string(Mapping::kBytes, 'a'));
+  Mapping mapping(at("mapped"));  // which is not its path in the container
+  mapping.bytes[0] = 'b';
+  must(start().first_copy());
+  mapping.bytes[1] = 'c';
+  finish_tracked();
+}
+
+TEST_F(TrackedSync, MappedFilesAreFoundIfEverythingIsCompared) {
+  write_text(at("mapped"), std::string(Mapping::kBytes, 'a'));
+  Mapping mapping(at("mapped"));
+  mapping.bytes[0] = 'b';
+  FileSender& sender = start(0);
+  write_text(at("one"), "more than is kept track of");
+  must(sender.first_copy());
+  mapping.bytes[1] = 'c';
+  finish();
+}
+
 // Neither stores through a mapping nor the name they were made by are left to tell.
 TEST_F(TrackedSync, MappedFilesAreFoundByTheNameThatIsLeft) {
   write_text(at("one"), std::string(8192, 'a'));
