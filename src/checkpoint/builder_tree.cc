@@ -87,7 +87,8 @@ Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& pro
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {
     const image::Process* zombie = zombie_with(process.session(), tree_);
-    if (zombie != nullptr && zombie->parent() != parent.process->pid())
+    if (zombie != nullptr && (zombie->parent() != parent.process->pid() ||
+                              zombie->pid_namespace() != process.pid_namespace()))
       return std::unexpected(impossible(process));
     image::Process stand_in =
         stand_in_for(process.session(), process.inner_sessions(), process.pid_namespace());
@@ -96,6 +97,8 @@ Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& pro
     TRY(task.call("start session", SYS_setsid, {}));
     leader = stand_ins_.emplace(process.session(), StandIn{std::move(task), &parent, zombie}).first;
   }
+  if (leader->second.task.numbers().depth() != engine::session_of(process).depth())
+    return std::unexpected(impossible(process));
   return fork(leader->second.task, process);
 }
 
@@ -226,9 +229,7 @@ Result<void> GroupBuilder::make_zombies() {
       continue;
     }
     Member* parent = TRY(member(process.parent()));
-    const bool own_group =
-        process.group() == process.pid() || process.group() != parent->process->group();
-    if (process.session() == parent->process->session() && own_group) {
+    if (process.session() == parent->process->session()) {
       TRY_IN(make_late_zombie(*parent, process), name_of(process));
       continue;
     }
@@ -239,6 +240,7 @@ Result<void> GroupBuilder::make_zombies() {
   return {};
 }
 
+// One that ends when its parent and the leader of its group have joined theirs.
 Result<void> GroupBuilder::make_late_zombie(Member& parent, const image::Process& process) {
   Task task = TRY(fork(parent.leader(), process));
   context_->set_task(NsPid(process.pid()), task.host_pid());
