@@ -113,22 +113,30 @@ std::string describe(const NetlinkMessage& told) {
                      text_of(told, TCA_KIND), TC_H_MAJ(handle) >> 16, TC_H_MIN(handle));
 }
 
+using Disciplines = std::vector<NetlinkMessage>;
+
+// Of all devices, for the kernel tells of no less.
+Result<Disciplines> list_disciplines(NetlinkChannel& channel) {
+  return ask(channel, RTM_GETQDISC, 0);
+}
+
 // Those that the kernel makes by itself have no handle.
-Result<std::vector<NetlinkMessage>> list(NetlinkChannel& channel, uint32_t device) {
+Result<std::vector<NetlinkMessage>> list(NetlinkChannel& channel, const Disciplines& of_all,
+                                         uint32_t device) {
   std::vector<NetlinkMessage> found;
-  for (NetlinkMessage& message : TRY(ask(channel, RTM_GETQDISC, device)))
+  for (const NetlinkMessage& message : of_all)
     if (header_of(message).tcm_ifindex == static_cast<int>(device) &&
         header_of(message).tcm_handle != 0)
-      found.push_back(std::move(message));
+      found.push_back(message);
   if (found.empty()) return found;
   for (NetlinkMessage& message : TRY(ask(channel, RTM_GETTCLASS, device)))
     if (text_of(message, TCA_KIND) == kClassful) found.push_back(std::move(message));
   return found;
 }
 
-Result<Queueing> queueing_of(NetlinkChannel& channel, uint32_t device) {
+Result<Queueing> queueing_of(NetlinkChannel& channel, const Disciplines& of_all, uint32_t device) {
   Known known;
-  for (const NetlinkMessage& told : TRY(list(channel, device))) {
+  for (const NetlinkMessage& told : TRY(list(channel, of_all, device))) {
     auto step = [&]() -> Result<void> {
       TRY(refuse_filters(channel, told));
       known[header_of(told).tcm_handle] = TRY(carried(told));
@@ -161,13 +169,15 @@ Result<NetlinkMessage> wanted_here(const image::NetlinkObject& object, uint32_t 
   return message;
 }
 
-Result<void> make(NetlinkChannel& channel, uint32_t device, const Queueing& wanted) {
-  const Queueing there = TRY(queueing_of(channel, device));
+Result<void> make(NetlinkChannel& channel, const Disciplines& of_all, uint32_t device,
+                  const Queueing& wanted) {
+  const Queueing there = TRY(queueing_of(channel, of_all, device));
   if (std::ranges::equal(there, wanted, is_same)) return {};
   if (!there.empty()) TRY(channel.change(message_of(RTM_DELQDISC, device, TC_H_ROOT, 0), 0));
   for (const NetlinkMessage& message : wanted)
     TRY_IN(channel.change(message, NLM_F_CREATE | NLM_F_EXCL), describe(message));
-  if (std::ranges::equal(TRY(queueing_of(channel, device)), wanted, is_same)) return {};
+  const Queueing made = TRY(queueing_of(channel, TRY(list_disciplines(channel)), device));
+  if (std::ranges::equal(made, wanted, is_same)) return {};
   return fail(Code::kUnsupported, "its queueing disciplines become others with this kernel");
 }
 
@@ -175,9 +185,10 @@ Result<void> make(NetlinkChannel& channel, uint32_t device, const Queueing& want
 
 Result<void> capture_queueing(CaptureContext& context, NetlinkChannel& channel,
                               image::Network& out) {
+  const Disciplines of_all = TRY(list_disciplines(channel));
   for (const image::NetworkDevice& device : out.devices()) {
     auto step = [&]() -> Result<void> {
-      for (const NetlinkMessage& message : TRY(queueing_of(channel, device.index())))
+      for (const NetlinkMessage& message : TRY(queueing_of(channel, of_all, device.index())))
         put(message, *out.mutable_queueing());
       return {};
     };
@@ -194,9 +205,10 @@ Result<void> apply_queueing(NetlinkChannel& channel, const image::Network& netwo
     const uint32_t device = TRY(number_here(numbers, there));
     wanted[device].push_back(TRY(wanted_here(object, device)));
   }
+  const Disciplines of_all = TRY(list_disciplines(channel));
   for (const image::NetworkDevice& device : network.devices()) {
     const uint32_t number = TRY(number_here(numbers, device.index()));
-    TRY_IN(make(channel, number, wanted[number]), "network device " + device.name());
+    TRY_IN(make(channel, of_all, number, wanted[number]), "network device " + device.name());
   }
   return {};
 }
