@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <optional>
 #include <thread>
 
@@ -78,6 +79,10 @@ std::optional<NsPid> CaptureContext::task(HostPid task) const {
   auto found = tasks_.find(task);
   if (found == tasks_.end()) return std::nullopt;
   return found->second;
+}
+
+bool CaptureContext::is_member(NsPid inside) const {
+  return std::ranges::any_of(tasks_, [&](const auto& task) { return task.second == inside; });
 }
 
 int CaptureContext::stashed(const std::string& key) const {

@@ -62,6 +62,7 @@ class CaptureContext {
   // Processes and threads of the group, and their PIDs inside it.
   void set_task(HostPid task, NsPid inside) { tasks_.insert_or_assign(task, inside); }
   std::optional<NsPid> task(HostPid task) const;
+  bool is_member(NsPid inside) const;
 
   // Shared memory objects found in mappings and behind descriptors.
   SharedObjectTable& shared_objects() { return shared_objects_; }

@@ -45,7 +45,8 @@ Result<Fd> open_task(HostPid tid) {
   if (!thread && thread.error().error_number() == EINVAL)
     return fail(Code::kUnsupported,
                 "thread " + to_string(tid) +
-                    " has a descriptor table of its own, which Linux shows since version 6.9");
+                    " has descriptors that the main thread of its process does not have, which "
+                    "Linux shows since version 6.9");
   return thread;
 }
 

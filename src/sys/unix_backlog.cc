@@ -169,9 +169,12 @@ Result<uint64_t> UnixBacklog::own_pid_namespace() {
 
 Result<std::vector<WaitingConnection>> UnixBacklog::read(int listener, uint64_t pid_namespace,
                                                          std::span<const int> open) const {
-  const Question question{TRY(own_pid_namespace()), pid_namespace, open};
   std::vector<WaitingConnection> waiting;
-  for (KernelAddress buffer : TRY(buffers_of(TRY(sock_of(listener))))) {
+  const auto buffers = TRY(buffers_of(TRY(sock_of(listener))));
+  if (buffers.empty()) return waiting;
+  Question question{TRY(own_pid_namespace()), pid_namespace, {}};
+  for (int fd : open) question.open.emplace(TRY(memory_.file_of(fd)).value, fd);
+  for (KernelAddress buffer : buffers) {
     auto sock = TRY(memory_.read_value<KernelAddress>(buffer + layout_->buffer.sock));
     waiting.push_back(TRY(read_connection(sock, question)));
   }
@@ -210,7 +213,9 @@ Result<void> UnixBacklog::read_client(KernelAddress sock, WaitingConnection& out
 
 // It has a number in its own namespace and in each around that, from the outermost on.
 Result<pid_t> UnixBacklog::number_of(KernelAddress pid, uint64_t pid_namespace) const {
+  constexpr uint32_t kDeepest = 32;  // MAX_PID_NS_LEVEL
   const auto level = TRY(memory_.read_value<uint32_t>(pid + layout_->pid.level));
+  if (level > kDeepest) return fail(Code::kSystem, "a process in impossibly many PID namespaces");
   for (uint64_t at = 0; at <= level; ++at) {
     const auto number = pid + layout_->pid.numbers + at * layout_->pid.number_size;
     auto owner = TRY(memory_.read_value<KernelAddress>(number + layout_->pid.owner));
@@ -234,16 +239,14 @@ Result<QueuedMessage> UnixBacklog::read_message(KernelAddress at, const Question
 }
 
 Result<std::vector<Fd>> UnixBacklog::find_descriptors(KernelAddress list,
-                                                      std::span<const int> open) const {
-  std::map<uint64_t, int> known;
-  for (int fd : open) known.emplace(TRY(memory_.file_of(fd)).value, fd);
+                                                      const std::map<uint64_t, int>& open) const {
   std::vector<Fd> found;
   const auto count = TRY(memory_.read_value<int16_t>(list + layout_->descriptors.count));
   for (int16_t i = 0; i < count; ++i) {
     auto file = TRY(memory_.read_value<uint64_t>(list + layout_->descriptors.files +
                                                  static_cast<uint64_t>(i) * sizeof(uint64_t)));
-    auto match = known.find(file);
-    if (match == known.end())
+    auto match = open.find(file);
+    if (match == open.end())
       return fail(Code::kUnsupported,
                   "a file that no process of the group has open was sent to one");
     found.emplace_back(::fcntl(match->second, F_DUPFD_CLOEXEC, 0));

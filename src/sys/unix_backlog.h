@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -53,13 +54,14 @@ class UnixBacklog {
   Result<KernelAddress> sock_of(int fd) const;
   struct Question {
     uint64_t own_namespace, pid_namespace;
-    std::span<const int> open;
+    std::map<uint64_t, int> open;  // descriptors by the kernel's address of their file
   };
   Result<WaitingConnection> read_connection(KernelAddress sock, const Question& question) const;
   Result<void> read_client(KernelAddress sock, WaitingConnection& out) const;
   Result<pid_t> number_of(KernelAddress pid, uint64_t pid_namespace) const;
   Result<QueuedMessage> read_message(KernelAddress buffer, const Question& question) const;
-  Result<std::vector<Fd>> find_descriptors(KernelAddress list, std::span<const int> open) const;
+  Result<std::vector<Fd>> find_descriptors(KernelAddress list,
+                                           const std::map<uint64_t, int>& open) const;
   struct Fragment {
     uint64_t page;  // address of its struct page
     uint32_t offset, length;

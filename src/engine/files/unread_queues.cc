@@ -31,7 +31,7 @@ bool is_queue(const Fd& socket) {
 
 bool is_read(const Fd& queue) {
   pollfd state{queue.get(), POLLIN, 0};
-  return ::poll(&state, 1, 0) == 0 || (is_unix_listener(queue) && sys::UnixBacklog::shared());
+  return ::poll(&state, 1, 0) == 0;
 }
 
 // A duplicate of the descriptor if it is such a queue. It may be closed at any moment.

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "sys/packet_injector.h"
+#include "sys/procfs.h"
 #include "sys/sock_diag.h"
 
 namespace martlet::engine {
@@ -197,6 +198,11 @@ void let_receive(ApplyContext& context, int fd, const image::SocketCommon& commo
                  const std::string& kind) {
   log_if_failed(sys::write_socket_filter(fd, common.filter()), ("filter of a " + kind).c_str());
   log_if_failed(apply_options(context, fd, common, sys::OptionPhase::kLast), kind.c_str());
+}
+
+Result<bool> lives_further_in(const CaptureContext& context, HostPid process) {
+  auto root = TRY(sys::read_status(context.root()));
+  return TRY(sys::read_status(process)).ns_tids.size() > root.ns_tids.size();
 }
 
 }  // namespace martlet::engine

@@ -61,4 +61,7 @@ void log_if_failed(const Result<void>& result, const char* what);
 void let_receive(ApplyContext& context, int fd, const image::SocketCommon& common,
                  const std::string& kind);
 
+// Whether the process has numbers in PID namespaces below the root's, too.
+Result<bool> lives_further_in(const CaptureContext& context, HostPid process);
+
 }  // namespace martlet::engine

@@ -57,12 +57,6 @@ Result<pid_t> peer_pid_inside(HostPid root, int fd) {
   return pid;
 }
 
-// Whether the process has numbers in PID namespaces below the root's, too.
-Result<bool> lives_further_in(const CaptureContext& context, HostPid process) {
-  auto root = TRY(sys::read_status(context.root()));
-  return TRY(sys::read_status(process)).ns_tids.size() > root.ns_tids.size();
-}
-
 // The number by which the group knows the process that made the other end; it may have ended.
 Result<pid_t> pid_of_peer(const CaptureContext& context, const OpenFile& file, HostPid seen_here) {
   if (auto member = context.task(seen_here)) return member->value;

@@ -78,11 +78,17 @@ Result<void> read_queue(CaptureContext& context, const OpenFile& file, const Add
 }
 
 // The end that waits. Its name, type and options are the listener's.
-Result<void> describe_waiting(CaptureContext& context, sys::WaitingConnection waiting,
-                              const AddFile& add, image::UnixSocket& out) {
+Result<void> describe_waiting(CaptureContext& context, const OpenFile& listener,
+                              sys::WaitingConnection waiting, const AddFile& add,
+                              image::UnixSocket& out) {
   if (waiting.client_inode != 0 && !has_socket(context, waiting.client_inode))
     return fail(Code::kUnsupported,
                 "a connection from outside of the group is waiting to be accepted");
+  if (!context.is_member(NsPid(waiting.client.pid)) &&
+      TRY(lives_further_in(context, listener.holder)))
+    return fail(Code::kUnsupported,
+                "a connection is waiting to be accepted whose process has ended, and may be known "
+                "in the nested PID namespace of who has the listener");
   out.set_peer_inode(waiting.client_inode);
   out.set_peer_name(named_or_empty(waiting.client_name));
   out.set_has_credentials(true);
@@ -107,7 +113,7 @@ Result<void> read_backlog(CaptureContext& context, const OpenFile& file, const A
   auto& backlog = context.unix_backlogs()[file.id];
   for (auto& waiting : TRY_IN(reader->read(file.fd, pid_namespace.st_ino, open),
                               "connections are waiting to be accepted"))
-    TRY(describe_waiting(context, std::move(waiting), add, *backlog.Add()));
+    TRY(describe_waiting(context, file, std::move(waiting), add, *backlog.Add()));
   return {};
 }
 

@@ -60,6 +60,13 @@ class Survey {
     const FrozenProcess* process = find(number.value);
     return process != nullptr && !process->zombie;
   }
+  bool is_of_users_of_root(const FrozenProcess& process) const {
+    return process.user_namespace == processes_.front().user_namespace;
+  }
+  // Those to be made: a main thread that has ended is one, too.
+  static size_t threads_of(const FrozenProcess& process) {
+    return process.threads.size() + (process.ended_leader ? 1 : 0);
+  }
   const FrozenProcess* creator_of(const image::Process& process) const {
     return find(process.creator() != 0 ? process.creator() : process.parent());
   }
@@ -67,9 +74,11 @@ class Survey {
   Result<void> describe_children(const FrozenProcess& process, image::Process& out) const {
     if (process.zombie || process.children_pid_namespace == process.pid_namespace) return {};
     // No thread can be made by such a process.
-    if (process.threads.size() > 1)
+    if (threads_of(process) > 1)
       return refuse("has threads, and its children live in another PID namespace than itself");
     out.set_begins_pid_namespace(process.children_pid_namespace == 0);
+    if (out.begins_pid_namespace() && !is_of_users_of_root(process))
+      return refuse("begins a PID namespace that belongs to a user namespace of its own");
     if (out.begins_pid_namespace()) return {};
     auto first = first_of_.find(process.children_pid_namespace);
     if (first == first_of_.end())
@@ -101,8 +110,7 @@ class Survey {
 
   // In its user namespace it has no right to choose the numbers of its threads.
   Result<void> check_threads(const FrozenProcess& process) const {
-    if (process.threads.size() < 2 || process.user_namespace == processes_.front().user_namespace)
-      return {};
+    if (threads_of(process) < 2 || is_of_users_of_root(process)) return {};
     return refuse("has threads, and both a PID and a user namespace of its own");
   }
 

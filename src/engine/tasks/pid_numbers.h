@@ -18,7 +18,7 @@ struct PidNumbers {
 
   size_t depth() const { return inner.size(); }  // of the namespace that it lives in
   // For who lives at this depth, which is not below its own.
-  NsPid at(size_t depth) const { return depth == 0 ? in_group : inner[depth - 1]; }
+  NsPid at(size_t depth) const { return depth == 0 ? in_group : inner.at(depth - 1); }
   NsPid own() const { return at(depth()); }
 };
 
