@@ -60,7 +60,15 @@ static void check(int number) {
   close(fd);
 }
 
+// Where the runner lets a container's program begin.
+static void need_own_files(void) {
+  char here[kPathSize];
+  if (getcwd(here, sizeof here) == NULL || strcmp(here, "/tmp/workload") != 0)
+    workload_skip("these directories are the host's");
+}
+
 int main(void) {
+  need_own_files();
   glob_t files;
   CHECK_EQ(glob("/usr/share/doc/*/copyright", 0, NULL, &files), 0);
   for (size_t i = 0; i < files.gl_pathc; i += 1) map_file(files.gl_pathv[i]);

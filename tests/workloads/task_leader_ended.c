@@ -76,7 +76,7 @@ static void* goes_on(void* argument) {
   reap_child(family->ended);
   check_pattern(memory, kSize, 7);
   expect_text(file, "text");
-  CHECK_EQ(task_state(family->other.tid), 'S');
+  await_state(family->other.tid, 'S');
   finish_child(family->living);
   CHECK_SYS(close(family->pipe[1]));
   syscall(SYS_exit, kExitCode);
@@ -110,6 +110,7 @@ static void check_remains(pid_t process) {
 }
 
 int main(void) {
+  need_descriptors_of_threads();
   root = getpid();
   sigemptyset(&signals);
   sigaddset(&signals, SIGUSR2);

@@ -20,6 +20,7 @@ static void* work(void* argument) {
 }
 
 int main(void) {
+  need_descriptors_of_threads();
   pthread_t thread;
   CHECK_EQ(pthread_create(&thread, NULL, work, NULL), 0);
   pthread_exit(NULL);

@@ -93,8 +93,7 @@ static void* is_lost(void* argument) {
 }
 
 int main(void) {
-  if (syscall(SYS_pidfd_open, (int)syscall(SYS_gettid), O_EXCL) < 0)
-    workload_skip("no descriptors of threads before Linux 6.9");
+  need_descriptors_of_threads();
   enum { kThreads = 6 };
   CHECK_SYS(mkdir("below", 0755));
   CHECK_SYS(mkdir("below/deeper", 0755));

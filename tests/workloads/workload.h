@@ -60,6 +60,9 @@ int workload_ok(void);
 // Ends the program at once because this host lacks what it needs.
 _Noreturn void workload_skip(const char* reason);
 
+// Skips the program where nobody can see what a thread has open that its process has not.
+void need_descriptors_of_threads(void);
+
 // --- Children and threads
 
 // Runs body(argument) in a child process, which ends with status 0 when body returns.

@@ -100,6 +100,12 @@ void workload_skip(const char* reason) {
   exit(0);
 }
 
+void need_descriptors_of_threads(void) {
+  int fd = (int)syscall(SYS_pidfd_open, (int)syscall(SYS_gettid), O_EXCL);
+  if (fd < 0) workload_skip("no descriptors of threads before Linux 6.9");
+  close(fd);
+}
+
 // --- Children and threads
 
 pid_t spawn(void (*body)(void*), void* argument) {
@@ -191,6 +197,8 @@ void start_thread(struct thread* thread, void* (*body)(void*), void* argument) {
 
 void join_thread(struct thread* thread) {
   CHECK_EQ(pthread_join(thread->handle, NULL), 0);
+  // For the kernel it may still be a thread of the process.
+  while (syscall(SYS_tgkill, getpid(), thread->tid, 0) == 0) sched_yield();
 }
 
 // --- Time
