@@ -37,15 +37,14 @@ class TmpfsRestore {
   Result<void> stage(const image::Record& record);
   Result<void> apply(const image::Record& record);
 
-  // Sets the times, which filling has changed. Call it when nothing will write any more.
+  // Sets the extended attributes and the times, which filling would change. Call it when nothing
+  // will write any more.
   Result<void> finish();
 
  private:
-  struct Times {
+  struct Last {
     const Fd* mount;
-    std::string path;
-    int64_t access_ns;
-    int64_t change_ns;
+    image::TmpfsEntry entry;
   };
 
   Result<Fd> open_own(const std::string& point) const;
@@ -59,7 +58,7 @@ class TmpfsRestore {
   std::map<std::string, Fd> mounts_;
   std::map<std::string, Fd> staging_mounts_;
   std::map<uint32_t, Fd> staged_;
-  std::vector<Times> times_;
+  std::vector<Last> last_;
 };
 
 }  // namespace martlet::engine

@@ -86,6 +86,15 @@ Result<void> set_owner_and_mode(const Place& place, const image::TmpfsEntry& ent
   return {};
 }
 
+// A write takes capabilities from its file, and what is made in a directory its default ACL.
+Result<void> finish_entry(const Place& place, const image::TmpfsEntry& entry) {
+  TRY(write_attributes(place.directory.get(), place.name, entry));
+  timespec times[] = {to_timespec(entry.access_time_ns()), to_timespec(entry.change_time_ns())};
+  if (::utimensat(place.directory.get(), place.name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("set the times");
+  return {};
+}
+
 Result<void> make_link(const Fd& mount, const Place& place, const std::string& first_name) {
   Place first = TRY(locate(mount, first_name));
   if (::linkat(first.directory.get(), first.name.c_str(), place.directory.get(), place.name.c_str(),
@@ -257,8 +266,7 @@ Result<void> TmpfsRestore::apply_entry(const Fd& mount, const image::TmpfsEntry&
     if (S_ISREG(entry.mode())) TRY(set_size(place, entry.size()));
   }
   TRY(set_owner_and_mode(place, entry));
-  TRY(write_attributes(place.directory.get(), place.name, entry));
-  times_.push_back({&mount, entry.path(), entry.access_time_ns(), entry.change_time_ns()});
+  last_.push_back({&mount, entry});
   return {};
 }
 
@@ -274,13 +282,9 @@ Result<void> TmpfsRestore::apply(const image::Record& record) {
 }
 
 Result<void> TmpfsRestore::finish() {
-  for (const Times& times : times_) {
-    Place place = TRY_IN(locate(*times.mount, times.path), times.path);
-    timespec both[] = {to_timespec(times.access_ns), to_timespec(times.change_ns)};
-    if (::utimensat(place.directory.get(), place.name.c_str(), both, AT_SYMLINK_NOFOLLOW) != 0)
-      return fail_errno("set the times of " + times.path);
-  }
-  times_.clear();
+  for (const auto& [mount, entry] : last_)
+    TRY_IN(finish_entry(TRY_IN(locate(*mount, entry.path()), entry.path()), entry), entry.path());
+  last_.clear();
   staged_.clear();
   return {};
 }

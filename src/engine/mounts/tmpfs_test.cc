@@ -1,5 +1,7 @@
 #include "engine/mounts/tmpfs.h"
 
+#include <linux/capability.h>
+#include <linux/xattr.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -142,6 +144,28 @@ TEST_F(TmpfsTest, moves_files_of_every_type) {
     EXPECT_EQ(directory.st_gid, 1001u);
     EXPECT_EQ(directory.st_mtim.tv_sec, 2000);
     EXPECT_EQ(directory.st_mtim.tv_nsec, 6);
+    return {};
+  }));
+}
+
+// Which a write to the file takes from it.
+TEST_F(TmpfsTest, a_program_keeps_its_capabilities) {
+  const vfs_cap_data rights{VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1, 0}, {0, 0}}};
+  ChildInNamespaces source(CLONE_NEWNS, [&] {
+    if (!mount_here()) return false;
+    write(at("program"), "content");
+    return ::lsetxattr(at("program").c_str(), XATTR_NAME_CAPS, &rights, sizeof rights, 0) == 0;
+  });
+  ChildInNamespaces target(CLONE_NEWNS, [&] { return mount_here(); });
+  ASSERT_TRUE(source.ready() && target.ready());
+  ASSERT_OK(capture(source.pid()));
+  ASSERT_OK(apply(target.pid()));
+  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+    EXPECT_EQ(*read_file(at("program")), "content");
+    vfs_cap_data now{};
+    EXPECT_EQ(::lgetxattr(at("program").c_str(), XATTR_NAME_CAPS, &now, sizeof now),
+              static_cast<ssize_t>(sizeof now));
+    EXPECT_EQ(std::memcmp(&now, &rights, sizeof now), 0);
     return {};
   }));
 }
