@@ -116,6 +116,7 @@ Result<void> GroupBuilder::read_ahead(const image::Record& record) {
   switch (record.type) {
     case RecordType::kHeader: return check_header(TRY(image::parse_as<image::Header>(record)));
     case RecordType::kRound: return begin_round(TRY(image::parse_as<image::Round>(record)));
+    case RecordType::kTmpfs: return tmpfs_->stage(record);
     case RecordType::kSharedMemory:
       return context_->shared_objects().stage(TRY(image::parse_as<image::SharedMemory>(record)));
     case RecordType::kAddressSpace:

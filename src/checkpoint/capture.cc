@@ -298,7 +298,8 @@ Result<void> GroupCapture::gather() {
 // Contents that files bring along (of files without a name) go into the stream while the files are
 // captured, before the files themselves.
 Result<void> GroupCapture::gather_files() {
-  TRY(context_.judge(engine::capture_tmpfs(context_, mounts_)));
+  engine::TmpfsRounds* ahead = ahead_ != nullptr ? &ahead_->tmpfs() : nullptr;
+  TRY(context_.judge(engine::capture_tmpfs(context_, mounts_, ahead)));
   files_ = TRY(engine::capture_files(context_, kinds_));
   return {};
 }

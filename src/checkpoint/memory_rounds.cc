@@ -156,7 +156,8 @@ int highest_descriptor(const std::vector<FrozenProcess>& processes) {
 
 }  // namespace
 
-MemoryRounds::MemoryRounds(GroupSpec spec) : spec_(std::move(spec)) {}
+MemoryRounds::MemoryRounds(GroupSpec spec)
+    : spec_(std::move(spec)), tmpfs_(spec_.root, spec_.first_mounts) {}
 MemoryRounds::~MemoryRounds() = default;
 
 MemoryRounds::Member* MemoryRounds::find(HostPid pid) const {
@@ -206,9 +207,9 @@ Result<RoundStats> MemoryRounds::next(image::Sink& sink) {
     stats.changed_bytes += engine::total_size(of_process.changed);
   }
   TRY(announce(sink));
-  uint64_t shared = TRY(shared_.send(sink));
-  stats.changed_bytes += shared;
-  stats.sent_bytes += shared;
+  const uint64_t compared = TRY(shared_.send(sink)) + TRY(tmpfs_.send(sink));
+  stats.changed_bytes += compared;
+  stats.sent_bytes += compared;
   for (Pending& of_process : pending) stats.sent_bytes += TRY(send(sink, of_process));
   TRY(sink.flush());
   return stats;
@@ -481,6 +482,9 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
 
 engine::SentContent::Outlook MemoryRounds::outlook() const {
   engine::SentContent::Outlook left = shared_.outlook();
+  const engine::SentContent::Outlook of_files = tmpfs_.outlook();
+  left.changed_bytes += of_files.changed_bytes;
+  left.seconds += of_files.seconds;
   for (const auto& member : members_) {
     auto pagemap = sys::Pagemap::open(member->living);
     if (!pagemap) continue;  // it ended

@@ -9,7 +9,7 @@
 // nobody has written to it since before it was read. Everything that a group can do in between
 // (fork, exec, exit, mmap, munmap, mremap, madvise, a PID used again) only makes pages leave the
 // set.
-// Shared memory is compared instead (SharedRounds).
+// Shared memory and files in a tmpfs are compared instead (SharedRounds, engine::TmpfsRounds).
 //
 // Used on the thread that will freeze the group. Destroying it leaves no trace in the group.
 #pragma once
@@ -24,6 +24,7 @@
 #include "checkpoint/sharing.h"
 #include "engine/memory/ranges.h"
 #include "engine/memory/write_tracker.h"
+#include "engine/mounts/tmpfs_rounds.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
 
@@ -74,6 +75,8 @@ class MemoryRounds {
                            sys::Range part, const engine::Ranges& shared_with_parent) const;
   // The same for shared memory.
   void build_on(engine::SharedObjectTable& table) { shared_.build_on(table); }
+  // And for files in a tmpfs.
+  engine::TmpfsRounds& tmpfs() { return tmpfs_; }
   uint64_t work_area() const { return work_area_; }
   bool begun() const { return round_ > 0; }
 
@@ -104,6 +107,7 @@ class MemoryRounds {
   GroupSpec spec_;
   std::vector<std::unique_ptr<Member>> members_;  // parents before children
   SharedRounds shared_;
+  engine::TmpfsRounds tmpfs_;
   uint32_t round_ = 0;
   uint32_t next_number_ = 1;
   uint64_t work_area_ = 0;

@@ -66,10 +66,9 @@ Result<uint64_t> SharedRounds::send(image::Sink& sink) {
   uint64_t total = 0;
   for (auto& [identity, object] : objects_) {
     auto reader = TRY(engine::ContentReader::open(object.fd.get()));
-    object.message.set_size(TRY(reader.size()));
+    object.message.set_size(reader.size());
     TRY(image::put_message(sink, image::RecordType::kSharedMemory, object.message));
-    total +=
-        TRY(object.sent.put_changes(sink, object.message.staged(), reader, object.message.size()));
+    total += TRY(object.sent.put_changes(sink, object.message.staged(), reader));
   }
   return total;
 }

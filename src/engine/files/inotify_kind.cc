@@ -16,6 +16,8 @@
 #include "engine/files/descriptions.h"
 #include "engine/files/fd_info.h"
 #include "engine/files/watched_object.h"
+#include "sys/pidfd.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
@@ -235,6 +237,24 @@ class InotifyKind final : public FileKind {
 
 bool is_inotify_link(std::string_view link) {
   return link == "anon_inode:inotify" || link == "anon_inode:[inotify]";
+}
+
+// A queue that is closed meanwhile tells nobody anything.
+std::set<dev_t> devices_watched_for_reads(HostPid root) {
+  constexpr uint32_t kOfReads = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+  std::set<dev_t> devices;
+  for (HostPid process : sys::list_tree(root))
+    for (HostPid holder : sys::list_table_holders(process))
+      for (int number : sys::list_descriptors(holder).value_or(std::vector<int>{})) {
+        auto link = sys::read_link(sys::proc_path(holder, fmt::format("fd/{}", number)));
+        if (!link || !is_inotify_link(*link)) continue;
+        auto info = read_file(sys::proc_path(holder, fmt::format("fdinfo/{}", number)));
+        auto watches = info ? parse_watches(*info) : std::vector<Watch>{};
+        if (!watches) continue;
+        for (const Watch& watch : *watches)
+          if ((watch.mask & kOfReads) != 0) devices.insert(watch.device);
+      }
+  return devices;
 }
 
 const FileKind& inotify_kind() {

@@ -9,19 +9,28 @@
 #include <cerrno>
 
 namespace martlet::engine {
+namespace {
+
 // Looking for data moves the file offset, which `fd` may share with others.
+Result<Fd> open_again(int fd) {
+  return open_file(fmt::format("/proc/self/fd/{}", fd), O_RDONLY | O_NOATIME);
+}
+
+}  // namespace
+
 Result<ContentReader> ContentReader::open(int fd) {
-  return ContentReader(TRY(open_file(fmt::format("/proc/self/fd/{}", fd), O_RDONLY)));
-}
-
-Result<uint64_t> ContentReader::size() const {
+  Fd file = TRY(open_again(fd));
   struct stat status{};
-  if (::fstat(file_.get(), &status) != 0) return fail_errno("stat shared memory");
-  return static_cast<uint64_t>(status.st_size);
+  if (::fstat(file.get(), &status) != 0) return fail_errno("stat shared memory");
+  return ContentReader(std::move(file), static_cast<uint64_t>(status.st_size));
 }
 
-Result<Ranges> ContentReader::data(uint64_t size) const {
-  const Ranges whole{{0, page_end(size)}};
+Result<ContentReader> ContentReader::duplicate() const {
+  return ContentReader(TRY(open_again(file_.get())), size_);
+}
+
+Result<Ranges> ContentReader::data() const {
+  const Ranges whole{{0, page_end(size_)}};
   Ranges found;
   off_t position = 0;
   for (;;) {
@@ -41,7 +50,8 @@ Result<void> ContentReader::read(sys::Range range, const Visit& visit) {
   for (uint64_t at = range.start; at < range.end;) {
     uint64_t end = std::min(range.end, (at / kPiece + 1) * kPiece);
     auto pages = std::span(buffer_).first(end - at);
-    ssize_t got = ::pread(file_.get(), pages.data(), pages.size(), static_cast<off_t>(at));
+    uint64_t there = size_ > at ? std::min<uint64_t>(pages.size(), size_ - at) : 0;
+    ssize_t got = ::pread(file_.get(), pages.data(), there, static_cast<off_t>(at));
     if (got < 0) return fail_errno("read shared memory");
     std::ranges::fill(pages.subspan(static_cast<size_t>(got)), std::byte{0});
     TRY(visit(at, pages));

@@ -54,19 +54,31 @@ void SentContent::forget(const sys::Range& range) {
     pieces_[at / ContentReader::kPiece][at / kPageSize % kPagesOfPiece] = Hash{};
 }
 
-Result<uint64_t> SentContent::put_changes(image::Sink& sink, uint32_t owner, ContentReader& reader,
-                                          uint64_t size) {
-  Ranges data = TRY(reader.data(size));
+Result<uint64_t> SentContent::put_changes(image::Sink& sink, uint32_t owner,
+                                          ContentReader& reader) {
+  return put_changes(
+      reader,
+      [&](uint64_t at, std::span<const std::byte> pages) {
+        return image::put_pages(sink, run_of(owner, at, pages.size()), pages);
+      },
+      [&](sys::Range range) {
+        return image::put_zero_pages(sink, run_of(owner, range.start, range.size()));
+      });
+}
+
+Result<uint64_t> SentContent::put_changes(ContentReader& reader, const ContentReader::Visit& put,
+                                          const PutZeros& put_zeros) {
+  Ranges data = TRY(reader.data());
   Ranges gone = subtract(known_pages(), data);
   for (const sys::Range& range : gone) forget(range);
   for (const sys::Range& range :
-       intersect(gone, {{0, page_end(size)}}))  // the rest went with its size
-    TRY(image::put_zero_pages(sink, run_of(owner, range.start, range.size())));
+       intersect(gone, {{0, page_end(reader.size())}}))  // the rest went with its size
+    TRY(put_zeros(range));
   Ranges differing = TRY(find_differing(data, reader));
   for (const sys::Range& range : differing)
     TRY(reader.read(range, [&](uint64_t at, std::span<const std::byte> pages) {
       note(at, pages);
-      return image::put_pages(sink, run_of(owner, at, pages.size()), pages);
+      return put(at, pages);
     }));
   return total_size(differing);
 }
@@ -120,7 +132,7 @@ Result<SentContent::Outlook> SentContent::outlook(ContentReader& reader) const {
   SystemClock clock;
   Stopwatch watch(clock);
   Outlook seen;
-  for (const sys::Range& range : TRY(reader.data(TRY(reader.size()))))
+  for (const sys::Range& range : TRY(reader.data()))
     for (uint64_t at = range.start; at < range.end; at += kOutlookStride * kPageSize)
       TRY(reader.read({at, at + kPageSize},
                       [&](uint64_t, std::span<const std::byte> page) -> Result<void> {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 
 #include "base/result.h"
@@ -17,10 +18,13 @@ namespace martlet::engine {
 
 class SentContent {
  public:
-  // Puts the pages that differ from what was sent, and zeros where there are none any more, of an
-  // object of this size, which is `owner` in the stream. Returns the bytes of the pages put.
-  Result<uint64_t> put_changes(image::Sink& sink, uint32_t owner, ContentReader& reader,
-                               uint64_t size);
+  // Puts the pages that differ from what was sent, and zeros where there are none any more. Returns
+  // the bytes of the pages put.
+  using PutZeros = std::function<Result<void>(sys::Range)>;
+  Result<uint64_t> put_changes(ContentReader& reader, const ContentReader::Visit& put,
+                               const PutZeros& put_zeros);
+  // The same into records of pages, where the object is `owner`.
+  Result<uint64_t> put_changes(image::Sink& sink, uint32_t owner, ContentReader& reader);
 
   // What put_changes() would put, estimated from a part of the pages, and how long it would look.
   struct Outlook {

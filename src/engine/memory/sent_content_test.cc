@@ -49,13 +49,15 @@ class SentContentTest : public testing::Test {
     return message;
   }
   // Brings the copy up to date; returns the bytes that were sent.
-  uint64_t send_round() {
+  uint64_t send_round() { return send_round(read_source()); }
+  uint64_t send_round(ContentReader reader) {
     EXPECT_TRUE(copy_.stage(message(0)));
-    return send(kNumber, &SharedObjects::fill_staged);
+    return send(kNumber, &SharedObjects::fill_staged, std::move(reader));
   }
+  ContentReader read_source() const { return must(ContentReader::open(source_.get())); }
   uint64_t send_rest() {
     EXPECT_TRUE(copy_.create(message(1)));
-    return send(1, &SharedObjects::fill);
+    return send(1, &SharedObjects::fill, read_source());
   }
 
   std::string content(int fd) const {
@@ -75,10 +77,9 @@ class SentContentTest : public testing::Test {
 
  private:
   using Fill = Result<void> (SharedObjects::*)(const image::PageRun&, std::span<const std::byte>);
-  uint64_t send(uint32_t owner, Fill fill) {
+  uint64_t send(uint32_t owner, Fill fill, ContentReader reader) {
     MemorySink sink;
-    auto reader = must(ContentReader::open(source_.get()));
-    const uint64_t bytes = must(sent_.put_changes(sink, owner, reader, size_));
+    const uint64_t bytes = must(sent_.put_changes(sink, owner, reader));
     for (const StoredRecord& record : sink.records) {
       const auto done = (copy_.*fill)(must(image::parse_run(record.view())), record.body);
       EXPECT_TRUE(done) << done.error().to_string();
@@ -120,10 +121,21 @@ TEST_F(SentContentTest, WhatBecameShorterAndLongerHasZerosAtItsEnd) {
   expect_equal();
 }
 
+TEST_F(SentContentTest, WhatGrowsWhileItIsReadComesLater) {
+  write(0, 1);
+  resize(50);
+  ContentReader reader = read_source();
+  write(0, 2);
+  send_round(std::move(reader));
+  resize(kPageSize);
+  EXPECT_EQ(send_rest(), kPageSize);
+  expect_equal();
+}
+
 TEST_F(SentContentTest, OutlookCountsWhatChanged) {
   for (uint64_t page = 0; page < kPages; ++page) write(page, 1);
   send_round();
-  auto reader = must(ContentReader::open(source_.get()));
+  ContentReader reader = read_source();
   EXPECT_EQ(sent_.outlook(reader)->changed_bytes, 0u);
   for (uint64_t page = 0; page < kPages; ++page) write(page, 2);
   EXPECT_EQ(sent_.outlook(reader)->changed_bytes, kPages * kPageSize);

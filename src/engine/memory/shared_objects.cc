@@ -41,7 +41,7 @@ void classify(const std::string& link, const struct stat& status, image::SharedM
 Result<uint64_t> put_content(image::Sink& sink, const image::SharedMemory& object,
                              ContentReader& reader) {
   uint64_t total = 0;
-  for (const sys::Range& range : TRY(reader.data(object.size())))
+  for (const sys::Range& range : TRY(reader.data()))
     TRY(reader.read(range, [&](uint64_t at, std::span<const std::byte> pages) -> Result<void> {
       image::PageRun run{object.id(), image::PageRun::kSharedMemoryOwner, at, pages.size()};
       total += pages.size();
@@ -182,7 +182,7 @@ Result<uint64_t> SharedObjectTable::put(image::Sink& sink) const {
   for (const auto& [message, fd, identity, sent] : objects_) {
     TRY(image::put_message(sink, image::RecordType::kSharedMemory, message));
     auto reader = TRY(ContentReader::open(fd.get()));
-    total += TRY(sent != nullptr ? sent->put_changes(sink, message.id(), reader, message.size())
+    total += TRY(sent != nullptr ? sent->put_changes(sink, message.id(), reader)
                                  : put_content(sink, message, reader));
   }
   return total;

@@ -24,7 +24,7 @@ Result<Fd> open_bare_mount(HostPid process, const std::string& point) {
 
 Result<Fd> open_directory(const Fd& mount, const std::string& path) {
   open_how how{};
-  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.flags = O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const char* name = path.empty() ? "." : path.c_str();
   Fd fd(static_cast<int>(::syscall(SYS_openat2, mount.get(), name, &how, sizeof how)));

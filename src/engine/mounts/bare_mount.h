@@ -14,6 +14,7 @@ namespace martlet::engine {
 Result<Fd> open_bare_mount(HostPid process, const std::string& point);
 
 // Opens the directory `path` ("" is the mount's root); neither ".." nor symbolic links lead out.
+// Nothing shows afterwards that it was listed.
 Result<Fd> open_directory(const Fd& mount, const std::string& path);
 
 }  // namespace martlet::engine

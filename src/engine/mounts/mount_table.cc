@@ -90,6 +90,12 @@ Mount parse_mount(const std::string& line) {
   return mount;
 }
 
+// The kernel gives the id of a mount that is gone to a later one, so all that cannot change counts.
+bool is_same_mount(const Mount& a, const Mount& b) {
+  return a.id == b.id && a.point == b.point && a.device == b.device && a.root == b.root &&
+         a.type == b.type;
+}
+
 }  // namespace
 
 std::vector<Mount> parse_mounts(std::string_view mountinfo) {
@@ -101,6 +107,12 @@ std::vector<Mount> parse_mounts(std::string_view mountinfo) {
 
 Result<std::vector<Mount>> read_mounts(HostPid process) {
   return parse_mounts(TRY(read_file(sys::proc_path(process, "mountinfo"))));
+}
+
+const Mount* find_same(const std::vector<Mount>& mounts, const Mount& mount) {
+  auto found =
+      std::ranges::find_if(mounts, [&](const Mount& other) { return is_same_mount(other, mount); });
+  return found == mounts.end() ? nullptr : &*found;
 }
 
 bool is_at_or_below(std::string_view path, std::string_view above) {

@@ -32,6 +32,9 @@ struct Mount {
 std::vector<Mount> parse_mounts(std::string_view mountinfo);
 Result<std::vector<Mount>> read_mounts(HostPid process);
 
+// The mount among `mounts` that `mount` was or has become; null if there is none.
+const Mount* find_same(const std::vector<Mount>& mounts, const Mount& mount);
+
 // Whether `path` is `above` or below it; both are absolute.
 bool is_at_or_below(std::string_view path, std::string_view above);
 // What of `path`, which is at or below `above`, follows it, without the slash between them.

@@ -49,18 +49,6 @@ Result<std::vector<Mount>> mounts_of_namespace(HostPid process) {
   return parse_mounts(table);
 }
 
-// The kernel gives the id of a mount that is gone to a later one, so all that cannot change counts.
-bool is_same_mount(const Mount& a, const Mount& b) {
-  return a.id == b.id && a.point == b.point && a.device == b.device && a.root == b.root &&
-         a.type == b.type;
-}
-
-const Mount* find_same(const std::vector<Mount>& mounts, const Mount& mount) {
-  auto found =
-      std::ranges::find_if(mounts, [&](const Mount& other) { return is_same_mount(other, mount); });
-  return found == mounts.end() ? nullptr : &*found;
-}
-
 // Whether the root file system of the beginning is that of now.
 bool shows_root(const std::vector<Mount>& first, const std::vector<Mount>& now) {
   auto root = std::ranges::find(first, "/", &Mount::point);

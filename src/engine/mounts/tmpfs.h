@@ -19,34 +19,46 @@
 
 namespace martlet::engine {
 
-// Puts the content of every tmpfs into the sink, as kTmpfs records. Nothing for a group in the
-// mount namespace of the caller. `changes` are those of the container's mounts.
-Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes);
+class TmpfsRounds;
 
-// Fills the mounts from the records, in the order in which they were put.
+// Puts the content of every tmpfs into the sink, as kTmpfs records. Nothing for a group in the
+// mount namespace of the caller. `changes` are those of the container's mounts; `ahead` is what was
+// sent while the group ran, null if nothing was.
+Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes,
+                           TmpfsRounds* ahead = nullptr);
+
+// Fills the mounts from the records, in the order in which they were put. What is not named before
+// it is destroyed leaves nothing.
 class TmpfsRestore {
  public:
   explicit TmpfsRestore(const ApplyContext& context) : context_(context) {}
 
+  // Of a round: files that are there, but have no name yet.
+  Result<void> stage(const image::Record& record);
   Result<void> apply(const image::Record& record);
 
-  // Sets the times, which filling has changed. Call it when nothing will write any more.
+  // Sets the extended attributes and the times, which filling would change. Call it when nothing
+  // will write any more.
   Result<void> finish();
 
  private:
-  struct Times {
+  struct Last {
     const Fd* mount;
-    std::string path;
-    int64_t access_ns;
-    int64_t change_ns;
+    image::TmpfsEntry entry;
   };
 
+  Result<Fd> open_own(const std::string& point) const;
   Result<const Fd*> open_mount(const std::string& point);
   Result<void> apply_entry(const Fd& mount, const image::TmpfsEntry& entry);
+  Result<void> stage(const image::Tmpfs& tmpfs, std::span<const std::byte> piece);
+  Result<void> stage_file(const image::Tmpfs& tmpfs);
+  Result<Fd*> staged(uint32_t number);
 
   const ApplyContext& context_;
   std::map<std::string, Fd> mounts_;
-  std::vector<Times> times_;
+  std::map<std::string, Fd> staging_mounts_;
+  std::map<uint32_t, Fd> staged_;
+  std::vector<Last> last_;
 };
 
 }  // namespace martlet::engine

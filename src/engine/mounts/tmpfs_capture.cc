@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,13 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
-#include <memory>
-#include <set>
 
 #include "engine/mounts/attributes.h"
 #include "engine/mounts/bare_mount.h"
-#include "engine/mounts/mount_table.h"
 #include "engine/mounts/tmpfs.h"
+#include "engine/mounts/tmpfs_mounts.h"
+#include "engine/mounts/tmpfs_rounds.h"
 
 namespace martlet::engine {
 namespace {
@@ -25,10 +23,6 @@ int64_t to_nanoseconds(const timespec& time) {
   return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
 }
 
-std::string join(const std::string& directory, const std::string& name) {
-  return directory.empty() ? name : directory + "/" + name;
-}
-
 Result<std::string> read_target(int directory, const std::string& name, size_t size) {
   std::string target(size + 1, '\0');
   ssize_t got = ::readlinkat(directory, name.c_str(), target.data(), target.size());
@@ -37,29 +31,12 @@ Result<std::string> read_target(int directory, const std::string& name, size_t s
   return target;
 }
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-Result<std::vector<std::string>> list_names(const Fd& directory) {
-  Fd copy = TRY(directory.duplicate());
-  std::unique_ptr<DIR, CloseDirectory> stream(::fdopendir(copy.get()));
-  if (!stream) return fail_errno("list a directory");
-  copy.release();  // the stream closes it
-  std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    std::string name = entry->d_name;
-    if (name != "." && name != "..") names.push_back(std::move(name));
-  }
-  return names;
-}
-
 // Walks one mount. Entries are gathered into records; the contents of the files among them follow.
 class TmpfsReader {
  public:
-  TmpfsReader(image::Sink& sink, const std::string& point, const Fd& mount)
-      : sink_(sink), mount_(mount) {
-    batch_.set_mount(point);
+  TmpfsReader(image::Sink& sink, const TmpfsMount& mount, TmpfsRounds* ahead)
+      : sink_(sink), of_(mount.mount), mount_(mount.root), ahead_(ahead) {
+    batch_.set_mount(of_.point);
   }
 
   Result<void> read() {
@@ -70,6 +47,12 @@ class TmpfsReader {
   }
 
  private:
+  struct File {
+    std::string path;
+    off_t size;
+    uint32_t staged;  // in rounds; 0: it was in none
+  };
+
   Result<void> walk(const Fd& directory, const std::string& path) {
     for (const std::string& name : TRY(list_names(directory)))
       TRY_IN(visit(directory, name, join(path, name)), join(path, name));
@@ -102,7 +85,10 @@ class TmpfsReader {
     if (S_ISLNK(status.st_mode))
       entry.set_target(
           TRY(read_target(directory.get(), name, static_cast<size_t>(status.st_size))));
-    if (S_ISREG(status.st_mode)) files_.push_back({path, status.st_size});
+    if (S_ISREG(status.st_mode)) {
+      if (ahead_ != nullptr) entry.set_staged(ahead_->number_of(of_, status));
+      files_.push_back({path, status.st_size, entry.staged()});
+    }
     TRY(read_attributes(directory.get(), name, entry));
     return status.st_mode;
   }
@@ -121,18 +107,20 @@ class TmpfsReader {
     if (batch_.entries_size() > 0)
       TRY(image::put_message(sink_, image::RecordType::kTmpfs, batch_));
     batch_.clear_entries();
-    for (const auto& [path, size] : std::exchange(files_, {}))
-      TRY_IN(put_content(path, size), path);
+    for (const File& file : std::exchange(files_, {})) TRY_IN(put_content(file), file.path);
     return {};
   }
 
-  Result<void> put_content(const std::string& path, off_t size) {
-    Fd directory = TRY(open_directory(mount_, parent_of(path)));
-    Fd file(::openat(directory.get(), name_of(path).c_str(),
-                     O_RDONLY | O_NOFOLLOW | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
-    if (!file.valid()) return fail_errno("open");
+  Result<void> put_content(const File& of) {
+    Fd file = TRY(open_tmpfs_file(mount_, of.path));
+    if (of.staged != 0) return ahead_->put_changes(sink_, of.staged, file);
+    return put_all(of, file);
+  }
+
+  Result<void> put_all(const File& of, const Fd& file) {
+    const auto& [path, size, staged] = of;
     image::Tmpfs head;
-    head.set_mount(batch_.mount());
+    head.set_mount(of_.point);
     head.set_content_path(path);
     for (off_t hole = 0; hole < size;) {
       off_t data = ::lseek(file.get(), hole, SEEK_DATA);
@@ -161,65 +149,24 @@ class TmpfsReader {
     return {};
   }
 
-  struct File {
-    std::string path;
-    off_t size;
-  };
-
   image::Sink& sink_;
+  const Mount& of_;
   const Fd& mount_;
+  TmpfsRounds* ahead_;  // null without rounds
   image::Tmpfs batch_;
   std::vector<File> files_;  // whose entries are in the batch
   std::map<ino_t, std::string> first_names_;
   std::vector<std::byte> buffer_;
 };
 
-// What the container has made read-only holds what it wrote before.
-std::set<std::string> changed_points(const image::Mounts& changes) {
-  std::set<std::string> points;
-  for (const image::OwnMount& own : changes.own()) points.insert(own.point());
-  for (const image::ChangedMount& changed : changes.changed()) points.insert(changed.point());
-  return points;
-}
-
-using Candidates = std::vector<Mount>;  // mounts of one tmpfs that show as much of it
-
-// For each tmpfs of the group the mounts that show most of it.
-Result<std::vector<Candidates>> own_tmpfs_mounts(HostPid root, const image::Mounts& changes) {
-  std::set<dev_t> of_host;
-  for (const Mount& mount : TRY(read_mounts(HostPid(::getpid())))) of_host.insert(mount.device);
-  const std::set<std::string> changed = changed_points(changes);
-  std::vector<Mount> mounts = TRY(read_mounts(root));
-  std::ranges::stable_sort(mounts, {}, [](const Mount& mount) { return mount.root.size(); });
-  std::map<dev_t, Candidates> systems;
-  for (Mount& mount : mounts) {
-    if (mount.type != "tmpfs" || of_host.contains(mount.device) ||
-        (mount.read_only && !changed.contains(mount.point)))
-      continue;
-    Candidates& same = systems[mount.device];
-    if (same.empty() || same.front().root == mount.root) same.push_back(std::move(mount));
-  }
-  std::vector<Candidates> all;
-  for (auto& [device, candidates] : systems) all.push_back(std::move(candidates));
-  return all;
-}
-
-// Opens the first that no other mount hides.
-Result<void> capture_mount(CaptureContext& context, const Candidates& candidates) {
-  for (const Mount& mount : candidates) {
-    auto fd = open_bare_mount(context.root(), mount.point);
-    struct stat status{};
-    if (fd && ::fstat(fd->get(), &status) == 0 && status.st_dev == mount.device)
-      return TmpfsReader(context.sink(), mount.point, *fd).read();
-  }
-  return fail(Code::kUnsupported, "another mount lies on top of this tmpfs");
-}
-
 }  // namespace
 
-Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes) {
-  for (const Candidates& candidates : TRY(own_tmpfs_mounts(context.root(), changes)))
-    TRY_IN(capture_mount(context, candidates), "tmpfs " + candidates.front().point);
+Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes,
+                           TmpfsRounds* ahead) {
+  const auto mounts = TRY(open_own_tmpfs(context.root(), changes));
+  if (ahead != nullptr) TRY(ahead->settle(context.sink(), mounts));
+  for (const TmpfsMount& mount : mounts)
+    TRY_IN(TmpfsReader(context.sink(), mount, ahead).read(), "tmpfs " + mount.mount.point);
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "engine/memory/content_reader.h"
 #include "engine/mounts/attributes.h"
 #include "engine/mounts/bare_mount.h"
 #include "engine/mounts/mount_table.h"
@@ -75,14 +76,6 @@ Result<Fd> open_for_content(const Place& place) {
   return fd;
 }
 
-Result<void> set_size(const Place& place, uint64_t size) {
-  if (size > kMaxFileBytes) return fail(Code::kBadImage, "file of an absurd size");
-  Fd fd = TRY(open_for_content(place));
-  if (::ftruncate(fd.get(), 0) != 0 || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
-    return fail_errno("set the size");
-  return {};
-}
-
 Result<void> set_owner_and_mode(const Place& place, const image::TmpfsEntry& entry) {
   int directory = place.directory.get();
   const char* name = place.name.c_str();
@@ -90,6 +83,15 @@ Result<void> set_owner_and_mode(const Place& place, const image::TmpfsEntry& ent
     return fail_errno("set the owner");
   if (!S_ISLNK(entry.mode()) && ::fchmodat(directory, name, entry.mode() & 07777, 0) != 0)
     return fail_errno("set the permissions");
+  return {};
+}
+
+// A write takes capabilities from its file, and what is made in a directory its default ACL.
+Result<void> finish_entry(const Place& place, const image::TmpfsEntry& entry) {
+  TRY(write_attributes(place.directory.get(), place.name, entry));
+  timespec times[] = {to_timespec(entry.access_time_ns()), to_timespec(entry.change_time_ns())};
+  if (::utimensat(place.directory.get(), place.name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("set the times");
   return {};
 }
 
@@ -101,18 +103,83 @@ Result<void> make_link(const Fd& mount, const Place& place, const std::string& f
   return {};
 }
 
-Result<void> write_content(const Fd& mount, const image::Tmpfs& head,
-                           std::span<const std::byte> bytes) {
-  Fd fd = TRY(open_for_content(TRY(locate(mount, head.content_path()))));
+Result<uint64_t> room_behind(const Fd& fd, uint64_t at) {
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0) return fail_errno("stat");
   auto size = static_cast<uint64_t>(status.st_size);
-  if (!S_ISREG(status.st_mode) || head.content_offset() > size ||
-      bytes.size() > size - head.content_offset())
+  if (!S_ISREG(status.st_mode) || at > size)
     return fail(Code::kBadImage, "content outside of its file");
-  if (::lseek(fd.get(), static_cast<off_t>(head.content_offset()), SEEK_SET) < 0)
-    return fail_errno("seek");
+  return size - at;
+}
+
+Result<void> write_piece(const Fd& fd, uint64_t at, std::span<const std::byte> bytes) {
+  if (::lseek(fd.get(), static_cast<off_t>(at), SEEK_SET) < 0) return fail_errno("seek");
   return write_full(fd.get(), bytes);
+}
+
+Result<void> write_content(const Fd& mount, const image::Tmpfs& head,
+                           std::span<const std::byte> bytes) {
+  Fd fd = TRY(open_for_content(TRY(locate(mount, head.content_path()))));
+  if (bytes.size() > TRY(room_behind(fd, head.content_offset())))
+    return fail(Code::kBadImage, "content outside of its file");
+  return write_piece(fd, head.content_offset(), bytes);
+}
+
+// Pages are whole, whatever the size of the file.
+Result<void> write_pages(const Fd& fd, uint64_t at, std::span<const std::byte> pages) {
+  uint64_t room = TRY(room_behind(fd, at));
+  return write_piece(fd, at, pages.first(std::min<uint64_t>(room, pages.size())));
+}
+
+Result<void> punch(const Fd& fd, uint64_t at, uint64_t size) {
+  if (at > kMaxFileBytes || size > kMaxFileBytes)
+    return fail(Code::kBadImage, "hole of an absurd size");
+  if (::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
+                  static_cast<off_t>(size)) != 0)
+    return fail_errno("punch a hole");
+  return {};
+}
+
+Result<void> resize(const Fd& fd, uint64_t size) {
+  if (size > kMaxFileBytes) return fail(Code::kBadImage, "file of an absurd size");
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return fail_errno("set the size");
+  return {};
+}
+
+Result<void> give_name(const Fd& file, const Place& place) {
+  if (::linkat(file.get(), "", place.directory.get(), place.name.c_str(), AT_EMPTY_PATH) != 0)
+    return fail_errno("name what was sent ahead");
+  return {};
+}
+
+// What the environment has made stays the file that it is.
+Result<void> replace_content(Fd& file, const Place& place) {
+  Fd there = TRY(open_for_content(place));
+  auto reader = TRY(ContentReader::open(file.get()));
+  TRY(resize(there, 0));
+  TRY(resize(there, reader.size()));
+  for (const sys::Range& range : TRY(reader.data()))
+    TRY(reader.read(range, [&](uint64_t at, std::span<const std::byte> pages) {
+      return write_pages(there, at, pages);
+    }));
+  file = std::move(there);
+  return {};
+}
+
+bool is_same_directory(const Fd& a, const Fd& b) {
+  struct stat first{}, second{};
+  return ::fstat(a.get(), &first) == 0 && ::fstat(b.get(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+Result<void> set_size(const Place& place, uint64_t size) {
+  Fd fd = TRY(open_for_content(place));
+  TRY(resize(fd, 0));
+  return resize(fd, size);
+}
+
+bool is_of_rounds(const image::Tmpfs& tmpfs) {
+  return tmpfs.staged() != 0 || tmpfs.mount().empty();
 }
 
 // An image must not reach a file system that is not the container's own memory.
@@ -130,27 +197,82 @@ Result<void> check_is_own_tmpfs(const Fd& mount) {
 
 }  // namespace
 
-Result<const Fd*> TmpfsRestore::open_mount(const std::string& point) {
-  if (auto known = mounts_.find(point); known != mounts_.end()) return &known->second;
+Result<Fd> TmpfsRestore::open_own(const std::string& point) const {
   Fd mount = TRY(open_bare_mount(context_.root(), point));
   TRY(check_is_own_tmpfs(mount));
+  return mount;
+}
+
+// Since the rounds another one may have been mounted there. A file gets its name in the mount in
+// which it was made.
+Result<const Fd*> TmpfsRestore::open_mount(const std::string& point) {
+  if (auto known = mounts_.find(point); known != mounts_.end()) return &known->second;
+  Fd mount = TRY(open_own(point));
+  if (auto staging = staging_mounts_.find(point);
+      staging != staging_mounts_.end() && is_same_directory(mount, staging->second))
+    mount = std::move(staging->second);
+  staging_mounts_.erase(point);
   return &mounts_.emplace(point, std::move(mount)).first->second;
+}
+
+Result<Fd*> TmpfsRestore::staged(uint32_t number) {
+  auto file = staged_.find(number);
+  if (file == staged_.end()) return fail(Code::kBadImage, "nothing was sent of it ahead");
+  return &file->second;
+}
+
+Result<void> TmpfsRestore::stage_file(const image::Tmpfs& tmpfs) {
+  auto known = staged_.find(tmpfs.staged());
+  if (known != staged_.end()) return resize(known->second, tmpfs.staged_size());
+  auto mount = staging_mounts_.find(tmpfs.mount());
+  if (mount == staging_mounts_.end())
+    mount = staging_mounts_.emplace(tmpfs.mount(), TRY(open_own(tmpfs.mount()))).first;
+  Fd file(::openat(mount->second.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!file.valid()) return fail_errno("create");
+  TRY(resize(file, tmpfs.staged_size()));
+  staged_.emplace(tmpfs.staged(), std::move(file));
+  return {};
+}
+
+Result<void> TmpfsRestore::stage(const image::Tmpfs& tmpfs, std::span<const std::byte> piece) {
+  if (tmpfs.mount().empty()) {
+    std::erase_if(staged_, [&](const auto& file) {
+      return std::ranges::find(tmpfs.kept(), file.first) == tmpfs.kept().end();
+    });
+    return {};
+  }
+  if (tmpfs.hole() != 0)
+    return punch(*TRY(staged(tmpfs.staged())), tmpfs.content_offset(), tmpfs.hole());
+  if (!piece.empty())
+    return write_pages(*TRY(staged(tmpfs.staged())), tmpfs.content_offset(), piece);
+  return stage_file(tmpfs);
+}
+
+Result<void> TmpfsRestore::stage(const image::Record& record) {
+  auto tmpfs = TRY(image::parse_as<image::Tmpfs>(record));
+  if (!is_of_rounds(tmpfs)) return fail(Code::kBadImage, "names in a tmpfs before the tree");
+  return in_context(stage(tmpfs, record.body), "tmpfs " + tmpfs.mount());
 }
 
 Result<void> TmpfsRestore::apply_entry(const Fd& mount, const image::TmpfsEntry& entry) {
   Place place = TRY(locate(mount, entry.path()));
   bool there = TRY(is_there(place, entry));
   if (!entry.link_to().empty()) return make_link(mount, place, entry.link_to());
-  if (!there) TRY(make(place, entry));
-  if (S_ISREG(entry.mode())) TRY(set_size(place, entry.size()));
+  if (entry.staged() != 0 && S_ISREG(entry.mode())) {
+    Fd& file = *TRY(staged(entry.staged()));
+    TRY(there ? replace_content(file, place) : give_name(file, place));
+  } else {
+    if (!there) TRY(make(place, entry));
+    if (S_ISREG(entry.mode())) TRY(set_size(place, entry.size()));
+  }
   TRY(set_owner_and_mode(place, entry));
-  TRY(write_attributes(place.directory.get(), place.name, entry));
-  times_.push_back({&mount, entry.path(), entry.access_time_ns(), entry.change_time_ns()});
+  last_.push_back({&mount, entry});
   return {};
 }
 
 Result<void> TmpfsRestore::apply(const image::Record& record) {
   auto tmpfs = TRY(image::parse_as<image::Tmpfs>(record));
+  if (is_of_rounds(tmpfs)) return in_context(stage(tmpfs, record.body), "tmpfs " + tmpfs.mount());
   auto what = [&](const std::string& path) { return "tmpfs " + tmpfs.mount() + ": " + path; };
   const Fd* mount = TRY_IN(open_mount(tmpfs.mount()), "tmpfs " + tmpfs.mount());
   for (const image::TmpfsEntry& entry : tmpfs.entries())
@@ -160,13 +282,10 @@ Result<void> TmpfsRestore::apply(const image::Record& record) {
 }
 
 Result<void> TmpfsRestore::finish() {
-  for (const Times& times : times_) {
-    Place place = TRY_IN(locate(*times.mount, times.path), times.path);
-    timespec both[] = {to_timespec(times.access_ns), to_timespec(times.change_ns)};
-    if (::utimensat(place.directory.get(), place.name.c_str(), both, AT_SYMLINK_NOFOLLOW) != 0)
-      return fail_errno("set the times of " + times.path);
-  }
-  times_.clear();
+  for (const auto& [mount, entry] : last_)
+    TRY_IN(finish_entry(TRY_IN(locate(*mount, entry.path()), entry.path()), entry), entry.path());
+  last_.clear();
+  staged_.clear();
   return {};
 }
 

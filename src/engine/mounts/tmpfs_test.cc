@@ -1,16 +1,22 @@
 #include "engine/mounts/tmpfs.h"
 
+#include <linux/capability.h>
+#include <linux/xattr.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <optional>
 
 #include "base/test_util.h"
 #include "engine/mounts/mount_table.h"
+#include "engine/mounts/tmpfs_rounds.h"
 #include "engine/test_util.h"
 
 namespace martlet::engine {
@@ -140,6 +146,168 @@ TEST_F(TmpfsTest, moves_files_of_every_type) {
     EXPECT_EQ(directory.st_mtim.tv_nsec, 6);
     return {};
   }));
+}
+
+// Which a write to the file takes from it.
+TEST_F(TmpfsTest, a_program_keeps_its_capabilities) {
+  const vfs_cap_data rights{VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1, 0}, {0, 0}}};
+  ChildInNamespaces source(CLONE_NEWNS, [&] {
+    if (!mount_here()) return false;
+    write(at("program"), "content");
+    return ::lsetxattr(at("program").c_str(), XATTR_NAME_CAPS, &rights, sizeof rights, 0) == 0;
+  });
+  ChildInNamespaces target(CLONE_NEWNS, [&] { return mount_here(); });
+  ASSERT_TRUE(source.ready() && target.ready());
+  ASSERT_OK(capture(source.pid()));
+  ASSERT_OK(apply(target.pid()));
+  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+    EXPECT_EQ(*read_file(at("program")), "content");
+    vfs_cap_data now{};
+    EXPECT_EQ(::lgetxattr(at("program").c_str(), XATTR_NAME_CAPS, &now, sizeof now),
+              static_cast<ssize_t>(sizeof now));
+    EXPECT_EQ(std::memcmp(&now, &rights, sizeof now), 0);
+    return {};
+  }));
+}
+
+// Rounds of a mount in which files change from one to the next, and the capture at their end.
+class TmpfsRoundsTest : public TmpfsTest {
+ protected:
+  void SetUp() override {
+    source_.emplace(CLONE_NEWNS, [&] { return mount_here(); });
+    target_.emplace(CLONE_NEWNS, [&] { return mount_here(); });
+    ASSERT_TRUE(source_->ready() && target_->ready());
+    auto first = read_file("/proc/" + std::to_string(source_->pid().value) + "/mountinfo");
+    ASSERT_OK(first);
+    rounds_.emplace(source_->pid(), *first);
+    context_.emplace(target_->pid(), std::vector<ExternalFile>{});
+    restore_.emplace(*context_);
+  }
+
+  Result<void> in_source(const std::function<void()>& work) const {
+    return run_in_namespace(source_->pid(), "mnt", [&]() -> Result<void> {
+      work();
+      return {};
+    });
+  }
+
+  void put(const std::string& name, size_t at, const std::string& text) const {
+    Fd file = *open_file(this->at(name), O_CREAT | O_WRONLY, 0600);
+    EXPECT_EQ(::pwrite(file.get(), text.data(), text.size(), static_cast<off_t>(at)),
+              static_cast<ssize_t>(text.size()));
+  }
+
+  // The bytes that it has sent.
+  uint64_t round() {
+    sink_.records.clear();
+    const auto bytes = rounds_->send(sink_);
+    EXPECT_TRUE(bytes);
+    for (const StoredRecord& record : sink_.records)
+      EXPECT_TRUE(restore_->stage(record.view()).has_value());
+    return *bytes;
+  }
+
+  Result<size_t> finish() {
+    sink_.records.clear();
+    CaptureContext context(sink_, source_->pid(), {});
+    TRY(capture_tmpfs(context, {}, &*rounds_));
+    size_t content = 0;
+    for (const StoredRecord& record : sink_.records) {
+      content += record.body.size();
+      TRY(restore_->apply(record.view()));
+    }
+    TRY(restore_->finish());
+    return content;
+  }
+
+  void expect_in_target(const std::function<void()>& work) const {
+    ASSERT_OK(run_in_namespace(target_->pid(), "mnt", [&]() -> Result<void> {
+      work();
+      return {};
+    }));
+  }
+
+  static constexpr size_t kBytes = 200'000;
+  std::optional<ChildInNamespaces> source_, target_;
+  std::optional<TmpfsRounds> rounds_;
+  std::optional<ApplyContext> context_;
+  std::optional<TmpfsRestore> restore_;
+};
+
+TEST_F(TmpfsRoundsTest, the_capture_holds_what_has_changed) {
+  ASSERT_OK(in_source([&] {
+    put("same", 0, std::string(kBytes, 's'));
+    put("moved", 0, std::string(kBytes, 'm'));
+    put("gone", 0, std::string(kBytes, 'g'));
+    put("cut", 0, std::string(kBytes, 'c'));
+  }));
+  EXPECT_GE(round(), 4 * kBytes);
+  EXPECT_EQ(round(), 0u);
+  ASSERT_OK(in_source([&] {
+    fs::remove(at("gone"));
+    put("new", 0, std::string(kBytes, 'n'));
+    put("moved", 5000, "other");
+  }));
+  EXPECT_GE(round(), kBytes);
+  ASSERT_OK(in_source([&] {
+    fs::rename(at("moved"), at("elsewhere"));
+    fs::create_hard_link(at("elsewhere"), at("again"));
+    fs::resize_file(at("cut"), 5);
+    fs::resize_file(at("cut"), kBytes + 1);
+    put("same", 2, "S");
+    put("small", 0, "text");
+  }));
+  auto content = finish();
+  ASSERT_OK(content);
+  EXPECT_LT(*content, kBytes / 2);
+  expect_in_target([&] {
+    std::string moved(kBytes, 'm'), same(kBytes, 's');
+    moved.replace(5000, 5, "other");
+    same[2] = 'S';
+    EXPECT_EQ(*read_file(at("elsewhere")), moved);
+    EXPECT_EQ(*read_file(at("same")), same);
+    EXPECT_EQ(*read_file(at("new")), std::string(kBytes, 'n'));
+    EXPECT_EQ(*read_file(at("small")), "text");
+    EXPECT_EQ(*read_file(at("cut")), "ccccc" + std::string(kBytes - 4, '\0'));
+    EXPECT_EQ(stat_of(at("again")).st_ino, stat_of(at("elsewhere")).st_ino);
+    EXPECT_FALSE(fs::exists(at("gone")));
+    EXPECT_FALSE(fs::exists(at("moved")));
+  });
+}
+
+TEST_F(TmpfsRoundsTest, a_file_of_the_environment_stays_the_one_that_it_is) {
+  ASSERT_OK(in_source([&] { put("file", 0, std::string(kBytes, 's')); }));
+  round();
+  ino_t inode = 0;
+  expect_in_target([&] {
+    put("file", 0, std::string(2 * kBytes, 'e'));
+    inode = stat_of(at("file")).st_ino;
+  });
+  ASSERT_OK(in_source([&] { put("file", 7, "other"); }));
+  ASSERT_OK(finish());
+  expect_in_target([&] {
+    EXPECT_EQ(*read_file(at("file")), "sssssssother" + std::string(kBytes - 12, 's'));
+    EXPECT_EQ(stat_of(at("file")).st_ino, inode);
+  });
+}
+
+TEST_F(TmpfsRoundsTest, what_has_no_name_in_the_end_leaves_nothing) {
+  ASSERT_OK(in_source([&] { put("file", 0, std::string(kBytes, 's')); }));
+  round();
+  restore_.reset();
+  expect_in_target([&] {
+    EXPECT_TRUE(fs::is_empty(point_.path()));
+    struct statvfs system{};
+    EXPECT_EQ(::statvfs(point_.path().c_str(), &system), 0);
+    EXPECT_EQ(system.f_bfree, system.f_blocks);
+  });
+}
+
+TEST_F(TmpfsRoundsTest, a_mount_that_was_not_there_at_the_beginning_is_left_to_the_capture) {
+  rounds_.emplace(source_->pid(), "");
+  ASSERT_OK(in_source([&] { put("file", 0, std::string(kBytes, 's')); }));
+  EXPECT_EQ(round(), 0u);
+  EXPECT_GE(*finish(), kBytes);
 }
 
 TEST_F(TmpfsTest, sees_below_other_mounts_and_keeps_what_is_there) {
