@@ -37,6 +37,7 @@ int main(void) {
   int disarmed = arm(CLOCK_MONOTONIC, 1, 1, 0);
   while (!is_ready(disarmed)) sched_yield();
   CHECK_SYS(timerfd_settime(disarmed, 0, &(struct itimerspec){0}, NULL));
+  int distant = arm(CLOCK_MONOTONIC, 1000000, 0, 0);
   struct timed_wait waits[2][kClockCount] = {0};
   int relative[kClockCount];
   int absolute[kClockCount];
@@ -48,7 +49,6 @@ int main(void) {
     absolute[i] = arm(kClocks[i], now_ms(kClocks[i]) + kWaitMs + 1, 0, TFD_TIMER_ABSTIME);
     periodic[i] = arm(kClocks[i], 1, kPeriodMs, 0);
   }
-  int distant = arm(CLOCK_MONOTONIC, 1000000, 0, 0);
   await_age(&waits[0][kClockCount - 1]);
 
   workload_ready();

@@ -12,7 +12,6 @@
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
 #include "sys/socket_options.h"
-#include "sys/unix_backlog.h"
 
 namespace martlet::engine {
 namespace {

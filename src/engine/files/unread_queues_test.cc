@@ -11,7 +11,6 @@
 #include <array>
 
 #include "base/test_util.h"
-#include "sys/unix_backlog.h"
 
 namespace martlet::engine {
 namespace {
@@ -49,7 +48,7 @@ TEST(UnreadQueues, waits_for_netlink) {
   EXPECT_TRUE(queues.all_read());
 }
 
-TEST(UnreadQueues, waits_for_unix_connections_that_nothing_shows) {
+TEST(UnreadQueues, waits_for_unix_connections) {
   Fd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   sockaddr_un name{AF_UNIX, {}};
   socklen_t size = sizeof name.sun_family;  // the kernel chooses a name
@@ -61,7 +60,7 @@ TEST(UnreadQueues, waits_for_unix_connections_that_nothing_shows) {
   EXPECT_TRUE(queues.all_read());
   Fd client(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&name), size), 0);
-  EXPECT_EQ(queues.all_read(), sys::UnixBacklog::shared().has_value());
+  EXPECT_FALSE(queues.all_read());
   Fd server(::accept(listener.get(), nullptr, nullptr));
   EXPECT_TRUE(server.valid());
   EXPECT_TRUE(queues.all_read());
