@@ -86,6 +86,9 @@ class Pause {
   std::optional<engine::InnerFreezers> freezers_;
 };
 
+// Only anonymous memory is sent ahead.
+constexpr auto kBacking = sys::Pagemap::Backing::kNone;
+
 // Special areas of the kernel look like anonymous memory in /proc/PID/maps.
 bool is_anonymous(const sys::Vma& vma) {
   bool named = vma.path.empty() || vma.path == "[heap]" || vma.path.starts_with("[stack") ||
@@ -93,10 +96,10 @@ bool is_anonymous(const sys::Vma& vma) {
   return vma.inode == 0 && !vma.shared && named;
 }
 
-std::vector<engine::TrackedMapping> staged_mappings(const std::vector<sys::Vma>& vmas) {
-  std::vector<engine::TrackedMapping> mappings;
+Ranges staged_mappings(const std::vector<sys::Vma>& vmas) {
+  Ranges mappings;
   for (const sys::Vma& vma : vmas)
-    if (is_anonymous(vma)) mappings.push_back({{vma.start, vma.end}, sys::Pagemap::Backing::kNone});
+    if (is_anonymous(vma)) mappings.push_back({vma.start, vma.end});
   return mappings;
 }
 
@@ -108,22 +111,11 @@ bool same_mappings(const std::vector<sys::Vma>& a, const std::vector<sys::Vma>& 
   });
 }
 
-std::vector<engine::TrackedMapping> tracked_mappings(const image::AddressSpace& space) {
-  std::vector<engine::TrackedMapping> tracked;
-  for (const image::Mapping& mapping : space.mappings())
-    if (engine::has_private_pages(mapping))
-      tracked.push_back({{mapping.start(), mapping.end()}, engine::backing_of(mapping)});
-  return tracked;
-}
-
-Ranges ranges_of(const std::vector<engine::TrackedMapping>& mappings) {
-  Ranges ranges;
-  for (const engine::TrackedMapping& mapping : mappings) ranges.push_back(mapping.range);
-  return ranges;
-}
-
 Ranges mappings_of(const image::AddressSpace& space) {
-  return ranges_of(tracked_mappings(space));
+  Ranges mappings;
+  for (const image::Mapping& mapping : space.mappings())
+    if (engine::has_private_pages(mapping)) mappings.push_back({mapping.start(), mapping.end()});
+  return mappings;
 }
 
 // The part of `before` that a task keeps when it gets the mappings of `after`.
@@ -377,8 +369,8 @@ Result<Ranges> MemoryRounds::take_changes(const FrozenProcess& frozen, Member& m
   auto mappings = staged_mappings(frozen.vmas);
   if (follows_) return member.tracker->take(pagemap, mappings);
   Ranges pages;
-  for (auto [mapping, backing] : mappings)
-    for (const sys::Range& range : TRY(pagemap.anonymous_pages(mapping, backing)))
+  for (const sys::Range& mapping : mappings)
+    for (const sys::Range& range : TRY(pagemap.anonymous_pages(mapping, kBacking)))
       sys::append(pages, range);
   return pages;
 }
@@ -389,12 +381,11 @@ Result<Ranges> MemoryRounds::shared_with_parent(const FrozenProcess& frozen, con
   const Member* parent = parent_of(member);
   if (parent == nullptr) return shared;
   auto other = TRY(sys::Pagemap::open(parent->living));
-  Ranges of_parent = ranges_of(staged_mappings(TRY(sys::read_maps(parent->living))));
-  for (auto [mapping, backing] : staged_mappings(frozen.vmas))
-    for (const sys::Range& part : engine::intersect({mapping}, of_parent))
-      for (const sys::Range& range : TRY(engine::inherited_pages(
-               pagemap, other, TRY(pagemap.anonymous_pages(part, backing)))))
-        sys::append(shared, range);
+  const Ranges of_parent = staged_mappings(TRY(sys::read_maps(parent->living)));
+  for (const sys::Range& part : engine::intersect(staged_mappings(frozen.vmas), of_parent))
+    for (const sys::Range& range :
+         TRY(engine::inherited_pages(pagemap, other, TRY(pagemap.anonymous_pages(part, kBacking)))))
+      sys::append(shared, range);
   return shared;
 }
 
@@ -488,7 +479,7 @@ engine::SentContent::Outlook MemoryRounds::outlook() const {
   for (const auto& member : members_) {
     auto pagemap = sys::Pagemap::open(member->living);
     if (!pagemap) continue;  // it ended
-    auto changed = engine::WriteTracker::peek(*pagemap, tracked_mappings(member->layout));
+    auto changed = engine::WriteTracker::peek(*pagemap, mappings_of(member->layout));
     if (changed) left.changed_bytes += engine::total_size(*changed);
   }
   return left;

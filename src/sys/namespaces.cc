@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/stat.h>
 
 #include <thread>
 
@@ -36,6 +37,12 @@ Result<void> enter(const Fd& name_space, NamespaceKind kind) {
 
 Result<Fd> open_namespace(HostPid process, NamespaceKind kind) {
   return open_file(fmt::format("/proc/{}/ns/{}", process.value, facts_of(kind).name), O_RDONLY);
+}
+
+Result<ino_t> number_of_namespace(const Fd& name_space) {
+  struct stat status{};
+  if (::fstat(name_space.get(), &status) != 0) return fail_errno("stat a namespace");
+  return status.st_ino;
 }
 
 Result<Fd> new_namespace(NamespaceKind kind) {

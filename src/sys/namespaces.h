@@ -1,6 +1,8 @@
 // Running a piece of code inside namespaces of another process.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 
 #include "base/fd.h"
@@ -13,6 +15,9 @@ enum class NamespaceKind { kNetwork, kMount, kIpc, kUts };
 
 // The namespace of a process, kept alive by the descriptor.
 Result<Fd> open_namespace(HostPid process, NamespaceKind kind);
+
+// By which the kernel tells namespaces of one kind apart.
+Result<ino_t> number_of_namespace(const Fd& name_space);
 
 // An empty one that nobody is in, kept alive by the descriptor. Not for kMount.
 Result<Fd> new_namespace(NamespaceKind kind);

@@ -73,11 +73,7 @@ int main(void) {
   CHECK_EQ(glob("/usr/share/doc/*/copyright", 0, NULL, &files), 0);
   for (size_t i = 0; i < files.gl_pathc; i += 1) map_file(files.gl_pathv[i]);
   globfree(&files);
-  struct thread worker;
-  start_thread(&worker, make_files, NULL);
-  workload_ready();
-  stop = 1;
-  join_thread(&worker);
+  ready_beside(make_files, &stop);
   for (int i = 0; i < found; i += 1) check(i);
   return workload_ok();
 }

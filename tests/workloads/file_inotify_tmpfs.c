@@ -19,8 +19,7 @@ static void expect(int number, uint32_t mask, const char* name) {
 }
 
 int main(void) {
-  char directory[] = "/dev/shm/workload-XXXXXX";
-  CHECK(mkdtemp(directory) != NULL);
+  const char* directory = make_tmpfs_directory();
   char path[64], added[64];
   snprintf(path, sizeof path, "%s/file", directory);
   snprintf(added, sizeof added, "%s/new", directory);

@@ -20,8 +20,7 @@ static struct stat status_of(const char* path) {
 }
 
 int main(void) {
-  char directory[] = "/dev/shm/workload-XXXXXX";
-  CHECK(mkdtemp(directory) != NULL);
+  const char* directory = make_tmpfs_directory();
   CHECK_SYS(chdir(directory));
   int segment = CHECK_SYS(open("segment", O_RDWR | O_CREAT | O_EXCL, 0600));
   CHECK_SYS(ftruncate(segment, kSize));

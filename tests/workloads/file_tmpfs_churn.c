@@ -193,8 +193,7 @@ static void check_all(void) {
 
 int main(void) {
   seed_random();
-  char directory[] = "/dev/shm/workload-XXXXXX";
-  CHECK(mkdtemp(directory) != NULL);
+  const char* directory = make_tmpfs_directory();
   CHECK_SYS(chdir(directory));
   files = map_memory(sizeof *files * kFiles, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
   for (int i = 0; i < kFiles; i += 1) {
@@ -208,11 +207,7 @@ int main(void) {
   close(fd);
   for (int i = 0; i < 300; i += 1) change_something();
   check_all();
-  struct thread worker;
-  start_thread(&worker, churn, NULL);
-  workload_ready();
-  stop = 1;
-  join_thread(&worker);
+  ready_beside(churn, &stop);
   check_all();
   for (int i = 0; i < 100; i += 1) change_something();
   check_all();

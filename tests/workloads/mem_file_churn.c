@@ -145,11 +145,7 @@ int main(void) {
   for (int i = 0; i < 1000; i += 1) change_something(1);
   pid_t child = spawn(child_body, NULL);
   await_waiting_child(child);
-  struct thread worker;
-  start_thread(&worker, churn, NULL);
-  workload_ready();
-  stop = 1;
-  join_thread(&worker);
+  ready_beside(churn, &stop);
   check_all();
   finish_child(child);
   return workload_ok();

@@ -50,11 +50,7 @@ int main(void) {
     CHECK_SYS(munmap(places[place] + kAreas * kArea, kArea));
     for (int area = 0; area < kAreas; area += 1) make_area(place, area, MAP_NORESERVE);
   }
-  struct thread worker;
-  start_thread(&worker, change, NULL);
-  workload_ready();
-  stop = 1;
-  join_thread(&worker);
+  ready_beside(change, &stop);
   for (int place = 0; place < kPlaces; place += 1) check_place(place);
   return workload_ok();
 }

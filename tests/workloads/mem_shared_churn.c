@@ -119,11 +119,7 @@ int main(void) {
   make_object(&objects[1], 1);
   for (int i = 0; i < 2000; i += 1) change_something();
   check_all();
-  struct thread worker;
-  start_thread(&worker, churn, NULL);
-  workload_ready();
-  stop = 1;
-  join_thread(&worker);
+  ready_beside(churn, &stop);
   check_all();
   return workload_ok();
 }

@@ -91,6 +91,8 @@ struct thread {
 // Starts body(argument) on a thread and returns once its id is known.
 void start_thread(struct thread* thread, void* (*body)(void*), void* argument);
 void join_thread(struct thread* thread);
+// workload_ready() beside a thread with this body, which ends when *stop is set.
+void ready_beside(void* (*body)(void*), volatile int* stop);
 
 // --- Time, in milliseconds unless the name says otherwise
 
@@ -118,6 +120,9 @@ void await_age(const struct timed_wait* wait);
 void check_timed_wait(const struct timed_wait* wait);
 
 // --- Memory and files
+
+// A new directory of a tmpfs, in a buffer of the program's.
+const char* make_tmpfs_directory(void);
 
 // A pattern that depends on seed and position; the check names the first wrong byte.
 void fill_pattern(void* memory, size_t size, uint64_t seed);

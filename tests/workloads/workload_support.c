@@ -201,6 +201,20 @@ void join_thread(struct thread* thread) {
   while (syscall(SYS_tgkill, getpid(), thread->tid, 0) == 0) sched_yield();
 }
 
+void ready_beside(void* (*body)(void*), volatile int* stop) {
+  struct thread thread;
+  start_thread(&thread, body, NULL);
+  workload_ready();
+  *stop = 1;
+  join_thread(&thread);
+}
+
+const char* make_tmpfs_directory(void) {
+  static char directory[] = "/dev/shm/workload-XXXXXX";
+  CHECK(mkdtemp(directory) != NULL);
+  return directory;
+}
+
 // --- Time
 
 int64_t now_ns(clockid_t clock) {

@@ -9,6 +9,8 @@
 namespace martlet::engine {
 namespace {
 
+constexpr auto kBacking = sys::Pagemap::Backing::kNone;
+
 Result<sys::Userfaultfd> make_userfaultfd(FrozenProcess& process) {
   auto injection = TRY(Injection::begin(process));
   Program program(injection.arena());
@@ -37,19 +39,17 @@ Result<WriteTracker> WriteTracker::begin(FrozenProcess& process) {
   return tracker;
 }
 
-Result<Ranges> WriteTracker::take(const sys::Pagemap& pagemap,
-                                  const std::vector<TrackedMapping>& mappings) {
+Result<Ranges> WriteTracker::take(const sys::Pagemap& pagemap, const Ranges& mappings) {
   return userfaultfd_ ? take_protected(pagemap, mappings) : take_soft_dirty(pagemap, mappings);
 }
 
 // The kernel marks what is new, moved or of another program.
-Result<Ranges> WriteTracker::take_soft_dirty(const sys::Pagemap& pagemap,
-                                             const std::vector<TrackedMapping>& mappings) {
+Result<Ranges> WriteTracker::take_soft_dirty(const sys::Pagemap& pagemap, const Ranges& mappings) {
   const bool all = !std::exchange(taken_, true);
   Ranges changed;
-  for (auto [mapping, backing] : mappings)
-    for (const sys::Range& range : TRY(all ? pagemap.anonymous_pages(mapping, backing)
-                                           : pagemap.take_written(mapping, backing)))
+  for (const sys::Range& mapping : mappings)
+    for (const sys::Range& range : TRY(all ? pagemap.anonymous_pages(mapping, kBacking)
+                                           : pagemap.take_written(mapping, kBacking)))
       append(changed, range);
   TRY(sys::clear_soft_dirty(pid_));
   return changed;
@@ -62,26 +62,24 @@ Result<Ranges> WriteTracker::take_soft_dirty(const sys::Pagemap& pagemap,
 //
 // Every mapping is registered each time, also one without pages: the kernel merges only neighbours
 // that are alike in this, too, and a process may count on its mappings to be merged.
-Result<Ranges> WriteTracker::take_protected(const sys::Pagemap& pagemap,
-                                            const std::vector<TrackedMapping>& mappings) {
+Result<Ranges> WriteTracker::take_protected(const sys::Pagemap& pagemap, const Ranges& mappings) {
   Ranges changed;
-  for (auto [mapping, backing] : mappings) {
-    Ranges untracked = TRY(pagemap.untracked_pages(mapping, backing));
+  for (const sys::Range& mapping : mappings) {
+    Ranges untracked = TRY(pagemap.untracked_pages(mapping, kBacking));
     auto done = userfaultfd_->track_writes(mapping);
     if (!done && done.error().code() == Code::kGone) return std::unexpected(done.error());
     if (done)
       for (const sys::Range& range : untracked) TRY(userfaultfd_->protect(range));
-    for (const sys::Range& range : unite(untracked, TRY(pagemap.take_written(mapping, backing))))
+    for (const sys::Range& range : unite(untracked, TRY(pagemap.take_written(mapping, kBacking))))
       append(changed, range);
   }
   return changed;
 }
 
-Result<Ranges> WriteTracker::peek(const sys::Pagemap& pagemap,
-                                  const std::vector<TrackedMapping>& mappings) {
+Result<Ranges> WriteTracker::peek(const sys::Pagemap& pagemap, const Ranges& mappings) {
   Ranges changed;
-  for (auto [mapping, backing] : mappings)
-    for (const sys::Range& range : TRY(pagemap.peek_written(mapping, backing)))
+  for (const sys::Range& mapping : mappings)
+    for (const sys::Range& range : TRY(pagemap.peek_written(mapping, kBacking)))
       append(changed, range);
   return changed;
 }

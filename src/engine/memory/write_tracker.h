@@ -20,33 +20,24 @@
 
 namespace martlet::engine {
 
-// A whole mapping of which private pages are tracked.
-struct TrackedMapping {
-  sys::Range range;
-  sys::Pagemap::Backing backing;
-};
-
 class WriteTracker {
  public:
   // The process may execute one system call for it. Its `vmas` must be known. kUnsupported if the
   // kernel has neither way.
   static Result<WriteTracker> begin(FrozenProcess& process);
 
-  // The pages of `mappings`, which are sorted, that may have changed since the last
-  // call, all of them at first; later writes are noted for the next call. The process is frozen.
-  // kGone: it executed another program since, and needs a new tracker.
-  Result<Ranges> take(const sys::Pagemap& pagemap, const std::vector<TrackedMapping>& mappings);
+  // The pages of `mappings`, which are whole ones of anonymous memory and sorted, that may have
+  // changed since the last call, all of them at first; later writes are noted for the next call.
+  // The process is frozen. kGone: it executed another program since, and needs a new tracker.
+  Result<Ranges> take(const sys::Pagemap& pagemap, const Ranges& mappings);
 
   // The same without starting anew.
-  static Result<Ranges> peek(const sys::Pagemap& pagemap,
-                             const std::vector<TrackedMapping>& mappings);
+  static Result<Ranges> peek(const sys::Pagemap& pagemap, const Ranges& mappings);
 
  private:
   explicit WriteTracker(HostPid pid) : pid_(pid) {}
-  Result<Ranges> take_protected(const sys::Pagemap& pagemap,
-                                const std::vector<TrackedMapping>& mappings);
-  Result<Ranges> take_soft_dirty(const sys::Pagemap& pagemap,
-                                 const std::vector<TrackedMapping>& mappings);
+  Result<Ranges> take_protected(const sys::Pagemap& pagemap, const Ranges& mappings);
+  Result<Ranges> take_soft_dirty(const sys::Pagemap& pagemap, const Ranges& mappings);
 
   HostPid pid_;
   std::optional<sys::Userfaultfd> userfaultfd_;  // if not by soft-dirty

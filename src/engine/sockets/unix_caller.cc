@@ -51,26 +51,28 @@ class AsUser {
   bool changes_;
 };
 
+std::string parent_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent;
+}
+
 }  // namespace
 
 Result<UnixTarget> UnixTarget::find(const std::string& address) {
   if (is_abstract(address)) return UnixTarget{address, Fd()};
   std::string path = path_of(address);
   if (::chmod(path.c_str(), 0777) != 0) return fail_errno("set the mode of socket " + path);
-  std::string parent = std::filesystem::path(path).parent_path();
-  if (parent.empty()) parent.assign(1, '.');
+  const std::string parent = parent_of(path);
   if (::chmod(parent.c_str(), 0755) != 0) return fail_errno("set the mode of " + parent);
   return at(address);
 }
 
 Result<UnixTarget> UnixTarget::at(const std::string& address) {
-  std::string path = path_of(address);
-  std::string parent = std::filesystem::path(path).parent_path();
-  if (parent.empty()) parent.assign(1, '.');
+  const std::string path = path_of(address);
   std::string seen(address, 0, offsetof(sockaddr_un, sun_path));
   seen.append(std::filesystem::path(path).filename());
   seen.push_back('\0');
-  return UnixTarget{seen, TRY(open_file(parent, O_PATH | O_DIRECTORY))};
+  return UnixTarget{seen, TRY(open_file(parent_of(path), O_PATH | O_DIRECTORY))};
 }
 
 Result<UnixEnds> LocalUnixCaller::make_pair(const image::UnixSocket& as) {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/sched.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -11,17 +10,12 @@
 #include "engine/tasks/creation.h"
 #include "engine/tasks/join_namespace.h"
 #include "engine/tasks/last_pid.h"
+#include "sys/namespaces.h"
 #include "sys/procfs.h"
 #include "sys/user_namespace.h"
 
 namespace martlet::engine {
 namespace {
-
-Result<ino_t> inode_of(const Fd& file) {
-  struct stat status{};
-  if (::fstat(file.get(), &status) != 0) return fail_errno("stat a namespace");
-  return status.st_ino;
-}
 
 class Survey {
  public:
@@ -92,8 +86,8 @@ class Survey {
     if (creator == nullptr || creator->inner.pids.size() + 1 != process.inner.pids.size())
       return refuse("is the first in its PID namespace, and its parent lives not in that above");
     Fd own = TRY(open_file(sys::proc_path(process.living, "ns/pid"), O_RDONLY));
-    if (TRY(inode_of(TRY(sys::user_namespace_of(own)))) !=
-        TRY(inode_of(TRY(open_file("/proc/self/ns/user", O_RDONLY)))))
+    if (TRY(sys::number_of_namespace(TRY(sys::user_namespace_of(own)))) !=
+        TRY(sys::number_of_namespace(TRY(open_file("/proc/self/ns/user", O_RDONLY)))))
       return refuse("lives in a PID namespace that belongs to a user namespace of its own");
     if (!process.zombie) {
       out.set_last_pid(TRY(read_last_pid(process.living, process.inner.pids.size())).value);

@@ -3,23 +3,17 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "engine/tasks/join_namespace.h"
+#include "sys/namespaces.h"
 #include "sys/procfs.h"
 #include "sys/user_namespace.h"
 
 namespace martlet::engine {
 namespace {
-
-Result<ino_t> inode_of(const Fd& file) {
-  struct stat status{};
-  if (::fstat(file.get(), &status) != 0) return fail_errno("stat a namespace");
-  return status.st_ino;
-}
 
 // Finds the namespaces of a group from the innermost outwards.
 class Survey {
@@ -27,7 +21,7 @@ class Survey {
   Survey(ino_t of_group, image::Tree& tree) : tree_(tree) { known_[of_group] = 0; }
 
   Result<uint32_t> add(const Fd& name_space) {
-    const ino_t inode = TRY(inode_of(name_space));
+    const ino_t inode = TRY(sys::number_of_namespace(name_space));
     if (auto found = known_.find(inode); found != known_.end()) return found->second;
     auto above = sys::parent_of_namespace(name_space);
     if (!above) return fail(Code::kUnsupported, "its user namespace is not below martlet's own");
@@ -77,7 +71,7 @@ Result<void> refuse_other_namespaces(const FrozenProcess& frozen, const FrozenPr
 Result<ino_t> own_user_namespace() {
   constexpr const char* kOwn = "/proc/self/ns/user";
   if (::access(kOwn, F_OK) != 0) return ino_t{0};
-  return inode_of(TRY(open_file(kOwn, O_RDONLY)));
+  return sys::number_of_namespace(TRY(open_file(kOwn, O_RDONLY)));
 }
 
 }  // namespace
