@@ -75,7 +75,7 @@ uint64_t kilobytes_field(const std::string& text, std::string_view name) {
 uint64_t memory_of(const std::vector<HostPid>& processes) {
   uint64_t total = 0;
   for (HostPid process : processes) {
-    auto status = read_file(sys::proc_path(process, "status"));
+    auto status = read_file(sys::proc_path(sys::living_thread(process), "status"));
     if (!status) continue;  // it ended meanwhile
     total += kilobytes_field(*status, "RssAnon") + kilobytes_field(*status, "RssShmem");
   }
@@ -107,13 +107,14 @@ void gather_base_files(const std::vector<HostPid>& processes, const std::string&
                        protocol::Requirements& out) {
   std::set<std::string> seen;
   for (HostPid process : processes) {
-    auto mappings = sys::read_maps(process);
+    const HostPid living = sys::living_thread(process);
+    auto mappings = sys::read_maps(living);
     if (!mappings) continue;  // it ended meanwhile
     for (const sys::Vma& mapping : *mappings) {
       if (!mapping.path.starts_with('/') || mapping.inode == 0) continue;
       if (!seen.insert(mapping.path).second) continue;
       if (exists((upper_layer + mapping.path).c_str())) continue;
-      std::string path = sys::proc_path(process, "root") + mapping.path;
+      std::string path = sys::proc_path(living, "root") + mapping.path;
       protocol::BaseFile file;
       if (!is_in_overlay(path) || !describe(path, file)) continue;
       file.set_path(mapping.path);

@@ -1,7 +1,6 @@
 #include "migrate/writable_files.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -9,6 +8,7 @@
 
 #include "base/fd.h"
 #include "engine/files/fd_info.h"
+#include "engine/memory/layout.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
 
@@ -55,12 +55,12 @@ void add_file(const Fd& root, const std::string& path, const std::string& link,
 template <typename Visit>
 void for_each_mapping(const std::vector<HostPid>& processes, const Visit& visit) {
   for (HostPid process : processes) {
-    auto mappings = sys::read_maps(process);
+    const HostPid living = sys::living_thread(process);
+    auto mappings = sys::read_maps(living);
     if (!mappings) continue;
     for (const sys::Vma& mapping : *mappings)
       if (mapping.shared && mapping.inode != 0 && (mapping.protection & PROT_WRITE) != 0)
-        visit(mapping, sys::proc_path(process, fmt::format("map_files/{:x}-{:x}", mapping.start,
-                                                           mapping.end)));
+        visit(mapping, engine::map_files_link(living, mapping));
   }
 }
 
