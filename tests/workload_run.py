@@ -48,13 +48,14 @@ class Program:
 
 
 class HugePages:
-    """Adds pages to the host's pool of huge pages, and takes them out again in the end."""
+    """Adds pages to the host's pool of huge pages. An orphan takes them out again in the end, so
+    also if this process is killed."""
 
     POOL = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
     def __init__(self, count):
         self.count = count
-        self.added = 0
+        self._held = None
 
     def _change(self, by):
         """Returns by how much the pool has changed; others may change it at the same time."""
@@ -64,14 +65,37 @@ class HugePages:
             self.POOL.write_text(str(max(0, before + by)))
             return int(self.POOL.read_text()) - before
 
+    def _guard(self, held, added):
+        """In the orphan: adds the pages, closes `added`, and takes them out when `held` ends."""
+        pages = self._change(self.count)
+        os.close(added)
+        os.read(held, 1)
+        self._change(-pages)
+
     def __enter__(self):
-        if self.count > 0 and self.POOL.exists() and os.geteuid() == 0:
-            self.added = self._change(self.count)
+        if self.count == 0 or not self.POOL.exists() or os.geteuid() != 0:
+            return self
+        held, self._held = os.pipe()
+        told, added = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setsid()
+                if os.fork() == 0:
+                    os.close(self._held)
+                    self._guard(held, added)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        os.close(held)
+        os.close(added)
+        os.read(told, 1)
+        os.close(told)
         return self
 
     def __exit__(self, *_):
-        if self.added != 0:
-            self._change(-self.added)
+        if self._held is not None:
+            os.close(self._held)
 
 
 class Output:

@@ -13,7 +13,7 @@ as_user="setpriv --reuid postgres --regid postgres --init-groups env HOME={DATA}
 $as_user $bin/initdb --no-sync -A trust -D {DATA} >/dev/null
 echo 'host all all all trust' >> {DATA}/pg_hba.conf
 exec $as_user $bin/postgres -D {DATA} -c listen_addresses=0.0.0.0 -c shared_buffers=32MB \
-  -c unix_socket_directories={DATA} -c fsync=off -c max_connections=70
+  -c unix_socket_directories={DATA} -c fsync=off -c max_connections=70 -c huge_pages=off
 """
 CONNECTION = ["-h", ADDRESS, "-U", "postgres"]
 BALANCES = """
