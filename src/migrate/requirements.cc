@@ -13,11 +13,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <set>
 #include <sstream>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "engine/memory/shared_objects.h"
 #include "image/format_version.h"
 #include "migrate/file_scan.h"
 #include "sys/cgroup.h"
@@ -37,6 +39,10 @@ constexpr std::string_view kInstructionSetFlags[] = {
     "pku",           "pni",     "popcnt",  "rdpid", "rdrand",     "rdseed",     "rdtscp",
     "serialize",     "sha_ni",  "tbm",     "vaes",  "vpclmulqdq", "waitpkg",    "xop",
     "xsave",         "xsavec",  "xsaveopt"};
+
+// Of all sizes that processors have, 64 KiB to 16 GiB.
+constexpr uint32_t kSmallestHugePageBits = 16;
+constexpr uint32_t kLargestHugePageBits = 34;
 
 bool is_instruction_set_flag(std::string_view flag) {
   return std::ranges::any_of(kInstructionSetPrefixes,
@@ -80,6 +86,60 @@ uint64_t memory_of(const std::vector<HostPid>& processes) {
     total += kilobytes_field(*status, "RssAnon") + kilobytes_field(*status, "RssShmem");
   }
   return total;
+}
+
+uint32_t huge_page_bits_of(HostPid process, const sys::Vma& mapping) {
+  if (!mapping.path.starts_with(engine::kAnonymousHugePages) &&
+      !engine::is_shared_object_link(mapping.path))
+    return 0;
+  auto file = fmt::format("map_files/{:x}-{:x}", mapping.start, mapping.end);
+  return engine::huge_page_bits_of(sys::proc_path(process, file)).value_or(0);
+}
+
+// What the mappings of one process reserve, each shared object once, by the page size.
+Result<std::map<uint32_t, uint64_t>> reserved_huge_pages(HostPid process) {
+  std::map<uint32_t, uint64_t> bytes;
+  std::set<std::pair<uint64_t, uint64_t>> seen;
+  auto is_huge = [&](const sys::Vma& mapping) { return huge_page_bits_of(process, mapping) != 0; };
+  if (std::ranges::none_of(TRY(sys::read_maps(process)), is_huge)) return bytes;
+  for (const sys::Vma& mapping : TRY(sys::read_smaps(process))) {
+    if (!is_huge(mapping) || mapping.has_flag("nr")) continue;  // "nr": nothing is reserved
+    if (mapping.shared && !seen.emplace(mapping.device, mapping.inode).second) continue;
+    bytes[huge_page_bits_of(process, mapping)] += mapping.size();
+  }
+  return bytes;
+}
+
+// Processes share huge pages more often than not; what the largest needs is needed in any case.
+void gather_huge_pages(const std::vector<HostPid>& processes, protocol::Requirements& out) {
+  std::map<uint32_t, uint64_t> most;
+  for (HostPid process : processes) {
+    auto reserved = reserved_huge_pages(sys::living_thread(process));
+    if (!reserved) continue;  // it ended meanwhile
+    for (auto [bits, bytes] : *reserved) most[bits] = std::max(most[bits], bytes);
+  }
+  for (auto [bits, bytes] : most) {
+    auto* pages = out.add_huge_pages();
+    pages->set_bits(bits);
+    pages->set_bytes(bytes);
+  }
+}
+
+// Pages of the pool that nobody has or has reserved, and those that it may still grow by.
+std::map<uint32_t, uint64_t> read_free_huge_pages() {
+  std::map<uint32_t, uint64_t> bytes;
+  for (uint32_t bits = kSmallestHugePageBits; bits <= kLargestHugePageBits; ++bits) {
+    auto count = [&](std::string_view what) {
+      auto text = read_file(fmt::format("/sys/kernel/mm/hugepages/hugepages-{}kB/{}",
+                                        (uint64_t{1} << bits) / 1024, what));
+      return text ? std::stoll("0" + *text) : 0;
+    };
+    int64_t pages =
+        count("free_hugepages") - count("resv_hugepages") +
+        std::max<int64_t>(0, count("nr_overcommit_hugepages") - count("surplus_hugepages"));
+    if (pages > 0) bytes[bits] = static_cast<uint64_t>(pages) << bits;
+  }
+  return bytes;
 }
 
 std::string human_bytes(uint64_t bytes) {
@@ -155,6 +215,20 @@ void check_processor(const protocol::Requirements& requirements, const HostCapab
         fmt::format("the processor or its kernel does not save register state {:#x}", state));
 }
 
+void check_huge_pages(const protocol::Requirements& requirements, const HostCapabilities& host,
+                      std::vector<std::string>& problems) {
+  for (const protocol::HugePages& wanted : requirements.huge_pages()) {
+    auto found = host.free_huge_page_bytes.find(wanted.bits());
+    uint64_t free = found == host.free_huge_page_bytes.end() ? 0 : found->second;
+    if (wanted.bits() <= kLargestHugePageBits && wanted.bytes() > free)
+      problems.push_back(
+          fmt::format("{} in huge pages of {} are free and {} needed; "
+                      "vm.nr_hugepages reserves more",
+                      human_bytes(free), human_bytes(uint64_t{1} << wanted.bits()),
+                      human_bytes(wanted.bytes())));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> instruction_set_flags(const std::string& cpuinfo) {
@@ -187,7 +261,8 @@ Result<HostCapabilities> read_capabilities(const std::string& file_store) {
       .xsave_features = enabled_xsave_features(),
       .kernel_features = probe_kernel_features(),
       .free_memory_bytes = kilobytes_field(TRY(read_file("/proc/meminfo")), "MemAvailable"),
-      .free_disk_bytes = uint64_t{disk.f_bavail} * disk.f_frsize};
+      .free_disk_bytes = uint64_t{disk.f_bavail} * disk.f_frsize,
+      .free_huge_page_bytes = read_free_huge_pages()};
 }
 
 Result<protocol::Requirements> gather_requirements(const SourceContainer& container) {
@@ -200,6 +275,7 @@ Result<protocol::Requirements> gather_requirements(const SourceContainer& contai
   for (auto& feature : probe_kernel_features())
     requirements.add_kernel_features(std::move(feature));
   requirements.set_memory_bytes(memory_of(processes));
+  gather_huge_pages(processes, requirements);
   for (const FileTree& tree : container.files())
     requirements.set_disk_bytes(requirements.disk_bytes() + TRY(scan_tree(tree.path)).bytes);
   if (!container.upper_layer().empty())
@@ -225,6 +301,7 @@ std::vector<std::string> find_missing(const protocol::Requirements& requirements
     problems.push_back(fmt::format("{} of disk are free and {} needed",
                                    human_bytes(host.free_disk_bytes),
                                    human_bytes(requirements.disk_bytes())));
+  check_huge_pages(requirements, host, problems);
   check_base_files(requirements, base_layer, problems);
   return problems;
 }

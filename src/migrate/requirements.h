@@ -2,6 +2,7 @@
 // destination lacks, in sentences for the operator. Nothing is changed on either side.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct HostCapabilities {
   std::vector<std::string> kernel_features;  // sorted
   uint64_t free_memory_bytes = 0;
   uint64_t free_disk_bytes = 0;
+  std::map<uint32_t, uint64_t> free_huge_page_bytes;  // by the logarithm of the page size
 };
 
 // `file_store` is a directory of the file system that containers' files are kept on.

@@ -19,7 +19,8 @@ HostCapabilities capable_host() {
           .xsave_features = 0xe7,
           .kernel_features = {"TCP_REPAIR", "time namespaces"},
           .free_memory_bytes = 1 << 30,
-          .free_disk_bytes = 1 << 30};
+          .free_disk_bytes = 1 << 30,
+          .free_huge_page_bytes = {}};
 }
 
 protocol::Requirements modest_requirements() {
@@ -62,6 +63,20 @@ TEST(Requirements, EverythingThatIsMissingIsListed) {
               ElementsAre(HasSubstr("image format"), HasSubstr("userfaultfd"),
                           AllOf(HasSubstr("memory"), HasSubstr("2048.0 MiB needed")),
                           AllOf(HasSubstr("disk"), HasSubstr("3072.0 MiB needed"))));
+}
+
+TEST(Requirements, HugePagesAreAskedForByTheirSize) {
+  protocol::Requirements requirements = modest_requirements();
+  auto* wanted = requirements.add_huge_pages();
+  wanted->set_bits(21);
+  wanted->set_bytes(4 << 20);
+  HostCapabilities host = capable_host();
+  host.free_huge_page_bytes = {{21, 4 << 20}};
+  EXPECT_THAT(find_missing(requirements, host, ""), IsEmpty());
+  host.free_huge_page_bytes = {{21, 2 << 20}, {30, 1 << 30}};
+  EXPECT_THAT(find_missing(requirements, host, ""),
+              ElementsAre(AllOf(HasSubstr("2.0 MiB in huge pages of 2.0 MiB are free"),
+                                HasSubstr("4.0 MiB needed"))));
 }
 
 TEST(Requirements, AnotherBaseLayerIsNamed) {
