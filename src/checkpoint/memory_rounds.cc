@@ -17,6 +17,7 @@
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
+#include "engine/tasks/pid_numbers.h"
 #include "sys/mapping_flags.h"
 #include "sys/pidfd.h"
 #include "sys/target_memory.h"
@@ -130,6 +131,17 @@ Ranges kept_parts(const image::AddressSpace& after, const image::AddressSpace& b
 bool same_relations(const image::Process& a, const image::Process& b) {
   return a.pid() == b.pid() && a.parent() == b.parent() && a.group() == b.group() &&
          a.session() == b.session() && a.exit_signal() == b.exit_signal();
+}
+
+// Those that a process is born from and into, by number inside: its parent, the first of its PID
+// namespace and, if it has no number for its group, the leader of that.
+std::vector<int32_t> born_by(const image::Process& relations) {
+  std::vector<int32_t> needed{relations.parent()};
+  if (relations.inner_pids_size() == 0) return needed;
+  if (relations.pid_namespace() != relations.pid()) needed.push_back(relations.pid_namespace());
+  const engine::PidNumbers group = engine::group_of(relations);
+  if (group.own().value == 0) needed.push_back(relations.group());
+  return needed;
 }
 
 // A child of vfork runs in its parent's memory until it executes a program or ends.
@@ -268,8 +280,11 @@ bool MemoryRounds::is_same(const Member* known, const FrozenProcess& frozen,
   if (known == nullptr || known->start_ticks != frozen.stat.start_ticks) return false;
   if (is_old.empty()) return true;
   if (frozen.stat.terminal != 0) return false;
-  auto parent = is_old.find(relations.parent());
-  return parent != is_old.end() && parent->second && same_relations(known->relations, relations);
+  return same_relations(known->relations, relations) &&
+         std::ranges::all_of(born_by(relations), [&](int32_t number) {
+           auto other = is_old.find(number);
+           return other != is_old.end() && other->second;
+         });
 }
 
 // Brings the members in line with the processes that there are. A process whose place in the tree
@@ -277,7 +292,7 @@ bool MemoryRounds::is_same(const Member* known, const FrozenProcess& frozen,
 Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
   auto inside = numbers_inside(processes);
   std::vector<std::unique_ptr<Member>> now;
-  std::map<int32_t, bool> is_old;  // by number inside
+  std::map<int32_t, bool> is_old;  // by number inside, and of the root's group
   std::set<NsPid> zombies;
   for (const FrozenProcess& frozen : processes)
     if (frozen.zombie) zombies.insert(frozen.ns_pid);
@@ -287,19 +302,20 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
     const FrozenProcess& frozen = processes[i];
     image::Process relations = describe_relations(frozen, inside);
     bool root = now.empty();
-    // The capture refuses it. What Martlet has a task do needs the numbers that it knows itself by.
-    if (frozen.zombie || !frozen.inner.pids.empty()) continue;
+    if (frozen.zombie) continue;
     if (!root) {
       // It inherits the terminal, which is not there before the files are.
       if (frozen.stat.terminal != 0) continue;
       // It comes from the leader of its session, and a round has no zombies.
       if (zombies.contains(frozen.status.ns_sessions.back())) continue;
       if (!births || (*births)[i].shares() || TRY(is_in_vfork(frozen))) continue;
-      if (!is_old.contains(relations.parent())) continue;
+      auto is_there = [&](int32_t number) { return is_old.contains(number); };
+      if (!std::ranges::all_of(born_by(relations), is_there)) continue;
     }
     Member* known = find(frozen.pid);
     bool old = is_same(known, frozen, relations, is_old);
     is_old[relations.pid()] = old;
+    if (root) is_old[relations.group()] = old;
     std::unique_ptr<Member> member;
     if (old) {
       auto place = std::ranges::find(members_, known, &std::unique_ptr<Member>::get);
@@ -488,7 +504,7 @@ engine::SentContent::Outlook MemoryRounds::outlook() const {
 void MemoryRounds::settle(const std::vector<FrozenProcess>& processes,
                           const std::vector<Birth>& births) {
   auto inside = numbers_inside(processes);
-  std::map<int32_t, bool> is_old;  // by number inside
+  std::map<int32_t, bool> is_old;  // by number inside, and of the root's group
   for (size_t i = 0; i < processes.size(); ++i) {
     const FrozenProcess& frozen = processes[i];
     image::Process relations = describe_relations(frozen, inside);
@@ -496,6 +512,7 @@ void MemoryRounds::settle(const std::vector<FrozenProcess>& processes,
     bool old = is_same(member, frozen, relations, is_old);
     if (Member* known = find(frozen.pid)) known->holds = old;
     is_old[relations.pid()] = old;
+    if (i == 0) is_old[relations.group()] = old;
   }
 }
 

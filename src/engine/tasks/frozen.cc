@@ -214,13 +214,28 @@ class Freezer {
   }
 
   Result<void> wait_for(HostPid tid, Seized& thread) {
+    const SystemClock clock;
+    const Stopwatch watch(clock);
     while (!thread.still) {
-      if (!reports_within(tid, kPromptStop)) {
-        if (has_left_others(tid, thread)) break;
-        TRY(finish_vfork(tid, thread));
+      if (reports_within(tid, kPromptStop)) {
+        TRY(take_report(thread));
+        continue;
       }
-      TRY(take_report(thread));
+      TRY(take_reports_of_others(tid));
+      if (has_left_others(tid, thread)) break;
+      TRY(finish_vfork(tid, thread));
+      if (watch.elapsed() > sys::kStopDeadline)
+        return fail(Code::kTimeout, "task " + to_string(tid) + " does not stop");
     }
+    return {};
+  }
+
+  // The first process of a PID namespace ends after all others there, and of these ends their
+  // tracer is told first, also of those that stood still already.
+  Result<void> take_reports_of_others(HostPid tid) {
+    for (auto& [other, thread] : threads_)
+      if (other != tid && !thread.gone && reports_within(other, Nanoseconds(0)))
+        TRY(take_report(thread));
     return {};
   }
 
