@@ -1,4 +1,4 @@
-"""What the peers of a container see of its move: nothing is lost, refused, doubled or reordered, and
+"""What the peers of a container see of its move: nothing is lost, refused or doubled, and
 nothing is sent again that the pause alone does not explain."""
 import json
 import pathlib
@@ -20,6 +20,8 @@ PORT = 7100
 # A sender with one segment in flight sends it again after 200 ms and two round trips at the earliest
 # (docs/network.md). What is well below that leaves time for a busy machine.
 SHORT_PAUSE = 0.1
+# Datagrams that come behind others because a detour ends just then (docs/network.md), in a few moves.
+MOST_LATE = 10
 
 # Tells how many records have come, all of them right, whenever it gets SIGUSR1.
 DIAL_TARGET = """
@@ -93,8 +95,9 @@ class NetworkTest(unittest.TestCase):
     def expect_no_datagram_lost(self, account):
         for flow in account["flows"]:
             if flow["kind"] == "udp":
-                self.assertEqual(flow["udp"], {"received": flow["count"], "duplicates": 0,
-                                               "reordered": 0})
+                late = flow["udp"].pop("reordered")
+                self.assertEqual(flow["udp"], {"received": flow["count"], "duplicates": 0})
+                self.assertLessEqual(late, MOST_LATE)
 
     def expect_nothing_sent_again(self, account, pause):
         """By clients with one segment in flight at a time."""
