@@ -24,4 +24,12 @@ CheckReply to_message(const checkpoint::GroupCheck& check) {
   return reply;
 }
 
+engine::OutsidePeers to_engine(OutsidePeers peers) {
+  switch (peers) {
+    case OUTSIDE_PEERS_CLOSE: return engine::OutsidePeers::kClose;
+    case OUTSIDE_PEERS_RECONNECT: return engine::OutsidePeers::kReconnect;
+    default: return engine::OutsidePeers::kRefuse;
+  }
+}
+
 }  // namespace martlet::agent

@@ -10,4 +10,7 @@ namespace martlet::agent {
 CheckpointReply to_message(const checkpoint::CheckpointReport& report);
 CheckReply to_message(const checkpoint::GroupCheck& check);
 
+// A value that this version does not know refuses.
+engine::OutsidePeers to_engine(OutsidePeers peers);
+
 }  // namespace martlet::agent

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <tuple>
 
+#include "agent/checkpoint_messages.h"
 #include "agent/container_network.h"
 #include "image/group.pb.h"
 #include "migrate/overlay_notes.h"
@@ -96,6 +97,7 @@ checkpoint::GroupSpec group_of(const Container& container) {
   spec.container = true;
   spec.freezer_cgroup = container.freezer_cgroup;
   spec.external_files = {{"log", container.paths.log}};
+  spec.outside_peers = to_engine(container.record.declaration().external_unix());
   // An agent that did not note them has made the container before an update.
   spec.first_mounts = read_file(container.paths.first_mounts).value_or("");
   spec.network = changeable_network(container);

@@ -112,6 +112,8 @@ Result<void> complete(Declaration& declaration) {
   TRY(check_process(declaration));
   TRY(check_network(declaration));
   TRY(check_limits(declaration));
+  if (!OutsidePeers_IsValid(declaration.external_unix()))
+    return invalid("--external-unix: an unknown word", "give refuse, close or reconnect");
   for (const Volume& volume : declaration.volumes()) {
     std::error_code error;
     if (!fs::exists(volume.source(), error))

@@ -107,6 +107,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
   Stopwatch watch(clock);
   state_->context = std::make_unique<engine::CaptureContext>(sink, state_->processes.front().living,
                                                              state_->spec.external_files);
+  state_->context->set_outside_peers(state_->spec.outside_peers);
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope,
                        state_->cgroups, *state_->freezers);
   if (state_->network) capture.look_at_network(*state_->network);
@@ -120,6 +121,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   CHECK(state_ && !state_->context);
   state_->context = std::make_unique<engine::CaptureContext>(
       state_->nowhere, state_->processes.front().living, state_->spec.external_files);
+  state_->context->set_outside_peers(state_->spec.outside_peers);
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
                        MemoryScope::kComplete, state_->cgroups, *state_->freezers);

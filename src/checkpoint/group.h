@@ -33,6 +33,7 @@ struct GroupSpec {
   bool container = false;      // the group is all of root's PID namespace
   std::string freezer_cgroup;  // absolute cgroup directory to freeze; empty: ptrace alone
   std::vector<engine::ExternalFile> external_files;
+  engine::OutsidePeers outside_peers = engine::OutsidePeers::kRefuse;
   std::string first_mounts;  // see own_mounts.h; empty: not known, so not compared
   std::optional<engine::GivenNetwork> network;  // none: it cannot change its network
 };

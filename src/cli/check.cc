@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <optional>
 
 #include "agent/checkpoint_messages.h"
 #include "cli/command.h"
+#include "cli/migration_options.h"
 #include "cli/output.h"
 
 namespace martlet::cli {
@@ -15,12 +17,14 @@ namespace {
 struct CheckOptions {
   std::string name;
   int pid = 0;
+  std::optional<agent::OutsidePeers> external_unix;
 };
 
 Result<agent::CheckReply> check(const Session& session, const CheckOptions& options) {
   if (!options.name.empty()) return session.client().check(options.name);
   checkpoint::GroupSpec spec;
   spec.root = HostPid(options.pid);
+  if (options.external_unix) spec.outside_peers = agent::to_engine(*options.external_unix);
   return agent::to_message(
       TRY_IN(checkpoint::check_group(spec), fmt::format("process {}", options.pid)));
 }
@@ -29,6 +33,7 @@ Result<agent::CheckReply> check(const Session& session, const CheckOptions& opti
 Result<int> run_check(const Session& session, const CheckOptions& options) {
   if (options.name.empty() == (options.pid == 0))
     return fail(Code::kInvalidArgument, "give either the name of a container or --pid");
+  TRY(refuse_declared(options.name, options.external_unix));
   const auto reply = TRY(check(session, options));
   const int exit_code = reply.blockers_size() == 0 ? 0 : 1;
   if (session.json) {
@@ -59,6 +64,7 @@ void add_check_command(CLI::App& app, Session& session) {
   check->add_option("name", given->name, "container");
   check->add_option("--pid", given->pid, "root of a process tree; needs no agent")
       ->check(CLI::Range(1, std::numeric_limits<pid_t>::max()));
+  add_external_unix(*check, [given](auto value) { given->external_unix = value; });
 }
 
 }  // namespace martlet::cli

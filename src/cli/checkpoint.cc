@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <limits>
+#include <optional>
 
 #include "agent/checkpoint_messages.h"
 #include "agent/migration_options.h"
@@ -24,6 +25,7 @@ struct CheckpointOptions {
   bool leave_running = false;
   agent::Compression compression = agent::COMPRESSION_NONE;
   uint32_t rounds = 0;
+  std::optional<agent::OutsidePeers> external_unix;
 };
 
 struct RestoreOptions {
@@ -39,6 +41,7 @@ Result<agent::CheckpointReply> take_checkpoint(const Session& session,
     sys::raise_descriptor_limit(HostPid(::getpid()));
     checkpoint::GroupSpec spec;
     spec.root = HostPid(options.pid);
+    if (options.external_unix) spec.outside_peers = agent::to_engine(*options.external_unix);
     const checkpoint::CheckpointOptions how{
         .afterwards = options.leave_running ? checkpoint::Afterwards::kLeaveRunning
                                             : checkpoint::Afterwards::kKill,
@@ -59,6 +62,7 @@ Result<agent::CheckpointReply> take_checkpoint(const Session& session,
 Result<int> run_checkpoint(const Session& session, const CheckpointOptions& options) {
   if (options.name.empty() == (options.pid == 0))
     return fail(Code::kInvalidArgument, "give either the name of a container or --pid");
+  TRY(refuse_declared(options.name, options.external_unix));
   auto reply = TRY(take_checkpoint(session, options));
   if (session.json) {
     print_json({{"directory", options.directory},
@@ -148,6 +152,7 @@ void add_checkpoint_commands(CLI::App& app, Session& session) {
       ->check(CLI::Range(0, 100));
   checkpoint->add_flag("--leave-running", taken->leave_running,
                        "let it go on afterwards instead of ending it");
+  add_external_unix(*checkpoint, [taken](auto value) { taken->external_unix = value; });
   add_compression(*checkpoint, "of the image [none]",
                   [taken](agent::Compression value) { taken->compression = value; });
 

@@ -5,6 +5,7 @@
 
 #include "agent/declaration_check.h"
 #include "cli/command.h"
+#include "cli/migration_options.h"
 #include "cli/output.h"
 
 namespace martlet::cli {
@@ -43,7 +44,7 @@ void set_root(agent::Declaration& declaration, const RunOptions& options) {
 }
 
 Result<agent::Declaration> declaration_of(const RunOptions& options) {
-  agent::Declaration declaration;
+  agent::Declaration declaration = options.declaration;
   declaration.set_name(options.name);
   set_root(declaration, options);
   declaration.set_mac(options.mac);
@@ -89,6 +90,7 @@ void add_run(CLI::App& app, Session& session) {
   run->add_option("--workdir", options->working_directory, "directory the command starts in");
   add_list("--env", options->env, "environment variable, KEY=VALUE");
   add_list("--volume", options->volumes, "directory or file of the host, SRC:DST[:ro]");
+  add_external_unix(*run, [options](auto value) { options->declaration.set_external_unix(value); });
   run->add_option("command", options->args, "command and arguments, after --");
 }
 

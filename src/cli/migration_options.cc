@@ -90,6 +90,24 @@ void add_compression(CLI::App& command, const std::string& help,
                                  std::move(set));
 }
 
+void add_external_unix(CLI::App& command, std::function<void(agent::OutsidePeers)> set) {
+  add_choice<agent::OutsidePeers>(
+      command, "--external-unix",
+      "what a checkpoint or move makes of Unix connections to processes outside [refuse]",
+      {{"refuse", agent::OUTSIDE_PEERS_REFUSE},
+       {"close", agent::OUTSIDE_PEERS_CLOSE},
+       {"reconnect", agent::OUTSIDE_PEERS_RECONNECT}},
+      std::move(set));
+}
+
+Result<void> refuse_declared(const std::string& container,
+                             const std::optional<agent::OutsidePeers>& external_unix) {
+  if (container.empty() || !external_unix) return {};
+  return std::unexpected(Error(Code::kInvalidArgument,
+                               "--external-unix goes with --pid; that of a container is declared")
+                             .with_remedy("give it to `martlet run`"));
+}
+
 CLI::Option* add_duration(CLI::App& command, const std::string& name, const std::string& help,
                           std::function<void(int64_t)> set) {
   return command

@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "agent/api.pb.h"
+#include "base/result.h"
 
 namespace martlet::cli {
 
@@ -16,6 +18,13 @@ void add_migration_options(CLI::App& command,
 // --compress.
 void add_compression(CLI::App& command, const std::string& help,
                      std::function<void(agent::Compression)> set);
+
+// --external-unix.
+void add_external_unix(CLI::App& command, std::function<void(agent::OutsidePeers)> set);
+
+// What becomes of a container's connections is told by its declaration.
+Result<void> refuse_declared(const std::string& container,
+                             const std::optional<agent::OutsidePeers>& external_unix);
 
 // One option with a duration ("10ms") or a rate ("200Mbit/s"), which `set` is given in nanoseconds
 // or bytes per second.

@@ -25,6 +25,14 @@ Json root_json(const agent::Declaration& declaration) {
   return nullptr;
 }
 
+std::string external_unix_word(const agent::Declaration& declaration) {
+  switch (declaration.external_unix()) {
+    case agent::OUTSIDE_PEERS_CLOSE: return "close";
+    case agent::OUTSIDE_PEERS_RECONNECT: return "reconnect";
+    default: return "refuse";
+  }
+}
+
 Json volumes_json(const agent::Declaration& declaration) {
   Json volumes = Json::array();
   for (const agent::Volume& volume : declaration.volumes())
@@ -58,6 +66,7 @@ Json to_json(const agent::ContainerInfo& container) {
   json["memory_bytes"] = declaration.memory_bytes();
   json["cpus"] = declaration.cpus();
   json["volumes"] = volumes_json(declaration);
+  json["external_unix"] = external_unix_word(declaration);
   json["log_path"] = container.log_path();
   json["root_path"] = container.root_path();
   json["upper_path"] = container.upper_path();

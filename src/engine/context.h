@@ -29,6 +29,13 @@ struct ExternalFile {
   std::string path;
 };
 
+// What becomes of a Unix connection whose other end is held outside of the group.
+enum class OutsidePeers {
+  kRefuse,
+  kClose,      // it comes out as if the other end had been closed
+  kReconnect,  // it connects anew, by the name that it was connected to
+};
+
 // Runs `work` on a fresh thread inside a namespace of a process and waits for it. `kind` is the
 // name below /proc/PID/ns: "net", "ipc", "uts", "mnt". When that namespace is the caller's own the
 // work runs right here.
@@ -51,6 +58,8 @@ class CaptureContext {
   image::Sink& sink() { return sink_; }
   HostPid root() const { return root_; }  // whose namespaces are the group's
   const std::vector<ExternalFile>& external_files() const { return external_files_; }
+  OutsidePeers outside_peers() const { return outside_peers_; }
+  void set_outside_peers(OutsidePeers peers) { outside_peers_ = peers; }
 
   // Every open file description of the group, filled before the first FileKind::capture.
   std::vector<OpenFile>& files() { return files_; }
@@ -122,6 +131,7 @@ class CaptureContext {
   image::Sink& sink_;
   HostPid root_;
   std::vector<ExternalFile> external_files_;
+  OutsidePeers outside_peers_ = OutsidePeers::kRefuse;
   std::vector<OpenFile> files_;
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
   std::map<HostPid, NsPid> tasks_;

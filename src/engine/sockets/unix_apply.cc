@@ -28,6 +28,10 @@ Result<void> check(const image::UnixSocket& socket) {
     return fail(Code::kBadImage, "type of a Unix socket");
   if (!is_sound_name(socket.name()) || !is_sound_name(socket.peer_name()))
     return fail(Code::kBadImage, "name of a Unix socket");
+  if (socket.has_outside() &&
+      (socket.connected() || socket.listening() || socket.outside().name().empty() ||
+       !is_sound_name(socket.outside().name())))
+    return fail(Code::kBadImage, "Unix connection to a process outside");
   for (const image::UnixSocket& waiting : socket.waiting())
     if (!socket.listening() || !is_sound_name(waiting.peer_name()))
       return fail(Code::kBadImage, "Unix connection that waits to be accepted");
@@ -145,10 +149,42 @@ Result<Fd> make_connected(ApplyContext& context, UnixCaller& caller,
   return std::move(ends.first);
 }
 
+// Of a socket that is there, under its name.
+Result<UnixTarget> target_of(ApplyContext& context, const image::UnixSocket& listener) {
+  if (is_abstract(listener.name())) return UnixTarget{listener.name(), Fd()};
+  UnixTarget target;
+  TRY(run_in_root_of(context.root(), listener.directory(), [&]() -> Result<void> {
+    target = TRY(UnixTarget::at(listener.name()));
+    return {};
+  }));
+  return target;
+}
+
+// Where there is no room it fails, for nobody makes room.
+Result<void> connect_at_once(UnixCaller& caller, const image::UnixSocket& as, int fd,
+                             const UnixTarget& target) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("flags of a socket");
+  TRY(caller.connect(as, fd, target));
+  if (::fcntl(fd, F_SETFL, flags) != 0) return fail_errno("flags of a socket");
+  return {};
+}
+
+Result<void> connect_outside(ApplyContext& context, UnixCaller& caller,
+                             const image::UnixSocket& outside, int fd) {
+  auto connect = [&]() -> Result<void> {
+    return connect_at_once(caller, outside, fd, TRY(target_of(context, outside)));
+  };
+  return in_context(connect(), "connect anew to " + sys::describe_address(outside.name()) +
+                                   " outside of the group");
+}
+
 Result<Fd> make_socket(ApplyContext& context, UnixCaller& caller, const image::UnixSocket& socket) {
   if (auto made = context.take_stashed(made_key(socket.inode()))) return std::move(*made);
-  return is_half_of_pair(context, socket) ? make_connected(context, caller, socket)
-                                          : make_unconnected(context, caller, socket);
+  if (is_half_of_pair(context, socket)) return make_connected(context, caller, socket);
+  Fd fd = TRY(make_unconnected(context, caller, socket));
+  if (socket.has_outside()) TRY(connect_outside(context, caller, socket.outside(), fd.get()));
+  return fd;
 }
 
 // The control part of a message.
@@ -238,26 +274,6 @@ Result<const image::File*> record_of_client(ApplyContext& context,
   });
   if (record == nullptr) return fail(Code::kBadImage, "waiting Unix connection without a client");
   return record;
-}
-
-Result<UnixTarget> target_of(ApplyContext& context, const image::UnixSocket& listener) {
-  if (is_abstract(listener.name())) return UnixTarget{listener.name(), Fd()};
-  UnixTarget target;
-  TRY(run_in_root_of(context.root(), listener.directory(), [&]() -> Result<void> {
-    target = TRY(UnixTarget::at(listener.name()));
-    return {};
-  }));
-  return target;
-}
-
-// Where there is no room it fails, for nobody makes room.
-Result<void> connect_at_once(UnixCaller& caller, const image::UnixSocket& as, int fd,
-                             const UnixTarget& target) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("flags of a socket");
-  TRY(caller.connect(as, fd, target));
-  if (::fcntl(fd, F_SETFL, flags) != 0) return fail_errno("flags of a socket");
-  return {};
 }
 
 // Each client remembers who called listen() when it connected, each waiting end who has connected;

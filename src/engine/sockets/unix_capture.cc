@@ -22,6 +22,7 @@ namespace martlet::engine {
 namespace {
 
 constexpr uint8_t kBothWays = 3;
+constexpr size_t kEffective = 1;  // of sys::TaskStatus::uids
 
 // What the kernel remembers of the process that made the other end; a listener remembers its own.
 std::optional<ucred> credentials_of(int fd) {
@@ -89,6 +90,66 @@ bool waits_to_be_accepted(CaptureContext& context, uint32_t inode) {
   });
 }
 
+// Of the socket with that inode, in the group's network namespace or in this process's.
+Result<sys::UnixSocketInfo> query_outside(CaptureContext& context, uint32_t inode) {
+  int diag = TRY(group_sock_diag(context));
+  if (auto found = sys::query_unix_socket(diag, inode)) return found;
+  const Fd own = TRY(sys::open_sock_diag());
+  return sys::query_unix_socket(own.get(), inode);
+}
+
+// Whether the group comes by the name to where the socket with that inode is, or its listener was.
+bool leads_to(CaptureContext& context, const std::string& name, uint32_t inode) {
+  if (is_abstract(name)) return true;
+  const std::string path = path_of(name);
+  if (!path.starts_with('/')) return false;
+  const auto info = query_outside(context, inode);
+  struct stat status{};
+  const std::string seen = sys::proc_path(context.root(), "root") + path;
+  return info && info->file_inode && ::stat(seen.c_str(), &status) == 0 &&
+         S_ISSOCK(status.st_mode) && static_cast<uint32_t>(status.st_ino) == *info->file_inode;
+}
+
+// Who has the socket is taken for who has connected it.
+Result<void> capture_reconnection(CaptureContext& context, const OpenFile& file,
+                                  image::UnixSocket& out) {
+  const std::string peer = describe_outside_peer(file.fd, out.peer_name());
+  if (out.peer_name().empty() || !leads_to(context, out.peer_name(), out.peer_inode()))
+    return fail(Code::kUnsupported, "cannot connect to the " + peer +
+                                        " outside of the group again: no name leads to it from "
+                                        "inside");
+  if (out.type() != SOCK_DGRAM && context.unix_queues().contains(file.id))
+    return fail(Code::kUnsupported, "has not read all that the " + peer +
+                                        " outside of the group has sent, which a new connection "
+                                        "would not have");
+  const auto holder = TRY(sys::read_status(file.holder));
+  image::UnixSocket& outside = *out.mutable_outside();
+  outside.set_type(out.type());
+  outside.set_name(out.peer_name());
+  outside.set_has_credentials(true);
+  outside.set_credentials_pid(context.task(file.holder).value_or(NsPid()).value);
+  outside.set_credentials_uid(holder.uids[kEffective]);
+  outside.set_credentials_gid(holder.gids[kEffective]);
+  out.set_connected(false);
+  out.set_peer_inode(0);
+  out.clear_peer_name();
+  return {};
+}
+
+Result<void> capture_outside_peer(CaptureContext& context, const OpenFile& file,
+                                  image::UnixSocket& out) {
+  switch (context.outside_peers()) {
+    case OutsidePeers::kClose: out.set_peer_inode(0); return {};
+    case OutsidePeers::kReconnect: return capture_reconnection(context, file, out);
+    case OutsidePeers::kRefuse: break;
+  }
+  return std::unexpected(
+      Error(Code::kUnsupported, "is connected to the " +
+                                    describe_outside_peer(file.fd, out.peer_name()) +
+                                    " outside of the group")
+          .with_remedy("say what becomes of it (--external-unix close or reconnect)"));
+}
+
 Result<void> capture_peer(CaptureContext& context, const OpenFile& file,
                           const sys::UnixSocketInfo& info, image::UnixSocket& out) {
   if (!info.peer) return {};
@@ -96,9 +157,7 @@ Result<void> capture_peer(CaptureContext& context, const OpenFile& file,
   out.set_peer_inode(*info.peer);
   out.set_peer_name(named_or_empty(TRY(sys::remote_address(file.fd))));
   if (*info.peer != 0 && !has_socket(context, *info.peer))
-    return fail(Code::kUnsupported, "is connected to the " +
-                                        describe_outside_peer(file.fd, out.peer_name()) +
-                                        " outside of the group");
+    return capture_outside_peer(context, file, out);
   out.set_waits(waits_to_be_accepted(context, info.inode));
   if (*info.peer == 0 && out.type() != SOCK_DGRAM && info.shutdown != kBothWays && !out.waits())
     return fail(Code::kUnsupported, "Unix connection to " + sys::describe_address(out.peer_name()) +
