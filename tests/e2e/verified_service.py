@@ -13,4 +13,4 @@ class VerifiedServiceTest(MovedServiceTest):
 
         report = json.loads(finish(client).splitlines()[-1])
         self.assertEqual(report["failures"], [])
-        self.assertGreater(report["requests"], 100)
+        self.assertGreater(report["fewest"], 1)  # the last one came after the moves

@@ -2,7 +2,7 @@
 """Clients that verify every reply of a server: `memcached`, `http` for the servers of servers/, or
 `exporter` for one of Prometheus.
 
-Each connection is a thread that sends requests at a steady pace until SIGTERM. Prints "ready" when
+Each connection is a thread that sends requests at a steady pace until SIGTERM, and one more then. Prints "ready" when
 all are connected, and at the end a JSON report; the status is 0 only without any failure.
 """
 import argparse
@@ -99,6 +99,7 @@ class Load:
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.requests = 0
+        self.fewest = sys.maxsize  # of one connection
         self.failures = []
         self.longest = 0.0
         clients = [protocol(host, port, index) for index in range(connections)]
@@ -106,7 +107,9 @@ class Load:
 
     def drive(self, client):
         number = 0
-        while not self.stop.wait(self.pace):
+        stopped = False
+        while not stopped:
+            stopped = self.stop.wait(self.pace)
             start = time.monotonic()
             try:
                 client.request(number)
@@ -118,6 +121,8 @@ class Load:
             with self.lock:
                 self.requests += 1
                 self.longest = max(self.longest, time.monotonic() - start)
+        with self.lock:
+            self.fewest = min(self.fewest, number)
 
     def run(self):
         for thread in self.threads:
@@ -126,7 +131,7 @@ class Load:
         self.stop.wait()
         for thread in self.threads:
             thread.join()
-        return {"requests": self.requests, "failures": self.failures,
+        return {"requests": self.requests, "fewest": self.fewest, "failures": self.failures,
                 "longest_request_ms": self.longest * 1000}
 
 
