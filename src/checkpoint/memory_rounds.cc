@@ -132,12 +132,6 @@ bool same_relations(const image::Process& a, const image::Process& b) {
          a.session() == b.session() && a.exit_signal() == b.exit_signal();
 }
 
-// A child of vfork runs in its parent's memory until it executes a program or ends.
-Result<bool> is_in_vfork(const FrozenProcess& frozen) {
-  return sys::is_shared(frozen.living, sys::living_thread(frozen.status.parent),
-                        sys::Shared::kMemory);
-}
-
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
@@ -294,7 +288,7 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
       if (frozen.stat.terminal != 0) continue;
       // It comes from the leader of its session, and a round has no zombies.
       if (zombies.contains(frozen.status.ns_sessions.back())) continue;
-      if (!births || (*births)[i].shares() || TRY(is_in_vfork(frozen))) continue;
+      if (!births || (*births)[i].shares()) continue;
       if (!is_old.contains(relations.parent())) continue;
     }
     Member* known = find(frozen.pid);
