@@ -90,6 +90,7 @@ static void has_its_own(void* argument) {
   CHECK_SYS(setitimer(ITIMER_REAL, &timer, NULL));
   CHECK_SYS(prctl(PR_SET_NAME, "has_its_own"));
   CHECK_SYS(syscall(SYS_setresuid, kOtherUser, kOtherUser, kOtherUser));
+  CHECK_SYS(prctl(PR_SET_DUMPABLE, 1));  // for all who have the memory; it has just ended
   wait_for_go();
   CHECK_EQ(getuid(), kOtherUser);
   CHECK_STR(status_field(getpid(), "Name"), "has_its_own");
@@ -150,7 +151,6 @@ int main(void) {
   await_waiting_child(family->brother);
   for (int i = 0; i < 2; i += 1) await_waiting_child(family->survivors[i]);
   check_sharing(alone, with_tables);
-  CHECK_SYS(prctl(PR_SET_DUMPABLE, 1));  // for all; it ended with the change of users
 
   workload_ready();
 
