@@ -283,12 +283,14 @@ Result<void> GroupBuilder::check_tree(const image::Tree& tree) const {
   std::map<int32_t, const image::Process*> numbered;  // the same
   for (const image::Process& process : tree.processes()) {
     bool first = parents.empty();
-    bool is_born_sharing =
-        process.shares_files() || process.shares_directories() || process.creator() != 0;
+    bool is_born_sharing = process.shares_files() || process.shares_directories() ||
+                           process.shares_memory() || process.creator() != 0;
     bool sound = process.pid() > 0 && parents.try_emplace(process.pid(), process.parent()).second &&
                  !((first || process.zombie()) && is_born_sharing) &&
                  (first ? !process.zombie() : parents.contains(process.parent())) &&
                  engine::are_numbers_sound(process, numbered) &&
+                 !(process.shares_handlers() && !process.shares_memory()) &&
+                 !(process.shares_memory() && process.staged() != 0) &&
                  !(first && process.pid_namespace() != 0);
     if (auto creator = parents.find(process.creator()); process.creator() != 0)
       sound = sound && creator != parents.end() && creator->second == process.parent() &&
@@ -340,12 +342,15 @@ Result<void> GroupBuilder::build_space(image::AddressSpace space) {
   sys::OnProcessor here(processor_);
   Member* owner = TRY(member(pid));
   if (owner->space) return fail(Code::kBadImage, fmt::format("process {} comes twice", pid));
+  if (owner->process->shares_memory() && space.mappings_size() != 0)
+    return std::unexpected(impossible(*owner->process));
   if (owner->tasks.empty()) owner->tasks.push_back(TRY(make_process(*owner)));
   TRY_IN(ipc_namespaces_.enter(owner->leader(), *channel_), name_of(*owner->process));
   auto before = space_before(*owner, &Member::space);
   owner->space = std::move(space);
   order_.push_back(pid);
   ++stats_.processes;
+  if (owner->process->shares_memory()) return {};
   TRY_IN(spaces_->build(owner->leader(), *owner->space, before), name_of(*owner->process));
   lanes_->open_space(NsPid(pid), target_of(*owner));
   return {};
@@ -356,6 +361,8 @@ engine::SpaceBuilder::Before GroupBuilder::space_before(
     const Member& member, std::optional<image::AddressSpace> Member::* of_creator) const {
   if (member.staged) return {&*member.staged, engine::Lineage::kSelf};
   auto creator = members_.find(creator_of(*member.process));
+  while (creator != members_.end() && creator->second.process->shares_memory())
+    creator = members_.find(creator_of(*creator->second.process));
   if (creator == members_.end() || !(creator->second.*of_creator)) return {};
   return {&*(creator->second.*of_creator), engine::Lineage::kFork};
 }
@@ -372,6 +379,7 @@ Result<void> GroupBuilder::stage_space(image::AddressSpace space) {
   if (std::ranges::any_of(space.mappings(), is_of_file))
     return fail(Code::kBadImage, "a mapping of a file before the tree");
   Member* owner = TRY(member(pid));
+  if (owner->process->shares_memory()) return std::unexpected(impossible(*owner->process));
   if (owner->tasks.empty()) {
     owner->tasks.push_back(TRY(make_process(*owner)));
     staged_order_.push_back(pid);
@@ -390,7 +398,7 @@ Result<void> GroupBuilder::fill(const image::Record& record) {
     return staging_ ? context_->shared_objects().fill_staged(run, record.body)
                     : context_->shared_objects().fill(run, record.body);
   Member* owner = TRY(member(static_cast<int32_t>(run.owner)));
-  if (!owner->space && !owner->staged)
+  if ((!owner->space && !owner->staged) || owner->process->shares_memory())
     return fail(Code::kBadImage, "pages come before their address space");
   return filler_.add(target_of(*owner), run, record);
 }

@@ -146,7 +146,8 @@ class GroupBuilder {
   Result<void> end_leader(Member& member);
   Result<void> set_seccomp(Member& member);
   Result<void> set_credentials(Member& member);
-  Result<void> release(Member& member);  // arena away, registers loaded
+  Result<void> release(Member& member);      // its last calls
+  Result<void> leave_arena(Member& member);  // and its own registers
   Result<void> catch_missing(Member& member);
   Result<void> leave_processor(Member& member);
 

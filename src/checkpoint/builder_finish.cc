@@ -90,6 +90,7 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::set_seccomp));
   TRY(each(&GroupBuilder::set_credentials));
   TRY(each(&GroupBuilder::release));
+  TRY(each(&GroupBuilder::leave_arena));
   TRY(each(&GroupBuilder::catch_missing));
   return cgroups_.finish(*context_);
 }
@@ -185,6 +186,7 @@ Result<void> GroupBuilder::settle(Member& member) {
     TRY(set_directories(leader, directories_of(process)));
   if (process.child_subreaper())
     TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
+  if (process.shares_memory()) return {};
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
   TRY(spaces_->finish(leader, *member.space));
   if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
@@ -200,7 +202,7 @@ Result<void> GroupBuilder::equip(Member& member) {
     TRY(engine::install_descriptors(*context_, *channel_, leader, process.descriptors()));
     TRY(engine::apply_process_locks(leader, process.locks()));
   }
-  TRY(engine::apply_signal_actions(leader, process));
+  if (!process.shares_handlers()) TRY(engine::apply_signal_actions(leader, process));
   const int done_signal = engine::unused_signal(process);
   for (Task& task : member.tasks) task.set_done_signal(done_signal);
   for (int i = 0; i < process.threads_size(); ++i)
@@ -279,7 +281,8 @@ Result<void> GroupBuilder::release(Member& member) {
   const image::Process& process = *member.process;
   Program program(*arena_);
   if (member.owns_files) program.call("close control socket", SYS_close, {channel_->number()});
-  if (member.space->dumpable() <= 1)  // a change of credentials resets it
+  if (!process.shares_memory() &&
+      member.space->dumpable() <= 1)  // a change of credentials resets it
     program.call("set dumpable", SYS_prctl, {PR_SET_DUMPABLE, member.space->dumpable(), 0, 0, 0});
   engine::apply_interval_timers(program, process);
   TRY(member.leader().run(program));
@@ -287,7 +290,13 @@ Result<void> GroupBuilder::release(Member& member) {
     if (process.threads(i).has_own_files())
       TRY(member.tasks[static_cast<size_t>(i)].call("close control socket", SYS_close,
                                                     {channel_->number()}));
-  TRY(engine::drop_arena(member.leader()));
+  return {};
+}
+
+// Who shares the memory makes no call any more.
+Result<void> GroupBuilder::leave_arena(Member& member) {
+  const image::Process& process = *member.process;
+  if (!process.shares_memory()) TRY(engine::drop_arena(member.leader()));
   for (int i = 0; i < process.threads_size(); ++i)
     TRY(engine::load_registers(member.tasks[static_cast<size_t>(i)], process.threads(i)));
   return leave_processor(member);

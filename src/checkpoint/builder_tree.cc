@@ -82,7 +82,8 @@ Result<void> GroupBuilder::join_group_from_outside(Task& creator, const image::P
 // The leader of the process's session has ended, and with it the process came to its present
 // parent. A stand-in for the leader, or the zombie that is left of it, lets the same happen again.
 Result<Task> GroupBuilder::make_orphan(Member& parent, const image::Process& process) {
-  if (process.shares_files() || process.shares_directories() || process.creator() != 0)
+  if (process.shares_files() || process.shares_directories() || process.shares_memory() ||
+      process.creator() != 0)
     return std::unexpected(impossible(process));
   auto leader = stand_ins_.find(process.session());
   if (leader == stand_ins_.end()) {

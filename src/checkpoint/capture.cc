@@ -264,7 +264,7 @@ Result<std::vector<std::vector<engine::OpenFile>>> GroupCapture::look_from_outsi
     FrozenProcess& frozen = processes_[i];
     if (frozen.zombie) return {};
     descriptors[i] = TRY_IN(engine::FileTable::look_at(frozen.living), name_of(frozen));
-    frozen.vmas = TRY_IN(sys::read_mappings(frozen.living), name_of(frozen));
+    if (has_space(i)) frozen.vmas = TRY_IN(sys::read_mappings(frozen.living), name_of(frozen));
     cgroup_namespaces_[i] = engine::note_namespaces(context_.root(), of_root, frozen);
     return {};
   }));
@@ -277,6 +277,7 @@ Result<void> GroupCapture::survey_process(size_t index) {
   TRY(context_.judge(seccomp_.read(processes_[index])));
   image::Process& out = *tree_.mutable_processes(static_cast<int>(index));
   TRY(context_.judge(engine::note_removed_directories(context_, processes_[index], out)));
+  if (!has_space(index)) return {};
   auto mappings = TRY(layouts_.read(processes_[index].living, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
   return {};
@@ -287,7 +288,8 @@ Result<void> GroupCapture::gather() {
     if (processes_[i].zombie) continue;
     image::Process& out = *tree_.mutable_processes(static_cast<int>(i));
     TRY(context_.judge_in(name_of(processes_[i]), [&]() -> Result<void> {
-      TRY(engine::capture_process(context_, processes_[i], out, spaces_[i]));
+      FrozenProcess& holder = processes_[holder_of(i)];
+      TRY(engine::capture_process(context_, processes_[i], holder, out, spaces_[i]));
       seccomp_.describe(processes_[i], out);
       return {};
     }));
@@ -335,13 +337,13 @@ Result<void> GroupCapture::find_pages() {
   TRY(look_at_pages());
   std::vector<Ranges> from_creator(processes_.size());
   TRY(for_each_in_parallel(processes_.size(), [&](size_t i) -> Result<void> {
-    if (processes_[i].zombie) return {};
+    if (!has_space(i)) return {};
     from_creator[i] = TRY_IN(find_inherited(i), name_of(processes_[i]));
     return {};
   }));
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (!births_[i].creator) continue;
-    Ranges& kept = for_children_[processes_[*births_[i].creator].pid];
+    Ranges& kept = for_children_[holder_of(*births_[i].creator)];
     kept = engine::unite(kept, from_creator[i]);
   }
   return {};
@@ -361,7 +363,7 @@ Result<void> GroupCapture::look_at_pages() {
   pages_of_.resize(processes_.size());
   for (size_t i = 0; i < processes_.size(); ++i) {
     const image::AddressSpace& space = spaces_[i];
-    if (processes_[i].zombie) continue;
+    if (!has_space(i)) continue;
     auto tracking = ahead_ != nullptr && ahead_->staged(processes_[i])
                         ? sys::Pagemap::Tracking::kByWrites
                         : sys::Pagemap::Tracking::kNone;
@@ -393,11 +395,19 @@ Result<void> GroupCapture::look_at_pages() {
   return {};
 }
 
+// Of who shares its memory nothing but that it comes next.
+//
 // Where the mapping is over there already, pages that are sent again are not taken away first:
 // they are written over, which is why those of zeros are sent, too.
 Result<void> GroupCapture::write_space(size_t index) {
   const FrozenProcess& frozen = processes_[index];
+  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
   image::AddressSpace& space = spaces_[index];
+  if (!has_space(index)) {
+    space.Clear();
+    space.set_process(owner);
+    return image::put_message(context_.sink(), image::RecordType::kAddressSpace, space);
+  }
   choose_late_pages(index);
   for (const MappedPages& pages : pages_of_[index]) {
     for (const sys::Range& range :
@@ -409,7 +419,6 @@ Result<void> GroupCapture::write_space(size_t index) {
     }
   }
   TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
-  auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
   for (const MappedPages& pages : pages_of_[index]) {
     for (const sys::Range& range : pages.seen.guards)
       TRY(image::put_guard_pages(context_.sink(), {owner, 0, range.start, range.size()}));
@@ -426,7 +435,9 @@ Result<void> GroupCapture::write_space(size_t index) {
 void GroupCapture::choose_late_pages(size_t index) {
   if (scope_ != MemoryScope::kUrgent) return;
   const image::AddressSpace& space = spaces_[index];
-  LatePages late(tree_.processes(static_cast<int>(index)), for_children_[processes_[index].pid]);
+  LatePages late(for_children_[index]);
+  for (size_t i = index; i < processes_.size(); ++i)
+    if (holder_of(i) == index) late.leave_out_used_by(tree_.processes(static_cast<int>(i)));
   for (int i = 0; i < space.mappings_size(); ++i) {
     MappedPages& pages = pages_of_[index][static_cast<size_t>(i)];
     if (!LatePages::allowed_in(space.mappings(i))) continue;
@@ -456,7 +467,8 @@ Result<Ranges> GroupCapture::find_inherited(size_t index) {
   auto staged = ahead_ != nullptr ? ahead_->staged(frozen) : std::nullopt;
   Ranges from_creator;
   if (auto creator = births_[index].creator) {
-    auto parts = engine::inheritable_parts(space, spaces_[*creator], engine::Lineage::kFork);
+    auto parts =
+        engine::inheritable_parts(space, spaces_[holder_of(*creator)], engine::Lineage::kFork);
     auto own = TRY(sys::Pagemap::open(frozen.living));
     auto other = TRY(sys::Pagemap::open(processes_[*creator].living));
     for (size_t i = 0; i < mapped.size(); ++i) {

@@ -74,6 +74,10 @@ class GroupCapture {
   Result<void> find_pages();
   Result<void> look_at_pages();
   Result<void> write_space(size_t index);
+  size_t holder_of(size_t index) const { return memory_holder(births_, index); }
+  bool has_space(size_t index) const {  // of its own
+    return !processes_[index].zombie && !births_[index].shares_memory;
+  }
   void choose_late_pages(size_t index);
   // What of its pages goes into the stream.
   std::vector<engine::PagePiece> choose_pages(size_t index) const;
@@ -99,7 +103,8 @@ class GroupCapture {
   std::vector<ino_t> cgroup_namespaces_;  // parallel to processes_; 0 for a zombie
   engine::NetworkSurvey* network_survey_ = nullptr;
   std::optional<image::Network> network_;
-  std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
+  // Parallel to processes_; without mappings for a zombie and for who shares its memory.
+  std::vector<image::AddressSpace> spaces_;
   struct MappedPages {
     sys::Pagemap::Look seen;
     engine::Ranges inherited;         // need not be sent
@@ -108,7 +113,7 @@ class GroupCapture {
   };
   // Parallel to spaces_ and their mappings; of shared ones the guard regions alone.
   std::vector<std::vector<MappedPages>> pages_of_;
-  std::map<HostPid, engine::Ranges> for_children_;  // pages that a child gets by its fork
+  std::map<size_t, engine::Ranges> for_children_;  // of a space: what a child gets by its fork
   std::vector<const engine::FileKind*> kinds_;
   std::vector<image::File> files_;
   image::Ipc ipc_;

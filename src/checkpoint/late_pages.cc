@@ -39,8 +39,7 @@ std::vector<uint64_t> places_of(const image::Thread& thread) {
 
 }  // namespace
 
-LatePages::LatePages(const image::Process& process, const engine::Ranges& shared)
-    : urgent_(shared) {
+void LatePages::leave_out_used_by(const image::Process& process) {
   for (const image::Thread& thread : process.threads())
     for (uint64_t place : places_of(thread))
       if (place != 0) urgent_ = engine::unite(urgent_, {around(place)});

@@ -6,6 +6,8 @@
 // child of the process shares: the child gets them by its fork.
 #pragma once
 
+#include <utility>
+
 #include "engine/memory/ranges.h"
 #include "image/memory.pb.h"
 #include "image/tasks.pb.h"
@@ -15,10 +17,13 @@ namespace martlet::checkpoint {
 class LatePages {
  public:
   // `shared`: with children.
-  LatePages(const image::Process& process, const engine::Ranges& shared);
+  explicit LatePages(engine::Ranges shared) : urgent_(std::move(shared)) {}
+
+  // For each process that has the memory.
+  void leave_out_used_by(const image::Process& process);
 
   static bool allowed_in(const image::Mapping& mapping);
-  // Of the process's own pages in such a mapping.
+  // Of the memory's own pages in such a mapping.
   engine::Ranges choose(const engine::Ranges& own) const;
 
  private:

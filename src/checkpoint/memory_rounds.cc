@@ -144,12 +144,6 @@ std::vector<int32_t> born_by(const image::Process& relations) {
   return needed;
 }
 
-// A child of vfork runs in its parent's memory until it executes a program or ends.
-Result<bool> is_in_vfork(const FrozenProcess& frozen) {
-  return sys::is_shared(frozen.living, sys::living_thread(frozen.status.parent),
-                        sys::Shared::kMemory);
-}
-
 int highest_descriptor(const std::vector<FrozenProcess>& processes) {
   int highest = -1;
   for (const FrozenProcess& process : processes)
@@ -308,7 +302,7 @@ Result<void> MemoryRounds::adopt(std::vector<FrozenProcess>& processes) {
       if (frozen.stat.terminal != 0) continue;
       // It comes from the leader of its session, and a round has no zombies.
       if (zombies.contains(frozen.status.ns_sessions.back())) continue;
-      if (!births || (*births)[i].shares() || TRY(is_in_vfork(frozen))) continue;
+      if (!births || (*births)[i].shares()) continue;
       auto is_there = [&](int32_t number) { return is_old.contains(number); };
       if (!std::ranges::all_of(born_by(relations), is_there)) continue;
     }

@@ -27,14 +27,25 @@ bool has_arena(HostPid pid) {
   return !engine::find_abandoned_arenas(pid).empty();
 }
 
+// A thread may be in the arena of another process, whose memory its own shares.
+Result<void> expect_nobody_in_arenas(std::vector<engine::FrozenProcess>& processes) {
+  for (engine::FrozenProcess& process : processes) {
+    if (process.zombie) continue;
+    auto is_inside = [](const auto& thread) { return engine::is_in_arena(thread.registers); };
+    if (engine::is_on_way_back(process.living, process.leader().registers) ||
+        std::ranges::any_of(process.threads, is_inside))
+      return fail(Code::kSystem,
+                  "process " + to_string(process.pid) + " makes a call of a capture");
+  }
+  return {};
+}
+
 // How many processes had one.
 Result<size_t> remove_from(std::vector<engine::FrozenProcess>& processes) {
+  TRY(expect_nobody_in_arenas(processes));
   size_t count = 0;
   for (engine::FrozenProcess& process : processes) {
     if (process.zombie) continue;
-    if (engine::is_on_way_back(process.living, process.leader().registers))
-      return fail(Code::kSystem,
-                  "process " + to_string(process.pid) + " makes a call of a capture");
     auto arenas = engine::find_abandoned_arenas(process.living);
     if (arenas.empty()) continue;
     process.vmas = TRY(sys::read_maps(process.living));

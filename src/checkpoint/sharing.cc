@@ -16,13 +16,18 @@ using engine::FrozenProcess;
 using engine::FrozenThread;
 using sys::Shared;
 
-constexpr std::array kTables = {Shared::kFiles, Shared::kFileSystem};
+// What a process may be born with. Only the first two can be left again, and be a thread's own.
+constexpr std::array kTables = {Shared::kFiles, Shared::kFileSystem, Shared::kMemory,
+                                Shared::kSignalHandlers};
 constexpr size_t kFiles = 0;
 constexpr size_t kDirectories = 1;
+constexpr size_t kMemory = 2;
+constexpr size_t kHandlers = 3;
+constexpr size_t kLeavable = 2;
 
 const char* name_of(Shared what) {
   switch (what) {
-    case Shared::kMemory: return "its memory (vfork, CLONE_VM)";
+    case Shared::kMemory: return "its memory (CLONE_VM)";
     case Shared::kFiles: return "its descriptor table (CLONE_FILES)";
     case Shared::kFileSystem: return "its directories (CLONE_FS)";
     case Shared::kSignalHandlers: return "its signal handlers (CLONE_SIGHAND)";
@@ -132,7 +137,12 @@ class BirthPlan {
                               processes_[sharers[0]].pid.value, processes_[at].pid.value));
     mark = sharers.front();
     leaves_[table][at] = !std::ranges::binary_search(sharers, at);
-    return {};
+    if (table < kLeavable || !leaves_[table][at]) return {};
+    return fail(Code::kUnsupported,
+                fmt::format("process {} shares {} with process {}, and process {} between them "
+                            "has executed a program",
+                            processes_[sharers[1]].pid.value, name_of(kTables[table]),
+                            processes_[sharers[0]].pid.value, processes_[at].pid.value));
   }
 
   bool gives(size_t creator, size_t table, size_t to) const {
@@ -145,26 +155,28 @@ class BirthPlan {
     birth.creator = parents_[i];
     birth.leaves_files = leaves_[kFiles][i];
     birth.leaves_directories = leaves_[kDirectories][i];
-    if (born_with_[kFiles][i] == kNone && born_with_[kDirectories][i] == kNone) return birth;
     std::vector<size_t> creators = {parents_[i]};
     for (size_t elder = 0; elder < i; ++elder)
       if (parents_[elder] == parents_[i] && !processes_[elder].zombie) creators.push_back(elder);
-    auto is_born_with = [&](size_t table) {
-      return born_with_[table][i] != kNone &&
-             std::ranges::any_of(creators, [&](size_t c) { return gives(c, table, i); });
-    };
-    birth.shares_files = is_born_with(kFiles);
-    birth.shares_directories = is_born_with(kDirectories);
-    if (!birth.shares()) return birth;
+    std::vector<size_t> given;  // the tables that it is born with
+    for (size_t table = 0; table < kTables.size(); ++table)
+      if (born_with_[table][i] != kNone &&
+          std::ranges::any_of(creators, [&](size_t c) { return gives(c, table, i); }))
+        given.push_back(table);
+    if (given.empty()) return birth;
+    auto is_given = [&](size_t table) { return std::ranges::count(given, table) != 0; };
+    birth.shares_files = is_given(kFiles);
+    birth.shares_directories = is_given(kDirectories);
+    birth.shares_memory = is_given(kMemory);
+    birth.shares_handlers = is_given(kHandlers);
     auto creator = std::ranges::find_if(creators, [&](size_t c) {
-      return (!birth.shares_files || gives(c, kFiles, i)) &&
-             (!birth.shares_directories || gives(c, kDirectories, i)) && can_create(c, i);
+      return std::ranges::all_of(given, [&](size_t table) { return gives(c, table, i); }) &&
+             can_create(c, i);
     });
     if (creator == creators.end())
       return fail(Code::kUnsupported,
                   fmt::format("process {} shares {} with a process that cannot have created it",
-                              processes_[i].pid.value,
-                              name_of(birth.shares_files ? Shared::kFiles : Shared::kFileSystem)));
+                              processes_[i].pid.value, name_of(kTables[given.front()])));
     birth.creator = *creator;
     return birth;
   }
@@ -209,9 +221,9 @@ Result<std::vector<size_t>> first_holders(const FrozenProcess& process, Shared w
   return holders;
 }
 
-Result<void> plan_threads_of(FrozenProcess& process, std::array<Owners, kTables.size()>& owners) {
-  std::array<std::vector<size_t>, kTables.size()> holders;
-  for (size_t table = 0; table < kTables.size(); ++table)
+Result<void> plan_threads_of(FrozenProcess& process, std::array<Owners, kLeavable>& owners) {
+  std::array<std::vector<size_t>, kLeavable> holders;
+  for (size_t table = 0; table < kLeavable; ++table)
     holders[table] = TRY(first_holders(process, kTables[table], owners[table]));
   for (size_t i = 1; i < process.threads.size(); ++i) {
     auto gives = [&](size_t creator, size_t table) {
@@ -234,20 +246,26 @@ Result<void> plan_threads_of(FrozenProcess& process, std::array<Owners, kTables.
 }
 
 // A process without undo operations has no list that it could share.
-Result<void> refuse_shared(const std::vector<FrozenProcess>& processes, Shared what) {
-  Owners owners(what);
+Result<void> refuse_shared_undo(const std::vector<FrozenProcess>& processes) {
+  constexpr Shared kWhat = Shared::kSemaphoreUndo;
+  Owners owners(kWhat);
   for (const FrozenProcess& process : processes) {
-    if (process.zombie) continue;
-    if (what == Shared::kSemaphoreUndo && !TRY(engine::may_undo_semaphores(process.living)))
-      continue;
+    if (process.zombie || !TRY(engine::may_undo_semaphores(process.living))) continue;
     if (auto other = TRY(owners.add(process.living)))
       return fail(
           Code::kUnsupported,
-          fmt::format("process {} shares {} with {}", process.pid.value, name_of(what),
+          fmt::format("process {} shares {} with {}", process.pid.value, name_of(kWhat),
                       *other == process.status.parent ? "its parent"
                                                       : fmt::format("process {}", other->value)));
   }
   return {};
+}
+
+Result<void> refuse_memory_of_parent(const FrozenProcess& root) {
+  if (!sys::is_shared(root.living, root.status.parent, Shared::kMemory).value_or(false)) return {};
+  return fail(Code::kUnsupported,
+              fmt::format("process {} shares {} with its parent, which is not of the group",
+                          root.pid.value, name_of(Shared::kMemory)));
 }
 
 }  // namespace
@@ -266,14 +284,15 @@ void describe_births(const std::vector<Birth>& births, image::Tree& tree) {
     }
     out.set_shares_files(birth.shares_files);
     out.set_shares_directories(birth.shares_directories);
+    out.set_shares_memory(birth.shares_memory);
+    out.set_shares_handlers(birth.shares_handlers);
     out.set_leaves_files(birth.leaves_files);
     out.set_leaves_directories(birth.leaves_directories);
   }
 }
 
 Result<void> plan_threads(std::vector<FrozenProcess>& processes) {
-  std::array<Owners, kTables.size()> owners = {Owners(kTables[kFiles]),
-                                               Owners(kTables[kDirectories])};
+  std::array<Owners, kLeavable> owners = {Owners(kTables[kFiles]), Owners(kTables[kDirectories])};
   if (std::ranges::all_of(processes, [](const auto& each) { return each.threads.size() < 2; }))
     return {};
   for (const FrozenProcess& process : processes)
@@ -283,9 +302,14 @@ Result<void> plan_threads(std::vector<FrozenProcess>& processes) {
   return {};
 }
 
+size_t memory_holder(const std::vector<Birth>& births, size_t process) {
+  while (births[process].shares_memory) process = *births[process].creator;
+  return process;
+}
+
 Result<void> refuse_sharing(const std::vector<FrozenProcess>& processes) {
-  TRY(refuse_shared(processes, Shared::kMemory));
-  return refuse_shared(processes, Shared::kSemaphoreUndo);
+  TRY(refuse_memory_of_parent(processes.front()));
+  return refuse_shared_undo(processes);
 }
 
 }  // namespace martlet::checkpoint

@@ -68,6 +68,8 @@ Result<Ranges> WriteTracker::take_protected(const sys::Pagemap& pagemap, const R
     Ranges untracked = TRY(pagemap.untracked_pages(mapping, kBacking));
     auto done = userfaultfd_->track_writes(mapping);
     if (!done && done.error().code() == Code::kGone) return std::unexpected(done.error());
+    if (done && !untracked.empty() && !TRY(pagemap.untracked_pages(mapping, kBacking)).empty())
+      return fail(Code::kGone, "the process has left the memory that is tracked to others");
     if (done)
       for (const sys::Range& range : untracked) TRY(userfaultfd_->protect(range));
     for (const sys::Range& range : unite(untracked, TRY(pagemap.take_written(mapping, kBacking))))

@@ -178,6 +178,8 @@ Result<Task> fork_process(Task& creator, const image::Process& process) {
     arguments.exit_signal = process.exit_signal();
   if (process.shares_files()) arguments.flags |= CLONE_FILES;
   if (process.shares_directories()) arguments.flags |= CLONE_FS;
+  if (process.shares_memory()) arguments.flags |= CLONE_VM;
+  if (process.shares_handlers()) arguments.flags |= CLONE_SIGHAND;
   if (starts_pid_namespace(process)) arguments.flags |= CLONE_NEWPID;
   const PidNumbers numbers = numbers_of(process);
   TRY(clone(creator, arguments, numbers));

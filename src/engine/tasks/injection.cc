@@ -98,49 +98,55 @@ std::vector<TargetAddr> find_abandoned_arenas(HostPid pid) {
   return found;
 }
 
-Injection::Injection(FrozenProcess& process, WayBack way_back)
-    : process_(&process), way_back_(way_back), done_signal_(choose_done_signal(process)) {}
-
-Result<Injection> Injection::enter(FrozenProcess& process) {
-  auto way_back = prepare_way_back(process, process.leader());
-  if (!way_back) way_back = WayBack{TRY(find_syscall_instruction(process)), TargetAddr()};
-  return Injection(process, *way_back);
+bool is_in_arena(const user_regs_struct& registers) {
+  const uint64_t at = registers.rip;
+  return at >= kFirstPlace && (at - kFirstPlace) / kPlaceDistance < kPlaces &&
+         (at - kFirstPlace) % kPlaceDistance < kMappedSize;
 }
 
-Result<Injection> Injection::begin(FrozenProcess& process) {
-  Injection injection = TRY(enter(process));
+Injection::Injection(FrozenProcess& process, FrozenProcess& holder, WayBack way_back)
+    : process_(&process),
+      holder_(&holder),
+      way_back_(way_back),
+      done_signal_(choose_done_signal(process)) {}
+
+Result<Injection> Injection::enter(FrozenProcess& process, FrozenProcess& holder) {
+  auto way_back = prepare_way_back(holder, holder.leader());
+  if (!way_back) way_back = WayBack{TRY(find_syscall_instruction(holder)), TargetAddr()};
+  return Injection(process, holder, *way_back);
+}
+
+Result<Injection> Injection::begin(FrozenProcess& process, FrozenProcess& holder) {
+  Injection injection = TRY(enter(process, holder));
   auto mapped = injection.map_arena();
-  if (!mapped) return_borrowed(process, injection.way_back_);
+  if (!mapped) return_borrowed(holder, injection.way_back_);
   TRY_IN(mapped, "map arena");
   return injection;
 }
 
 Result<void> Injection::remove_abandoned(FrozenProcess& process, TargetAddr arena) {
-  for (const FrozenThread& thread : process.threads)
-    if (thread.registers.rip >= arena.value && thread.registers.rip < arena.value + kMappedSize)
-      return fail(Code::kSystem, "a thread is in an abandoned arena");
-  Injection injection = TRY(enter(process));
+  Injection injection = TRY(enter(process, process));
   return injection.unmap(arena);
 }
 
 Result<long> Injection::plain_call(long number, std::initializer_list<uint64_t> arguments) {
-  FrozenThread& leader = process_->leader();
+  FrozenThread& leader = holder_->leader();
   leader.instrumented = true;
   // The task only borrows the tracee, and such a call needs no arena.
   const Arena no_arena = Arena::remote({}, {}, 0);
-  Task task(std::move(leader.tracee), process_->numbers(), leader.numbers(), no_arena);
+  Task task(std::move(leader.tracee), holder_->numbers(), leader.numbers(), no_arena);
   auto result = task.call_at(way_back_.syscall_instruction, way_back_.stack, number, arguments);
   leader.tracee = std::move(task.tracee());
   return give_back(leader, std::move(result));
 }
 
 Result<void> Injection::map_arena() {
-  const uint64_t place = choose_place(process_->vmas);
+  const uint64_t place = choose_place(holder_->vmas);
   const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | (place != 0 ? MAP_FIXED_NOREPLACE : 0);
   auto base =
       TRY(plain_call(SYS_mmap, {place, kMappedSize, PROT_READ | PROT_WRITE, flags, ~0ull, 0}));
   arena_ = std::make_unique<Arena>(
-      Arena::remote(process_->living, TargetAddr(static_cast<uint64_t>(base)), kDataSize));
+      Arena::remote(holder_->living, TargetAddr(static_cast<uint64_t>(base)), kDataSize));
   TRY(arena_->write(arena_->code(), interpreter_code()));
   TRY(plain_call(SYS_mprotect,
                  {static_cast<uint64_t>(base), kArenaCodeSize, PROT_READ | PROT_EXEC}));
@@ -177,7 +183,7 @@ Result<void> Injection::end() {
 
 Result<void> Injection::unmap(TargetAddr arena) {
   auto unmapped = plain_call(SYS_munmap, {arena.value, kMappedSize});
-  return_borrowed(*process_, way_back_);
+  return_borrowed(*holder_, way_back_);
   TRY(unmapped);
   return {};
 }

@@ -144,9 +144,9 @@ void capture_ended_leader(const EndedLeader& leader, image::Process& out) {
   saved.set_exit_code(leader.exit_code);
 }
 
-Result<void> question_tasks(FrozenProcess& frozen, image::Process& out,
+Result<void> question_tasks(FrozenProcess& frozen, FrozenProcess& holder, image::Process& out,
                             image::AddressSpace& space) {
-  Injection injection = TRY(Injection::begin(frozen));
+  Injection injection = TRY(Injection::begin(frozen, holder));
   Program program(injection.arena());
   auto answers = ask_process(program, out, space);
   answers.push_back(TRY(ask_posix_timers(program, frozen, out)));
@@ -178,8 +178,8 @@ Result<void> note_removed_directories(CaptureContext& context, const FrozenProce
   return {};
 }
 
-Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
-                             image::AddressSpace& space) {
+Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, FrozenProcess& holder,
+                             image::Process& out, image::AddressSpace& space) {
   space.set_process(static_cast<uint32_t>(frozen.ns_pid.value));
   TRY(context.judge(capture_paths(context, frozen.living, out, space)));
   TRY(capture_numbers(frozen, out));
@@ -194,7 +194,7 @@ Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, ima
   if (frozen.ended_leader) capture_ended_leader(*frozen.ended_leader, out);
   TRY(context.judge(capture_pending(frozen, out)));
   out.set_stopped(frozen.leader().group_stopped);
-  return context.judge(question_tasks(frozen, out, space));
+  return context.judge(question_tasks(frozen, holder, out, space));
 }
 
 void register_membarriers(Program& program, const image::Process& process) {

@@ -12,8 +12,9 @@ namespace martlet::engine {
 
 // Fills the process's image, which has a record for each thread, and the fields of its address
 // space. Executes system calls inside the process; its registers are put back by thaw_process().
-Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, image::Process& out,
-                             image::AddressSpace& space);
+// `holder`: who has the address space, the process itself unless it shares another one's.
+Result<void> capture_process(CaptureContext& context, FrozenProcess& frozen, FrozenProcess& holder,
+                             image::Process& out, image::AddressSpace& space);
 
 // Adds to a program of the process. While it has one thread only, the calls are quick.
 void register_membarriers(Program& program, const image::Process& process);
