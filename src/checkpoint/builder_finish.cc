@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "checkpoint/builder.h"
 #include "engine/files/file_locks.h"
+#include "engine/ipc/queue_notifications.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
 #include "engine/mounts/mount_namespaces.h"
@@ -218,7 +219,9 @@ Result<void> GroupBuilder::set_process_state(Member& member) {
   TRY(engine::apply_process_pending(member.ending_leader ? *member.ending_leader : leader,
                                     process));
   const image::Ipc* own = ipc_namespaces_.objects_of(process.pid());
-  TRY(engine::apply_semaphore_undo(leader, process, own != nullptr ? *own : ipc_));
+  const image::Ipc& objects = own != nullptr ? *own : ipc_;
+  TRY(engine::apply_semaphore_undo(leader, process, objects));
+  TRY(engine::apply_queue_notifications(leader, objects));
   if (process.oom_score_adj() != 0)
     TRY(write_file(sys::proc_path(leader.host_pid(), "oom_score_adj"),
                    std::to_string(process.oom_score_adj())));

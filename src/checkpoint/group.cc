@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "base/check.h"
+#include "base/worker_thread.h"
 #include "checkpoint/builder.h"
 #include "checkpoint/capture.h"
 #include "checkpoint/memory_rounds.h"
@@ -37,7 +38,11 @@ class NoSink final : public image::Sink {
 
 }  // namespace
 
+// All that is done with the tasks is done on one thread, which ends with this: a main thread that
+// has ended before others of its process, and after it was seized, is let go by its tracer's end
+// alone. Otherwise nobody would hear of its process's end later.
 struct FrozenGroup::State {
+  WorkerThread tracer;
   GroupSpec spec;
   std::vector<engine::ContainerCgroup> cgroups;
   std::vector<engine::FrozenProcess> processes;
@@ -46,6 +51,22 @@ struct FrozenGroup::State {
   std::unique_ptr<engine::CaptureContext> context;
   std::optional<engine::NetworkSurvey> network;
   Nanoseconds freeze_time{};
+
+  ~State() {
+    tracer.perform([this] {
+      freezers.reset();
+      processes.clear();
+    });
+  }
+
+  Result<void> freeze();
+  void make_context(image::Sink& sink);
+  Result<CaptureStats> capture(image::Sink& sink, std::span<image::Sink* const> lanes,
+                               MemoryRounds* ahead, MemoryScope scope);
+  Result<CheckReport> check();
+  void take_back();
+  Result<void> thaw();
+  Result<void> kill();
 
   Result<void> thaw_inner() {
     auto thawed = engine::InnerFreezers::thaw(cgroups);
@@ -57,6 +78,101 @@ struct FrozenGroup::State {
   }
 };
 
+// An event may come between the last look and the freeze, or a request be under way. Then the group
+// goes on, each time for twice as long, until it is read or done.
+Result<void> FrozenGroup::State::freeze() {
+  SystemClock clock;
+  std::ignore = sys::MappingFlags::shared();  // made here, nobody waits for it frozen
+  auto queues = engine::UnreadQueues::find(spec.root);
+  engine::FileTable::make_room(queues.descriptors());
+  const Nanoseconds deadline = clock.now() + kLongestWait;
+  cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
+  if (spec.network)
+    network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
+  for (Nanoseconds pause = kLookAgain;; pause *= 2) {
+    auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
+    while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
+    TRY(engine::refuse_frozen_by_v1(cgroups));
+    Stopwatch watch(clock);
+    processes =
+        TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
+    freeze_time = watch.elapsed();
+    TRY_IN(thaw_inner(), "freeze");
+    const bool at_rest = queues.all_read_in(spec.root) && !engine::has_aio_context(spec.root);
+    if (at_rest || clock.now() >= deadline) return {};
+    freezers.reset();
+    TRY_IN(engine::thaw_processes(processes), "thaw");
+    clock.sleep_for(pause);
+  }
+}
+
+void FrozenGroup::State::make_context(image::Sink& sink) {
+  CHECK(!context);
+  context =
+      std::make_unique<engine::CaptureContext>(sink, processes.front().living, spec.external_files);
+  context->set_outside_peers(spec.outside_peers);
+}
+
+Result<CaptureStats> FrozenGroup::State::capture(image::Sink& sink,
+                                                 std::span<image::Sink* const> lanes,
+                                                 MemoryRounds* ahead, MemoryScope scope) {
+  if (ahead != nullptr && !ahead->begun()) ahead = nullptr;
+  SystemClock clock;
+  Stopwatch watch(clock);
+  make_context(sink);
+  GroupCapture capture(processes, *context, lanes, spec, ahead, scope, cgroups, *freezers);
+  if (network) capture.look_at_network(*network);
+  CaptureStats stats = TRY_IN(capture.run(), "capture");
+  stats.freeze_seconds = in_seconds(freeze_time);
+  stats.capture_seconds = watch.seconds();
+  return stats;
+}
+
+Result<FrozenGroup::CheckReport> FrozenGroup::State::check() {
+  make_context(nowhere);
+  context->collect_refusals();
+  GroupCapture capture(processes, *context, {}, spec, nullptr, MemoryScope::kComplete, cgroups,
+                       *freezers);
+  if (network) capture.look_at_network(*network);
+  CheckReport report;
+  report.stats = TRY_IN(capture.check(), "check");
+  report.refusals = std::move(context->refusals());
+  return report;
+}
+
+void FrozenGroup::State::take_back() {
+  if (context) context->run_undo();
+  freezers.reset();
+}
+
+Result<void> FrozenGroup::State::thaw() {
+  take_back();
+  return in_context(engine::thaw_processes(processes), "thaw");
+}
+
+Result<void> FrozenGroup::State::kill() {
+  // Children first, so that no parent is told of an end that belongs to another host.
+  for (auto process = processes.rbegin(); process != processes.rend(); ++process)
+    if (!process->zombie && ::kill(process->pid.value, SIGKILL) != 0 && errno != ESRCH)
+      return fail_errno("kill process " + to_string(process->pid));
+  // Whoever froze the cgroup too: its tasks cannot end while they are in it.
+  if (!spec.freezer_cgroup.empty()) TRY(sys::thaw_cgroup(spec.freezer_cgroup, kFreezerDeadline));
+  // The first of a PID namespace ends when all others in it are reaped: in a process tree maybe by
+  // somebody who waits for the end of this process.
+  std::vector<sys::Tracee> ended_leaders;
+  ended_leaders.reserve(processes.size());
+  std::vector<sys::Tracee*> killed, last;
+  for (engine::FrozenProcess& process : processes) {
+    auto& tracees = process.inner.is_first() && !spec.container ? last : killed;
+    for (engine::FrozenThread& thread : process.threads) tracees.push_back(&thread.tracee);
+    if (process.ended_leader)
+      tracees.push_back(&ended_leaders.emplace_back(sys::Tracee::adopt(process.pid)));
+  }
+  sys::reap_killed(killed);
+  sys::reap_killed(last, kLastEnds);
+  return {};
+}
+
 FrozenGroup::FrozenGroup(std::unique_ptr<State> state) : state_(std::move(state)) {}
 FrozenGroup::FrozenGroup(FrozenGroup&&) noexcept = default;
 FrozenGroup& FrozenGroup::operator=(FrozenGroup&&) noexcept = default;
@@ -65,34 +181,11 @@ FrozenGroup::~FrozenGroup() {
   if (state_) std::ignore = thaw();
 }
 
-// An event may come between the last look and the freeze, or a request be under way. Then the group
-// goes on, each time for twice as long, until it is read or done.
 Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
-  SystemClock clock;
-  std::ignore = sys::MappingFlags::shared();  // made here, nobody waits for it frozen
-  auto queues = engine::UnreadQueues::find(spec.root);
-  engine::FileTable::make_room(queues.descriptors());
-  const Nanoseconds deadline = clock.now() + kLongestWait;
   auto state = std::make_unique<State>();
   state->spec = spec;
-  state->cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
-  if (spec.network)
-    state->network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
-  for (Nanoseconds pause = kLookAgain;; pause *= 2) {
-    auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
-    while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
-    TRY(engine::refuse_frozen_by_v1(state->cgroups));
-    Stopwatch watch(clock);
-    state->processes =
-        TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
-    state->freeze_time = watch.elapsed();
-    TRY_IN(state->thaw_inner(), "freeze");
-    const bool at_rest = queues.all_read_in(spec.root) && !engine::has_aio_context(spec.root);
-    if (at_rest || clock.now() >= deadline) return FrozenGroup(std::move(state));
-    state->freezers.reset();
-    TRY_IN(engine::thaw_processes(state->processes), "thaw");
-    clock.sleep_for(pause);
-  }
+  TRY(state->tracer.perform([&] { return state->freeze(); }));
+  return FrozenGroup(std::move(state));
 }
 
 Nanoseconds FrozenGroup::freeze_time() const {
@@ -101,35 +194,11 @@ Nanoseconds FrozenGroup::freeze_time() const {
 
 Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Sink* const> lanes,
                                           MemoryRounds* ahead, MemoryScope scope) {
-  CHECK(state_ && !state_->context);
-  if (ahead != nullptr && !ahead->begun()) ahead = nullptr;
-  SystemClock clock;
-  Stopwatch watch(clock);
-  state_->context = std::make_unique<engine::CaptureContext>(sink, state_->processes.front().living,
-                                                             state_->spec.external_files);
-  state_->context->set_outside_peers(state_->spec.outside_peers);
-  GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope,
-                       state_->cgroups, *state_->freezers);
-  if (state_->network) capture.look_at_network(*state_->network);
-  CaptureStats stats = TRY_IN(capture.run(), "capture");
-  stats.freeze_seconds = in_seconds(state_->freeze_time);
-  stats.capture_seconds = watch.seconds();
-  return stats;
+  return state_->tracer.perform([&] { return state_->capture(sink, lanes, ahead, scope); });
 }
 
 Result<FrozenGroup::CheckReport> FrozenGroup::check() {
-  CHECK(state_ && !state_->context);
-  state_->context = std::make_unique<engine::CaptureContext>(
-      state_->nowhere, state_->processes.front().living, state_->spec.external_files);
-  state_->context->set_outside_peers(state_->spec.outside_peers);
-  state_->context->collect_refusals();
-  GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
-                       MemoryScope::kComplete, state_->cgroups, *state_->freezers);
-  if (state_->network) capture.look_at_network(*state_->network);
-  CheckReport report;
-  report.stats = TRY_IN(capture.check(), "check");
-  report.refusals = std::move(state_->context->refusals());
-  return report;
+  return state_->tracer.perform([this] { return state_->check(); });
 }
 
 std::vector<HostPid> FrozenGroup::processes() const {
@@ -146,37 +215,17 @@ uint64_t FrozenGroup::private_bytes() const {
 }
 
 void FrozenGroup::take_back() {
-  if (state_->context) state_->context->run_undo();
-  state_->freezers.reset();
+  state_->tracer.perform([this] { state_->take_back(); });
 }
 
 Result<void> FrozenGroup::thaw() {
   auto state = std::move(state_);
-  if (state->context) state->context->run_undo();
-  state->freezers.reset();
-  return in_context(engine::thaw_processes(state->processes), "thaw");
+  return state->tracer.perform([&] { return state->thaw(); });
 }
 
 Result<void> FrozenGroup::kill() {
   auto state = std::move(state_);
-  // Children first, so that no parent is told of an end that belongs to another host.
-  for (auto process = state->processes.rbegin(); process != state->processes.rend(); ++process)
-    if (!process->zombie && ::kill(process->pid.value, SIGKILL) != 0 && errno != ESRCH)
-      return fail_errno("kill process " + to_string(process->pid));
-  // Whoever froze the cgroup too: its tasks cannot end while they are in it.
-  if (!state->spec.freezer_cgroup.empty())
-    TRY(sys::thaw_cgroup(state->spec.freezer_cgroup, kFreezerDeadline));
-  // The first of a PID namespace ends when all others in it are reaped: in a process tree maybe by
-  // somebody who waits for the end of this process.
-  std::vector<sys::Tracee*> killed, last;
-  for (engine::FrozenProcess& process : state->processes) {
-    const bool is_last = process.inner.is_first() && !state->spec.container;
-    for (engine::FrozenThread& thread : process.threads)
-      (is_last ? last : killed).push_back(&thread.tracee);
-  }
-  sys::reap_killed(killed);
-  sys::reap_killed(last, kLastEnds);
-  return {};
+  return state->tracer.perform([&] { return state->kill(); });
 }
 
 struct RestoredGroup::State {

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "base/worker_thread.h"
 #include "checkpoint/host_facts.h"
 #include "checkpoint/relations.h"
 #include "engine/cgroups/inner_freezers.h"
@@ -248,23 +249,26 @@ std::vector<MemoryRounds::Pending> MemoryRounds::without_sharers(std::vector<Pen
   return pending;
 }
 
+// On a thread that ends with the pause: see FrozenGroup::State.
 Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& stopped_seconds) {
-  SystemClock clock;
-  Stopwatch watch(clock);
-  Pause pause = TRY(Pause::begin(spec_));
-  auto& processes = pause.processes();
-  order_for_restore(processes);
-  TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
-    if (!processes[i].zombie) processes[i].vmas = TRY(sys::read_maps(processes[i].living));
-    return {};
-  }));
-  if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
-  if (round_ == 1) highest_descriptor_ = highest_descriptor(processes);
-  TRY(adopt(processes));
-  auto pending = TRY(look_at_all(processes));
-  TRY(pause.end());
-  stopped_seconds = watch.seconds();
-  return pending;
+  return WorkerThread().perform([&]() -> Result<std::vector<Pending>> {
+    SystemClock clock;
+    Stopwatch watch(clock);
+    Pause pause = TRY(Pause::begin(spec_));
+    auto& processes = pause.processes();
+    order_for_restore(processes);
+    TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
+      if (!processes[i].zombie) processes[i].vmas = TRY(sys::read_maps(processes[i].living));
+      return {};
+    }));
+    if (work_area_ == 0) work_area_ = TRY(find_work_area(processes));
+    if (round_ == 1) highest_descriptor_ = highest_descriptor(processes);
+    TRY(adopt(processes));
+    auto pending = TRY(look_at_all(processes));
+    TRY(pause.end());
+    stopped_seconds = watch.seconds();
+    return pending;
+  });
 }
 
 // Whether a process is still the one that is known, and at the same place in the tree. `is_old`

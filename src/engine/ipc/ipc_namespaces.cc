@@ -47,6 +47,17 @@ Result<void> refuse_forced_removal() {
   return fail(Code::kUnsupported, "the setting kernel.shm_rmid_forced of it is not supported");
 }
 
+// One of the same id in another namespace may be taken for it: see identify_shared_object().
+Result<void> refuse_huge_segments(const image::Ipc& objects) {
+  for (const image::SysvSharedMemory& segment : objects.shared_memory())
+    if (segment.huge_page_bits() != 0)
+      return fail(Code::kUnsupported,
+                  fmt::format("System V shared memory {}: huge pages (SHM_HUGETLB) in a namespace "
+                              "of its own are not supported",
+                              segment.permission().id()));
+  return {};
+}
+
 Result<void> write_settings(const image::IpcNamespace& image) {
   for (const image::IpcSetting& setting : image.settings()) {
     if (std::ranges::find(kSettings, setting.name()) == kSettings.end())
@@ -65,6 +76,7 @@ Result<void> capture_one(CaptureContext& context, HostPid process, image::IpcNam
     return refuse_forced_removal();
   }));
   *out.mutable_objects() = TRY(capture_sysv(context, process, SysvScope::kWholeNamespace));
+  TRY(refuse_huge_segments(out.objects()));
   return capture_posix_queues(context, process, *out.mutable_objects());
 }
 

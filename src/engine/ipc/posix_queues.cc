@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "engine/files/descriptions.h"
 #include "engine/files/fd_info.h"
+#include "engine/ipc/queue_notifications.h"
 #include "sys/outliving.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
@@ -82,24 +83,14 @@ std::string describe(const std::string& name) {
   return "POSIX message queue /" + name;
 }
 
-// A queue reads as "QSIZE:5 NOTIFY:0 SIGNO:10 NOTIFY_PID:17"; the last is 0 if nobody is notified.
-Result<void> refuse_notification(int queue) {
-  std::string state = TRY(read_file(fmt::format("/proc/self/fd/{}", queue)));
-  constexpr std::string_view kLabel = "NOTIFY_PID:";
-  size_t at = state.find(kLabel);
-  if (at == std::string::npos) return fail(Code::kUnsupported, "tells nothing of its state");
-  if (std::strtol(state.c_str() + at + kLabel.size(), nullptr, 10) == 0) return {};
-  return fail(Code::kUnsupported, "a registered notification (mq_notify) is not supported");
-}
-
 // `fd` is open for reading and writing.
 Result<void> add_queue(CaptureContext& context, Fd fd, const std::string& name, image::Ipc& ipc) {
   struct stat status{};
   mq_attr attributes{};
   if (::fstat(fd.get(), &status) != 0 || ::mq_getattr(fd.get(), &attributes) != 0)
     return fail_errno("read");
-  TRY(refuse_notification(fd.get()));
-  image::PosixQueue& queue = *ipc.add_posix_queues();
+  image::PosixQueue queue;
+  TRY(capture_queue_notification(context, fd.get(), status, queue));
   queue.set_id(id_of(status));
   queue.set_name(name);
   queue.set_removed(status.st_nlink == 0);
@@ -109,6 +100,7 @@ Result<void> add_queue(CaptureContext& context, Fd fd, const std::string& name, 
   queue.set_capacity(attributes.mq_maxmsg);
   queue.set_message_size(attributes.mq_msgsize);
   context.stash(key_of(queue.id()), std::move(fd));
+  *ipc.add_posix_queues() = std::move(queue);
   return {};
 }
 
@@ -175,6 +167,7 @@ Result<std::string> take_and_put_back(int fd, size_t largest, int root) {
 }
 
 Result<void> read_messages(int fd, int root, image::PosixQueue& queue) {
+  if (queue.has_notification()) return read_stored_messages(fd, queue);
   mq_attr attributes{};
   if (::mq_getattr(fd, &attributes) != 0) return fail_errno("read");
   if (attributes.mq_curmsgs == 0) return {};

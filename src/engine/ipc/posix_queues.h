@@ -7,8 +7,8 @@
 // killed at that moment the group may find the queue empty for an instant, or a message that it
 // sends just then before older ones; no message is lost.
 //
-// A queue with a registered notification (mq_notify) is refused: the kernel tells neither its value
-// nor, for a thread, what would be called.
+// Messages of a queue with a registered notification are read from the kernel's memory instead: see
+// queue_notifications.h.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,9 +1,11 @@
 #include "engine/ipc/sysv_permission.h"
 
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 #include "base/fd.h"
@@ -29,7 +31,17 @@ class EffectiveIds {
  private:
   void set(uid_t uid, gid_t gid) {
     valid_ = ::syscall(SYS_setresgid, kUnchanged, gid, kUnchanged) == 0 &&
-             ::syscall(SYS_setresuid, kUnchanged, uid, kUnchanged) == 0;
+             ::syscall(SYS_setresuid, kUnchanged, uid, kUnchanged) == 0 && keep_right_to_lock();
+  }
+
+  // Huge pages are for those who have it and for a group (vm.hugetlb_shm_group) that may be another
+  // one here.
+  static bool keep_right_to_lock() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+    if (::syscall(SYS_capget, &header, sets.data()) != 0) return false;
+    sets[0].effective |= sets[0].permitted & (1u << CAP_IPC_LOCK);
+    return ::syscall(SYS_capset, &header, sets.data()) == 0;
   }
 
   uid_t uid_;

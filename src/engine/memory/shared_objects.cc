@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "engine/memory/huge_pages.h"
 #include "sys/file_handle.h"
 #include "sys/procfs.h"
 
@@ -38,6 +39,10 @@ void classify(const std::string& link, const struct stat& status, image::SharedM
   }
 }
 
+std::string own_path(int fd) {
+  return fmt::format("/proc/self/fd/{}", fd);
+}
+
 Result<uint64_t> put_content(image::Sink& sink, const image::SharedMemory& object,
                              ContentReader& reader) {
   uint64_t total = 0;
@@ -48,13 +53,6 @@ Result<uint64_t> put_content(image::Sink& sink, const image::SharedMemory& objec
       return image::put_pages(sink, run, pages);
     }));
   return total;
-}
-
-std::unexpected<Error> name_lack_of_pages(const image::SharedMemory& message,
-                                          std::unexpected<Error> failure) {
-  if (message.huge_page_bits() == 0 || failure.error().error_number() != ENOMEM) return failure;
-  return std::unexpected(
-      std::move(failure.error()).with_remedy("reserve more huge pages (vm.nr_hugepages) here"));
 }
 
 // Files of huge pages cannot be written to, only mapped.
@@ -77,7 +75,8 @@ Result<Fd> create_anonymous(const image::SharedMemory& message) {
   uint32_t bits = message.huge_page_bits();
   flags |= bits == 0 ? MAP_NORESERVE : MAP_HUGETLB | static_cast<int>(bits << MAP_HUGE_SHIFT);
   void* place = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (place == MAP_FAILED) return name_lack_of_pages(message, fail_errno("map shared memory"));
+  if (place == MAP_FAILED)
+    return name_lack_of_pages(bits, std::move(fail_errno("map shared memory").error()));
   auto address = reinterpret_cast<uint64_t>(place);
   auto fd = open_file(
       fmt::format("/proc/self/map_files/{:x}-{:x}", address, address + page_end(size)), O_RDWR);
@@ -108,11 +107,15 @@ Result<void> punch(int fd, uint64_t at, uint64_t size) {
 
 // A System V segment has its id as inode number, in the same file system in which memfds are
 // numbered by a counter, so segments are kept apart from those. Ids of two IPC namespaces can be
-// the same, which the inode's generation tells apart: a handle begins with it.
+// the same, which the inode's generation tells apart: a handle begins with it. Files of huge pages
+// have neither, but the time at which they were made.
 Result<SharedObjectIdentity> identify_shared_object(int fd, const struct stat& status,
                                                     std::string_view link) {
   constexpr uint64_t kSegments = ~uint64_t{0} << 32;
   if (!link.starts_with(kSysvPrefix)) return SharedObjectIdentity{status.st_dev, status.st_ino};
+  if (TRY(huge_page_bits_of(own_path(fd))) != 0)
+    return SharedObjectIdentity{kSegments | static_cast<uint64_t>(status.st_ctim.tv_nsec),
+                                status.st_ino};
   auto handle = TRY(sys::handle_of(fd, ""));
   uint32_t generation = 0;
   std::memcpy(&generation, handle.bytes.data(), std::min(handle.bytes.size(), sizeof generation));
@@ -157,10 +160,7 @@ Result<uint32_t> SharedObjectTable::id_of(Fd fd, const std::string& link) {
   auto id = static_cast<uint32_t>(objects_.size() + 1);
   Object object{describe_shared_object(fd.get(), status, link), std::move(fd), key, nullptr};
   object.message.set_id(id);
-  object.message.set_huge_page_bits(
-      TRY(huge_page_bits_of(fmt::format("/proc/self/fd/{}", object.fd.get()))));
-  if (object.message.kind() == image::SHARED_SYSV && object.message.huge_page_bits() != 0)
-    return fail(Code::kUnsupported, "a System V segment of huge pages (SHM_HUGETLB)");
+  object.message.set_huge_page_bits(TRY(huge_page_bits_of(own_path(object.fd.get()))));
   objects_.push_back(std::move(object));
   ids_.emplace(key, id);
   return id;
@@ -248,7 +248,8 @@ void SharedObjects::adopt(const image::SharedMemory& message, Fd fd) {
 Result<void> SharedObjects::check_adopted(const image::SharedMemory& message) const {
   const Object* object = TRY(get(message.id()));
   if (object->message.kind() != message.kind() || object->message.size() != message.size() ||
-      object->message.sysv_id() != message.sysv_id())
+      object->message.sysv_id() != message.sysv_id() ||
+      object->message.huge_page_bits() != message.huge_page_bits())
     return fail(Code::kBadImage, "System V shared memory is not as announced");
   return {};
 }
