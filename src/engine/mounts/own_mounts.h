@@ -48,7 +48,7 @@ class MountsRestore {
                      const std::function<Task*(int32_t)>& leader_of) const;
 
   // From now on the mounts behave as they did: flags and propagation. Call it when nothing will be
-  // written or mounted any more.
+  // written, mounted or opened any more; the context forgets the namespaces.
   Result<void> finish();
 
  private:
@@ -75,6 +75,7 @@ class MountsRestore {
   Result<void> each_inside(const std::function<Result<void>(const Entry&)>& work);
   Result<void> inside(const Entry& entry, const std::function<Result<void>()>& work) const;
   Result<void> make_groups();
+  void let_go();
   Result<void> share(uint32_t number, Group peers);
   Result<void> set_alone(const Entry& entry) const;
 

@@ -262,10 +262,19 @@ Result<void> MountsRestore::finish() {
     return set_mount_flags(entry.mount, entry.state->attributes());
   }));
   TRY(make_groups());
-  return each_inside([this](const Entry& entry) -> Result<void> {
+  TRY(each_inside([this](const Entry& entry) -> Result<void> {
     if (entry.state->shared_group() != 0) return {};
     return set_alone(entry);
-  });
+  }));
+  let_go();
+  return {};
+}
+
+// What is open here could not be unmounted by the processes.
+void MountsRestore::let_go() {
+  shared_.clear();
+  entries_.clear();
+  context_.mounts() = MountViews(context_.root());
 }
 
 Result<void> MountsRestore::each_inside(const std::function<Result<void>(const Entry&)>& work) {
