@@ -127,9 +127,9 @@ class OwnMountsTest(unittest.TestCase):
             self.assertIn(" /mnt/own ", self.tell(host, "cp /mnt/own/file /mnt/seen"))
             self.assertEqual((bundle / "rootfs/mnt/seen").read_text(), "kept\n")
 
-    def start_apart(self, host, script):
+    def start_apart(self, host, script, propagation="private"):
         """Lets a process with mounts of its own do this; returns when it waits for its end."""
-        self.tell(host, f"unshare -m --propagation private bash -c '{script}; touch /tmp/ready; exec sleep 1000' &")
+        self.tell(host, f"unshare -m --propagation {propagation} bash -c '{script}; touch /tmp/ready; exec sleep 1000' &")
         ready = pathlib.Path(f"/proc/{ordered.pid_of(host)}/root/tmp/ready")
         hosts.wait_until(ready.exists, "the process with mounts of its own")
 
@@ -178,6 +178,51 @@ class OwnMountsTest(unittest.TestCase):
             bundle = self.start(host)
             self.start_apart(host, "mount -t tmpfs mine /mnt")
             self.assert_refused(host, bundle / "image", "no right to CAP_SYS_CHROOT")
+
+    def start_with_peer(self, host):
+        """A container that is given a mount which shares with this directory; returns both."""
+        bundle = pathlib.Path(self.enterContext(hosts.temporary_directory()))
+        hub = bundle / "hub"
+        hub.mkdir()
+        hosts.command("mount", "-t", "tmpfs", "hub", hub)
+        self.addCleanup(hosts.command, "umount", "--recursive", "--lazy", hub)
+        hosts.command("mount", "--make-shared", hub)
+        (hub / "point").mkdir()
+        ordered.make_bundle(bundle, ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"])
+        (bundle / "rootfs/hub").mkdir()
+        config = json.loads((bundle / "config.json").read_text())
+        config["mounts"].append({"destination": "/hub", "type": "bind", "source": str(hub),
+                                 "options": ["rbind", "rshared"]})
+        config["linux"] = {"rootfsPropagation": "rshared"}
+        (bundle / "config.json").write_text(json.dumps(config))
+        ordered.run(host, bundle)
+        return bundle, hub
+
+    def test_keeps_the_peers_of_a_mount_whose_flags_it_has_changed(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle, hub = self.start_with_peer(host)
+            self.tell(host, "mount -o remount,bind,noexec /hub")
+            self.start_apart(host, ":", "slave")
+            host.martlet("checkpoint", "m", "--dir", bundle / "image")
+            host.martlet("rm", "--force", "m")
+            host.martlet("restore", "--dir", bundle / "image")
+            self.assertIn(" /hub rw,noexec", self.tell(host, ":"))
+            hosts.command("mount", "-t", "tmpfs", "later", hub / "point")
+            (hub / "point/file").touch()
+            self.assertTrue(pathlib.Path(f"/proc/{ordered.pid_of(host)}/root/hub/point/file").exists())
+            self.assertTrue((self.root_apart(host) / "hub/point/file").exists())
+            self.tell(host, "umount /hub/point")
+            self.assertFalse((hub / "point/file").exists())
+            host.martlet("rm", "--force", "m")
+
+    def test_refuses_a_mount_namespace_with_peers_outside(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle, _ = self.start_with_peer(host)
+            self.start_apart(host, ":", "unchanged")
+            self.assert_refused(host, bundle / "image", "/hub shares its mounts with others outside")
+            host.martlet("rm", "--force", "m")
 
 
 if __name__ == "__main__":
