@@ -137,7 +137,7 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
     case RecordType::kMounts: {
       if (!is_container_) return fail(Code::kBadImage, "a process tree has no mounts of its own");
       Member& root = members_.at(tree_.processes(0).pid());
-      return mounts_->apply(root.leader(), TRY(image::parse_as<image::Mounts>(record)));
+      return mounts_->apply(root.leader(), *channel_, TRY(image::parse_as<image::Mounts>(record)));
     }
     case RecordType::kCgroups:
       if (!is_container_) return fail(Code::kBadImage, "a process tree has no cgroups of its own");
@@ -331,6 +331,7 @@ Result<void> GroupBuilder::prepare_files() {
   if (files_ready_) return {};
   files_ready_ = true;
   TRY(context_->shared_objects().finish());
+  TRY(tmpfs_->set_times());
   return engine::create_files(*context_);
 }
 

@@ -11,7 +11,7 @@
 #include "engine/ipc/queue_notifications.h"
 #include "engine/ipc/sysv_undo.h"
 #include "engine/memory/missing_pages.h"
-#include "engine/mounts/mount_namespaces.h"
+#include "engine/mounts/own_mounts.h"
 #include "engine/sockets/unix_apply.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/credentials.h"
@@ -73,7 +73,7 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::turn_children));
   user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
   TRY(each(&GroupBuilder::settle));
-  TRY(engine::apply_mount_namespaces(tree_, *channel_, leader_of));
+  TRY(mounts_->enter(*channel_, leader_of));
   TRY(cgroups_.make_namespaces(*channel_, leader_of));
   TRY(engine::enter_namespaces(tree_, *user_namespaces_, *channel_, leader_of));
   TRY(each(&GroupBuilder::make_threads));

@@ -144,11 +144,6 @@ void GroupCapture::count_objects() {
 Result<void> GroupCapture::survey() {
   TRY(context_.judge(refuse_zombie_leaders(processes_)));
   TRY(context_.judge(refuse_zombies_alone(processes_)));
-  if (!first_mounts_.empty())
-    TRY(context_.judge_in("mounts", [this]() -> Result<void> {
-      mounts_ = TRY(engine::describe_own_mounts(context_, first_mounts_));
-      return {};
-    }));
   if (network_survey_ != nullptr)
     TRY(context_.judge_in("network", [this]() -> Result<void> {
       network_ = TRY(network_survey_->describe(context_));
@@ -165,6 +160,7 @@ Result<void> GroupCapture::survey() {
   }
   spaces_.resize(processes_.size());
   auto descriptors = TRY(look_from_outside());
+  TRY(survey_mounts());
   engine::FileTable files(context_);
   for (size_t i = 0; i < processes_.size(); ++i) {
     FrozenProcess& frozen = processes_[i];
@@ -189,10 +185,17 @@ Result<void> GroupCapture::survey() {
       TRY(context_.judge_in(name_of(processes_[i]), [&] { return survey_process(i); }));
   *tree_.mutable_seccomp_filters() = seccomp_.filters();
   kinds_ = TRY(engine::choose_kinds(context_));
-  TRY(engine::describe_mount_namespaces(context_, processes_, container_, tree_));
+  TRY(engine::check_mount_namespaces(context_, processes_, mounts_, tree_));
   TRY(context_.judge(engine::describe_terminals(context_, processes_, tree_)));
   TRY(survey_ipc());
   tree_.set_work_area(TRY(choose_work_area()));
+  return {};
+}
+
+// When the namespaces of the processes are known, before their files are looked at.
+Result<void> GroupCapture::survey_mounts() {
+  if (!container_) return engine::refuse_mount_namespaces(context_, processes_);
+  mounts_ = TRY(engine::describe_own_mounts(context_, first_mounts_, processes_));
   return {};
 }
 

@@ -65,6 +65,7 @@ class GroupCapture {
   void list_tasks();
   Result<void> plan_births();
   Result<void> describe_namespaces();
+  Result<void> survey_mounts();
   Result<void> survey_ipc();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> add_thread_files(engine::FileTable& files, size_t index);

@@ -15,16 +15,6 @@
 namespace martlet::engine {
 namespace {
 
-// Enters the namespace and, for a mount namespace, the process's root directory too.
-Result<void> enter(const Fd& name_space, const Fd& root, const std::string& kind) {
-  // A mount namespace can be entered only by a thread that shares its root with no other.
-  if (kind == "mnt" && ::unshare(CLONE_FS) != 0) return fail_errno("unshare root directory");
-  if (::setns(name_space.get(), 0) != 0) return fail_errno("enter namespace " + kind);
-  if (kind != "mnt") return {};
-  if (::fchdir(root.get()) != 0 || ::chroot(".") != 0) return fail_errno("enter root directory");
-  return {};
-}
-
 bool is_own(const Fd& name_space, const std::string& kind) {
   struct stat there{};
   struct stat here{};
@@ -38,12 +28,10 @@ bool is_own(const Fd& name_space, const std::string& kind) {
 Result<void> run_in_namespace(HostPid process, const std::string& kind,
                               const std::function<Result<void>()>& work) {
   Fd name_space = TRY(open_file(sys::proc_path(process, "ns/" + kind), O_RDONLY));
-  Fd root = TRY(open_file(sys::proc_path(process, "root"), O_PATH | O_DIRECTORY));
   if (is_own(name_space, kind)) return work();
   std::optional<Result<void>> outcome;
   std::thread([&] {
-    auto entered = enter(name_space, root, kind);
-    outcome = entered ? work() : std::move(entered);
+    outcome = ::setns(name_space.get(), 0) == 0 ? work() : fail_errno("enter namespace " + kind);
   }).join();
   return *std::move(outcome);
 }

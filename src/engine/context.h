@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "engine/files/file_kind.h"
 #include "engine/memory/shared_objects.h"
+#include "engine/mounts/mount_view.h"
 #include "image/files.pb.h"
 #include "image/sockets.pb.h"
 #include "image/stream.h"
@@ -37,7 +38,7 @@ enum class OutsidePeers {
 };
 
 // Runs `work` on a fresh thread inside a namespace of a process and waits for it. `kind` is the
-// name below /proc/PID/ns: "net", "ipc", "uts", "mnt". When that namespace is the caller's own the
+// name below /proc/PID/ns: "net", "ipc", "uts". When that namespace is the caller's own the
 // work runs right here.
 Result<void> run_in_namespace(HostPid process, const std::string& kind,
                               const std::function<Result<void>()>& work);
@@ -53,10 +54,12 @@ struct CapturedModel {
 class CaptureContext {
  public:
   CaptureContext(image::Sink& sink, HostPid root, std::vector<ExternalFile> external_files)
-      : sink_(sink), root_(root), external_files_(std::move(external_files)) {}
+      : sink_(sink), root_(root), mounts_(root), external_files_(std::move(external_files)) {}
 
   image::Sink& sink() { return sink_; }
   HostPid root() const { return root_; }  // whose namespaces are the group's
+  MountViews& mounts() { return mounts_; }
+  const MountViews& mounts() const { return mounts_; }
   const std::vector<ExternalFile>& external_files() const { return external_files_; }
   OutsidePeers outside_peers() const { return outside_peers_; }
   void set_outside_peers(OutsidePeers peers) { outside_peers_ = peers; }
@@ -130,6 +133,7 @@ class CaptureContext {
  private:
   image::Sink& sink_;
   HostPid root_;
+  MountViews mounts_;
   std::vector<ExternalFile> external_files_;
   OutsidePeers outside_peers_ = OutsidePeers::kRefuse;
   std::vector<OpenFile> files_;
@@ -153,10 +157,13 @@ class CaptureContext {
 class ApplyContext {
  public:
   ApplyContext(HostPid root, std::vector<ExternalFile> external_files)
-      : root_(root), external_files_(std::move(external_files)) {}
+      : root_(root), mounts_(root), external_files_(std::move(external_files)) {}
 
   // A process inside the namespaces that the group is restored into.
   HostPid root() const { return root_; }
+  // The mount namespaces that the image has, as far as they are made.
+  MountViews& mounts() { return mounts_; }
+  const MountViews& mounts() const { return mounts_; }
   const std::vector<ExternalFile>& external_files() const { return external_files_; }
 
   // Opens `path` as the group sees it: below the root of its mount namespace, with every symbolic
@@ -185,6 +192,7 @@ class ApplyContext {
 
  private:
   HostPid root_;
+  MountViews mounts_;
   std::vector<ExternalFile> external_files_;
   std::map<std::string, Fd> stash_;
   std::map<uint32_t, Fd> descriptions_;

@@ -20,9 +20,9 @@ class OwnMountsTest(unittest.TestCase):
         lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
         return [line for line in lines if str(directory) in line]
 
-    def start(self, host):
+    def start(self, host, rights=("CAP_SYS_ADMIN",)):
         bundle = pathlib.Path(self.enterContext(hosts.temporary_directory()))
-        ordered.make_bundle(bundle, ["CAP_SYS_ADMIN"])
+        ordered.make_bundle(bundle, list(rights))
         ordered.run(host, bundle)
         return bundle
 
@@ -126,6 +126,103 @@ class OwnMountsTest(unittest.TestCase):
             host.martlet("restore", "--dir", image)
             self.assertIn(" /mnt/own ", self.tell(host, "cp /mnt/own/file /mnt/seen"))
             self.assertEqual((bundle / "rootfs/mnt/seen").read_text(), "kept\n")
+
+    def start_apart(self, host, script, propagation="private"):
+        """Lets a process with mounts of its own do this; returns when it waits for its end."""
+        self.tell(host, f"unshare -m --propagation {propagation} bash -c '{script}; touch /tmp/ready; exec sleep 1000' &")
+        ready = pathlib.Path(f"/proc/{ordered.pid_of(host)}/root/tmp/ready")
+        hosts.wait_until(ready.exists, "the process with mounts of its own")
+
+    @staticmethod
+    def root_apart(host):
+        """The root directory of that process."""
+        children = pathlib.Path(f"/proc/{ordered.pid_of(host)}/task/{ordered.pid_of(host)}/children").read_text().split()
+        sleepers = [pid for pid in children
+                    if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep\x001000")]
+        return pathlib.Path(f"/proc/{sleepers[0]}/root")
+
+    @staticmethod
+    def held_namespaces(host):
+        """What the agent keeps open of mount namespaces."""
+        links = pathlib.Path(f"/proc/{host.agent_pid}/fd").iterdir()
+        return [link.readlink() for link in links if str(link.readlink()).startswith("mnt:")]
+
+    def test_a_failed_restore_leaves_no_namespace(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host, ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"])
+            image = bundle / "image"
+            self.tell(host, "mkdir /mnt/own")
+            self.start_apart(host, "mount -t tmpfs mine /mnt/own; echo kept > /mnt/own/file")
+            host.martlet("checkpoint", "m", "--dir", image)
+            host.martlet("rm", "--force", "m")
+            points = [image / "upper/mnt/own", bundle / "rootfs/mnt/own"]
+            before = self.mounts_below(host.directory)
+            for point in points:
+                point.rmdir()
+            done = host.martlet("restore", "--dir", image, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("mount namespace 1: mount /mnt/own", done.stderr)
+            self.assertEqual(json.loads(host.martlet("ps", "--json").stdout), [])
+            self.assertEqual(self.mounts_below(host.directory), before)
+            self.assertEqual(self.held_namespaces(host), [])
+            points[0].mkdir()
+            host.martlet("restore", "--dir", image)
+            self.assertEqual((self.root_apart(host) / "mnt/own/file").read_text(), "kept\n")
+            self.assertFalse(pathlib.Path(f"/proc/{ordered.pid_of(host)}/root/mnt/own/file").exists())
+            self.assertEqual(self.held_namespaces(host), [])
+
+    def test_refuses_a_mount_namespace_without_the_right_to_join_it(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle = self.start(host)
+            self.start_apart(host, "mount -t tmpfs mine /mnt")
+            self.assert_refused(host, bundle / "image", "no right to CAP_SYS_CHROOT")
+
+    def start_with_peer(self, host):
+        """A container that is given a mount which shares with this directory; returns both."""
+        bundle = pathlib.Path(self.enterContext(hosts.temporary_directory()))
+        hub = bundle / "hub"
+        hub.mkdir()
+        hosts.command("mount", "-t", "tmpfs", "hub", hub)
+        self.addCleanup(hosts.command, "umount", "--recursive", "--lazy", hub)
+        hosts.command("mount", "--make-shared", hub)
+        (hub / "point").mkdir()
+        ordered.make_bundle(bundle, ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"])
+        (bundle / "rootfs/hub").mkdir()
+        config = json.loads((bundle / "config.json").read_text())
+        config["mounts"].append({"destination": "/hub", "type": "bind", "source": str(hub),
+                                 "options": ["rbind", "rshared"]})
+        config["linux"] = {"rootfsPropagation": "rshared"}
+        (bundle / "config.json").write_text(json.dumps(config))
+        ordered.run(host, bundle)
+        return bundle, hub
+
+    def test_keeps_the_peers_of_a_mount_whose_flags_it_has_changed(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle, hub = self.start_with_peer(host)
+            self.tell(host, "mount -o remount,bind,noexec /hub")
+            self.start_apart(host, ":", "slave")
+            host.martlet("checkpoint", "m", "--dir", bundle / "image")
+            host.martlet("rm", "--force", "m")
+            host.martlet("restore", "--dir", bundle / "image")
+            self.assertIn(" /hub rw,noexec", self.tell(host, ":"))
+            hosts.command("mount", "-t", "tmpfs", "later", hub / "point")
+            (hub / "point/file").touch()
+            self.assertTrue(pathlib.Path(f"/proc/{ordered.pid_of(host)}/root/hub/point/file").exists())
+            self.assertTrue((self.root_apart(host) / "hub/point/file").exists())
+            self.tell(host, "umount /hub/point")
+            self.assertFalse((hub / "point/file").exists())
+            host.martlet("rm", "--force", "m")
+
+    def test_refuses_a_mount_namespace_with_peers_outside(self):
+        with Hosts(["host-a"]) as one:
+            host = one["host-a"]
+            bundle, _ = self.start_with_peer(host)
+            self.start_apart(host, ":", "unchanged")
+            self.assert_refused(host, bundle / "image", "/hub shares its mounts with others outside")
+            host.martlet("rm", "--force", "m")
 
 
 if __name__ == "__main__":

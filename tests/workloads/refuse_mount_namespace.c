@@ -1,7 +1,7 @@
-// A child that has mounted something in a mount namespace of its own.
+// A child that has mounted something in a mount namespace of its own that nothing knows.
 // modes: container
-// rights: CAP_SYS_ADMIN
-// refused: was mounted there
+// rights: CAP_SYS_ADMIN CAP_SYS_CHROOT
+// refused: (ramfs) itself
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -10,7 +10,7 @@
 static void apart(void* argument) {
   (void)argument;
   CHECK_SYS(unshare(CLONE_NEWNS));
-  CHECK_SYS(mount("mine", "/tmp", "tmpfs", 0, NULL));
+  CHECK_SYS(mount("mine", "/tmp", "ramfs", 0, NULL));
   wait_for_go();
 }
 

@@ -11,7 +11,6 @@
 #include <optional>
 
 #include "engine/files/descriptions.h"
-#include "engine/files/paths.h"
 #include "engine/files/unlinked_file.h"
 #include "engine/files/watched_object.h"
 #include "sys/namespaces.h"
@@ -36,8 +35,14 @@ bool is_same(const struct stat& a, const struct stat& b) {
          a.st_rdev == b.st_rdev;
 }
 
-bool leads_to(HostPid root, const std::string& path, const struct stat& wanted) {
-  auto fd = open_below_root(root, path, O_PATH | O_NOFOLLOW);
+// The mount namespaces of the group and the number of one of them.
+struct Place {
+  const MountViews& views;
+  uint32_t number;
+};
+
+bool leads_to(const Place& place, const std::string& path, const struct stat& wanted) {
+  auto fd = place.views.open(place.number, path, O_PATH | O_NOFOLLOW);
   struct stat found{};
   return fd && ::fstat(fd->get(), &found) == 0 && is_same(found, wanted);
 }
@@ -61,29 +66,30 @@ struct CloseDirectory {
 };
 
 // Another name of a file whose first name was removed, if it is in the same directory.
-std::optional<std::string> other_name(HostPid root, const OpenFile& file) {
+std::optional<std::string> other_name(const Place& place, const OpenFile& file) {
   std::string directory =
       std::filesystem::path(without_deleted_mark(file.link)).parent_path().string();
-  auto fd = open_below_root(root, directory, O_RDONLY | O_DIRECTORY);
+  auto fd = place.views.open(place.number, directory, O_RDONLY | O_DIRECTORY);
   if (!fd) return std::nullopt;
   std::unique_ptr<DIR, CloseDirectory> entries(::fdopendir(fd->get()));
   if (!entries) return std::nullopt;
   fd->release();  // the stream closes it
   while (const dirent* entry = ::readdir(entries.get())) {
     std::string path = directory + "/" + entry->d_name;
-    if (leads_to(root, path, file.status)) return path;
+    if (leads_to(place, path, file.status)) return path;
   }
   return std::nullopt;
 }
 
 // A name of the file in another directory, if not too many names have to be looked at.
-std::optional<std::string> name_elsewhere(HostPid root, const OpenFile& file) {
+std::optional<std::string> name_elsewhere(HostPid root, const Place& place, const OpenFile& file) {
+  if (place.number != 0) return std::nullopt;
   auto handle = sys::naming_handle_of(file.fd);
   auto objects = WatchedObjects::in_mounts_of(root);
   if (!handle || !objects) return std::nullopt;
   std::filesystem::path old_path = without_deleted_mark(file.link);
   auto path = objects->search_around(old_path.parent_path().string(), *handle);
-  if (!path || !leads_to(root, *path, file.status)) return std::nullopt;
+  if (!path || !leads_to(place, *path, file.status)) return std::nullopt;
   return *path;
 }
 
@@ -135,7 +141,8 @@ Result<Fd> find_file(const ApplyContext& context, const image::RegularFile& file
     const std::string& path = file.identity().path();
     Fd found;
     TRY(look_from_network_of(context.root(), path, [&]() -> Result<void> {
-      found = TRY(context.open_in_root(path, O_PATH | O_NOFOLLOW));
+      found =
+          TRY(context.mounts().open(file.identity().mount_namespace(), path, O_PATH | O_NOFOLLOW));
       return {};
     }));
     return found;
@@ -178,9 +185,12 @@ Result<image::RegularFile> capture_path_file(CaptureContext& context, const Open
     out.set_external(*external);
     return out;
   }
+  const Place place{context.mounts(),
+                    context.mounts().number_of(fmt::format("/proc/self/fd/{}", file.fd))};
+  out.mutable_identity()->set_mount_namespace(place.number);
   bool is_there = false;
   TRY(look_from_network_of(context.root(), file.link, [&]() -> Result<void> {
-    is_there = leads_to(context.root(), file.link, file.status);
+    is_there = leads_to(place, file.link, file.status);
     return {};
   }));
   if (is_there) return out;
@@ -188,8 +198,8 @@ Result<image::RegularFile> capture_path_file(CaptureContext& context, const Open
     TRY(capture_unlinked(context, file, out));
     return out;
   }
-  auto name = other_name(context.root(), file);
-  if (!name) name = name_elsewhere(context.root(), file);
+  auto name = other_name(place, file);
+  if (!name) name = name_elsewhere(context.root(), place, file);
   if (!name)
     return fail(Code::kUnsupported,
                 "its path does not lead to it inside the container, and no other name was found");

@@ -80,7 +80,8 @@ Result<Fd> make_unlinked_near(const ApplyContext& context, const image::RegularF
   std::filesystem::path path(file.identity().path());
   Result<Fd> made = fail(Code::kBadImage, "unlinked file without a path");
   for (const std::string& directory : {path.parent_path().string(), std::string("/tmp")}) {
-    auto parent = context.open_in_root(directory, O_PATH | O_DIRECTORY);
+    auto parent =
+        context.mounts().open(file.identity().mount_namespace(), directory, O_PATH | O_DIRECTORY);
     if (!parent) continue;
     made = file.made_with() != 0 ? make_nameless(parent->get(), file)
                                  : make_unlinked(parent->get(), path.filename().string(), file);

@@ -85,6 +85,7 @@ bool same_backing(const image::Mapping& child, const image::Mapping& parent) {
            child.accounted() == parent.accounted();
   // The offsets must put the same page of the same file at the same address.
   return child.file().path() == parent.file().path() &&
+         child.file().mount_namespace() == parent.file().mount_namespace() &&
          child.file().size() == parent.file().size() &&
          child.file().mtime_ns() == parent.file().mtime_ns() && child.object() == parent.object() &&
          child.deleted_file() == parent.deleted_file() &&
@@ -180,15 +181,15 @@ Result<void> LayoutReader::translate_object(HostPid pid, const sys::Vma& vma, im
 
 Result<void> LayoutReader::translate_file(HostPid pid, const sys::Vma& vma, image::Mapping& out) {
   out.set_kind(vma.shared ? image::MAPPING_SHARED_FILE : image::MAPPING_PRIVATE_FILE);
-  auto key = std::pair(vma.path, vma.inode);
+  std::string link = map_files_link(pid, vma);
+  auto key = std::tuple(vma.path, vma.inode, context_.mounts().number_of(link));
   if (auto known = identities_.find(key); known != identities_.end()) {
     *out.mutable_file() = known->second;
     return {};
   }
-  std::string link = map_files_link(pid, vma);
   struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  auto identity = identify(context_.root(), vma.path, status);
+  auto identity = identify(context_, link, vma.path, status);
   if (identity) {
     identities_.emplace(key, *identity);
     *out.mutable_file() = std::move(*identity);
@@ -271,9 +272,10 @@ std::vector<std::optional<sys::Range>> inheritable_parts(const image::AddressSpa
   return parts;
 }
 
-Result<image::FileIdentity> identify(HostPid root, const std::string& path,
-                                     const struct stat& status) {
-  Fd found = TRY(open_below_root(root, path, O_PATH));
+Result<image::FileIdentity> identify(const CaptureContext& context, const std::string& link,
+                                     const std::string& path, const struct stat& status) {
+  const uint32_t mount_namespace = context.mounts().number_of(link);
+  Fd found = TRY(context.mounts().open(mount_namespace, path, O_PATH));
   struct stat there{};
   if (::fstat(found.get(), &there) != 0) return fail_errno("stat " + path);
   if (there.st_dev != status.st_dev || there.st_ino != status.st_ino)
@@ -284,6 +286,7 @@ Result<image::FileIdentity> identify(HostPid root, const std::string& path,
   identity.set_mtime_ns(status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec);
   identity.set_mode(status.st_mode);
   identity.set_rdev(status.st_rdev);
+  identity.set_mount_namespace(mount_namespace);
   return identity;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/ids.h"
@@ -38,7 +39,7 @@ class LayoutReader {
 
   CaptureContext& context_;
   SharedObjectTable& objects_;
-  std::map<std::pair<std::string, uint64_t>, image::FileIdentity> identities_;
+  std::map<std::tuple<std::string, uint64_t, uint32_t>, image::FileIdentity> identities_;
   bool write_tracking_ = false;
 };
 
@@ -75,9 +76,9 @@ std::vector<sys::Range> runs_of(const image::AddressSpace& space);
 // Leads to the file behind a mapping.
 std::string map_files_link(HostPid pid, const sys::Vma& vma);
 
-// The identity of a path that leads to this file inside the group's root; kNotFound if it leads to
-// another file or nowhere.
-Result<image::FileIdentity> identify(HostPid root, const std::string& path,
-                                     const struct stat& status);
+// The identity of a path that leads to this file in the mount namespace to which `link`, a link to
+// the file in /proc, leads; kNotFound if it leads to another file or nowhere.
+Result<image::FileIdentity> identify(const CaptureContext& context, const std::string& link,
+                                     const std::string& path, const struct stat& status);
 
 }  // namespace martlet::engine

@@ -251,9 +251,11 @@ Result<void> SpaceBuilder::map_redirected_vdso(Task& task, const image::AddressS
 
 Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
   auto flags = mapping.open_flags() & (O_RDWR | O_WRONLY);
+  const image::FileIdentity& file = mapping.file();
   std::string key = mapping.object() != 0         ? fmt::format("object {}", mapping.object())
                     : mapping.deleted_file() != 0 ? fmt::format("file {}", mapping.deleted_file())
-                                                  : mapping.file().path();
+                                                  : file.path();
+  if (file.mount_namespace() != 0) key += fmt::format(" in {}", file.mount_namespace());
   auto known = opened_.find({key, flags});
   if (known != opened_.end()) return known->second.get();
   Fd fd;
@@ -265,17 +267,17 @@ Result<int> SpaceBuilder::open_backing(const image::Mapping& mapping) {
     if (description < 0) return fail(Code::kBadImage, "mapping of a file that is not in the image");
     fd = TRY(open_file(fmt::format("/proc/self/fd/{}", description), static_cast<int>(flags)));
   } else {
-    fd = TRY(context_.open_in_root(mapping.file().path(), static_cast<int>(flags)));
+    fd = TRY(context_.mounts().open(file.mount_namespace(), file.path(), static_cast<int>(flags)));
     struct stat status{};
-    if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + mapping.file().path());
+    if (::fstat(fd.get(), &status) != 0) return fail_errno("stat " + file.path());
     if (mapping.kind() == image::MAPPING_PRIVATE_FILE && S_ISREG(status.st_mode) &&
-        !same_file(mapping.file(), status))
+        !same_file(file, status))
       return std::unexpected(
           Error(Code::kNotFound,
                 fmt::format("{} differs from the file that was mapped: it has {} bytes of the time "
                             "{} ns and had {} of {}",
-                            mapping.file().path(), status.st_size, mtime_ns(status),
-                            mapping.file().size(), mapping.file().mtime_ns()))
+                            file.path(), status.st_size, mtime_ns(status), file.size(),
+                            file.mtime_ns()))
               .with_remedy("install the same version of the file on this host"));
   }
   return opened_.emplace(std::pair(key, flags), std::move(fd)).first->second.get();
@@ -442,7 +444,10 @@ Result<void> SpaceBuilder::finish(Task& task, const image::AddressSpace& space) 
 }
 
 Result<void> SpaceBuilder::set_fields(Task& task, const image::AddressSpace& space) {
-  Fd executable = TRY_IN(context_.open_in_root(space.executable().path(), O_RDONLY), "executable");
+  const image::FileIdentity& program_file = space.executable();
+  Fd executable =
+      TRY_IN(context_.mounts().open(program_file.mount_namespace(), program_file.path(), O_RDONLY),
+             "executable");
   std::array<int, 1> wanted = {executable.get()};
   std::vector<int> numbers = TRY(channel_.send(task, wanted));
   Program program(task.arena());

@@ -6,14 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/context.h"
-
 namespace martlet::engine {
 
 // open_tree() copies a mount only for a thread in the mount's own namespace.
-Result<Fd> open_bare_mount(HostPid process, const std::string& point) {
+Result<Fd> open_bare_mount(const MountView& view, const std::string& point) {
   Fd mount;
-  TRY(run_in_namespace(process, "mnt", [&]() -> Result<void> {
+  TRY(view.run([&]() -> Result<void> {
     mount = Fd(static_cast<int>(
         ::syscall(SYS_open_tree, AT_FDCWD, point.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
     if (!mount.valid()) return fail_errno("open the mount " + point);

@@ -4,14 +4,14 @@
 #include <string>
 
 #include "base/fd.h"
-#include "base/ids.h"
 #include "base/result.h"
+#include "engine/mounts/mount_view.h"
 
 namespace martlet::engine {
 
-// A copy, attached nowhere, of what is mounted at `point` for this process. Below it files show
+// A copy, attached nowhere, of what is mounted at `point` in this view. Below it files show
 // that other mounts cover. Errors: kNotFound if nothing is mounted there.
-Result<Fd> open_bare_mount(HostPid process, const std::string& point);
+Result<Fd> open_bare_mount(const MountView& view, const std::string& point);
 
 // Opens the directory `path` ("" is the mount's root); neither ".." nor symbolic links lead out.
 // Nothing shows afterwards that it was listed.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <set>
 
@@ -16,6 +18,8 @@
 #include "engine/mounts/mount_state.h"
 #include "engine/mounts/mount_table.h"
 #include "engine/mounts/own_mounts.h"
+#include "engine/tasks/join_namespace.h"
+#include "sys/namespaces.h"
 
 namespace martlet::engine {
 namespace {
@@ -56,6 +60,7 @@ Result<void> join_group(const Fd& from, const Fd& to) {
   return {};
 }
 
+constexpr std::string_view kRoot = "/";
 constexpr size_t kPadding = 64;  // of a few strings in an arena
 
 using Devices = std::set<dev_t>;
@@ -100,31 +105,85 @@ std::string link_of(const std::string& point) {
 
 }  // namespace
 
-Result<void> MountsRestore::apply(Task& first, image::Mounts mounts) {
+Result<void> MountsRestore::apply(Task& first, DescriptorChannel& channel, image::Mounts mounts) {
   if (mounts_.ByteSizeLong() != 0) return fail(Code::kBadImage, "mounts come twice");
   mounts_ = std::move(mounts);
   for (const Mount& mount : TRY(read_mounts(HostPid(::getpid())))) of_host_.insert(mount.device);
-  TRY(in_namespace([this] { return change_declared(); }));
-  for (const image::OwnMount& own : mounts_.own())
+  TRY(change(first, channel, mounts_));
+  if (mounts_.namespaces().empty()) return {};
+  const Fd of_root = TRY(sys::open_namespace(first.host_pid(), sys::NamespaceKind::kMount));
+  for (const image::MountNamespace& image : mounts_.namespaces())
+    TRY_IN(add_namespace(first, of_root, channel, image),
+           fmt::format("mount namespace {}", context_.mounts().count()));
+  return join_namespace(first, of_root, CLONE_NEWNS, "enter a mount namespace", channel);
+}
+
+// The first task is in the namespace that it has made until there is another. Nothing that is
+// mounted here may show elsewhere.
+Result<void> MountsRestore::add_namespace(Task& first, const Fd& of_root,
+                                          DescriptorChannel& channel,
+                                          const image::MountNamespace& image) {
+  if (image.changes().namespaces_size() != 0)
+    return fail(Code::kBadImage, "a mount namespace within another");
+  if (image.source() != current_) {
+    const Fd source = TRY(image.source() == 0
+                              ? of_root.duplicate()
+                              : std::move(TRY(context_.mounts().view(image.source())).name_space));
+    TRY(join_namespace(first, source, CLONE_NEWNS, "enter a mount namespace", channel));
+  }
+  TRY(first.call("make a mount namespace", SYS_unshare, {CLONE_NEWNS}));
+  current_ = context_.mounts().count();
+  TRY(in_namespace([]() -> Result<void> {
+    if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
+      return fail_errno("keep mounts from their peers");
+    return {};
+  }));
+  TRY(change(first, channel, image.changes()));
+  context_.mounts().add(TRY(MountView::of_process(first.host_pid())), {});
+  return {};
+}
+
+Result<void> MountsRestore::change(Task& first, DescriptorChannel& channel,
+                                   const image::Mounts& mounts) {
+  first_own_ = entries_.size();
+  TRY(in_namespace([&] { return change_declared(mounts); }));
+  for (const image::OwnMount& own : mounts.own()) {
     TRY_IN(own.type().empty() ? bind(own) : make(first, own), link_of(own.point()));
+    if (own.point() == kRoot) TRY(turn_root(first, channel));
+  }
   for (Entry& changed : changed_) entries_.push_back(std::move(changed));
   changed_.clear();
   return {};
 }
 
+// The mount on top of the root directory becomes that, and what was below is left behind.
+Result<void> MountsRestore::turn_root(Task& first, DescriptorChannel& channel) {
+  if (current_ == 0 || entries_.size() != first_own_ + 1)
+    return fail(Code::kBadImage, "a root at an impossible place");
+  const std::array<int, 1> wanted = {entries_.back().mount.get()};
+  const int number = TRY(channel.send(first, wanted))[0];
+  Program program(first.arena());
+  const TargetAddr here = program.put_string(".");
+  program.call("enter the new root", SYS_fchdir, {number});
+  program.call("close", SYS_close, {number});
+  program.call("pivot_root", SYS_pivot_root, {here, here});
+  program.call("leave the root", SYS_umount2, {here, MNT_DETACH});
+  return first.run(program);
+}
+
 Result<void> MountsRestore::in_namespace(const std::function<Result<void>()>& work) const {
-  return run_in_namespace(context_.root(), "mnt", work);
+  return TRY(MountView::of_process(context_.root())).run(work);
 }
 
 // What is shown of declared mounts is taken before any of them is gone or hidden.
-Result<void> MountsRestore::change_declared() {
-  for (const image::OwnMount& own : mounts_.own())
+Result<void> MountsRestore::change_declared(const image::Mounts& mounts) {
+  for (const image::OwnMount& own : mounts.own())
     if (own.type().empty() && !own.place().declared().empty())
       TRY_IN(take_declared(own), link_of(own.point()));
-  for (const image::ChangedMount& changed : mounts_.changed())
+  for (const image::ChangedMount& changed : mounts.changed())
     changed_.push_back({TRY_IN(open_mount_point(changed.point()), link_of(changed.point())),
-                        &changed.state(), changed.point()});
-  for (const std::string& point : mounts_.removed())
+                        &changed.state(), changed.point(), current_});
+  for (const std::string& point : mounts.removed())
     if (::umount2(point.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0)
       return fail_errno("unmount " + point);
   return {};
@@ -148,16 +207,16 @@ Result<void> MountsRestore::bind(const image::OwnMount& own) {
     if (::syscall(SYS_move_mount, mount.get(), "", AT_FDCWD, own.point().c_str(),
                   MOVE_MOUNT_F_EMPTY_PATH) != 0)
       return fail_errno("attach");
-    entries_.push_back({std::move(mount), &own.state(), own.point()});
+    add_entry(std::move(mount), own);
     return {};
   });
 }
 
 Result<Fd> MountsRestore::take_own(const image::OwnMount& own) const {
   const image::BoundPlace& place = own.place();
-  if (place.own() == 0 || place.own() > entries_.size())
+  if (place.own() == 0 || place.own() > entries_.size() - first_own_)
     return fail(Code::kBadImage, "shows a mount that there is not yet");
-  const Fd& source = entries_[place.own() - 1].mount;
+  const Fd& source = entries_[first_own_ + place.own() - 1].mount;
   TRY(make_in_tmpfs(source, place.path(), type_of(own), of_host_));
   return clone(TRY(open_inside(source, place.path())));
 }
@@ -173,25 +232,68 @@ Result<void> MountsRestore::make(Task& first, const image::OwnMount& own) {
                 program.put_string(own.type()), 0, program.put_string(own.options())});
   TRY(first.run(program));
   return in_namespace([&]() -> Result<void> {
-    entries_.push_back({TRY(open_mount_point(own.point())), &own.state(), own.point()});
+    // What lies on the root directory shows only from above.
+    add_entry(TRY(open_mount_point(own.point() == kRoot ? "/.." : own.point())), own);
     return {};
   });
 }
 
+void MountsRestore::add_entry(Fd mount, const image::OwnMount& own) {
+  entries_.push_back({std::move(mount), &own.state(), own.point(), current_});
+}
+
+Result<void> MountsRestore::enter(DescriptorChannel& channel,
+                                  const std::function<Task*(int32_t)>& leader_of) const {
+  for (int i = 0; i < mounts_.namespaces_size(); ++i) {
+    const MountView view = TRY(context_.mounts().view(static_cast<uint32_t>(i + 1)));
+    for (int32_t pid : mounts_.namespaces(i).processes()) {
+      Task* task = leader_of(pid);
+      if (task == nullptr) return fail(Code::kBadImage, "a mount namespace of no process");
+      TRY(join_namespace(*task, view.name_space, CLONE_NEWNS, "enter a mount namespace", channel));
+    }
+  }
+  return {};
+}
+
 Result<void> MountsRestore::finish() {
   if (entries_.empty()) return {};
-  return in_namespace([this]() -> Result<void> {
-    for (const Entry& entry : entries_) {
-      if (entry.state->read_only_files())
-        TRY_IN(make_files_read_only(entry.mount), link_of(entry.point));
-      TRY_IN(set_mount_flags(entry.mount, entry.state->attributes()), link_of(entry.point));
-    }
-    return set_propagation();
-  });
+  TRY(each_inside([](const Entry& entry) -> Result<void> {
+    if (entry.state->read_only_files()) TRY(make_files_read_only(entry.mount));
+    return set_mount_flags(entry.mount, entry.state->attributes());
+  }));
+  TRY(make_groups());
+  TRY(each_inside([this](const Entry& entry) -> Result<void> {
+    if (entry.state->shared_group() != 0) return {};
+    return set_alone(entry);
+  }));
+  let_go();
+  return {};
+}
+
+// What is open here could not be unmounted by the processes.
+void MountsRestore::let_go() {
+  shared_.clear();
+  entries_.clear();
+  context_.mounts() = MountViews(context_.root());
+}
+
+Result<void> MountsRestore::each_inside(const std::function<Result<void>(const Entry&)>& work) {
+  for (uint32_t number = 0; number < context_.mounts().count(); ++number)
+    TRY(TRY(context_.mounts().view(number)).run([&]() -> Result<void> {
+      for (const Entry& entry : entries_)
+        if (entry.name_space == number) TRY_IN(work(entry), link_of(entry.point));
+      return {};
+    }));
+  return {};
+}
+
+Result<void> MountsRestore::inside(const Entry& entry,
+                                   const std::function<Result<void>()>& work) const {
+  return in_context(TRY(context_.mounts().view(entry.name_space)).run(work), link_of(entry.point));
 }
 
 // A group is made when its masters are there.
-Result<void> MountsRestore::set_propagation() {
+Result<void> MountsRestore::make_groups() {
   std::map<uint32_t, Group> groups;
   for (const Entry& entry : entries_)
     if (uint32_t group = entry.state->shared_group()) groups[group].push_back(&entry);
@@ -204,23 +306,23 @@ Result<void> MountsRestore::set_propagation() {
     TRY(share(next->first, next->second));
     groups.erase(next);
   }
-  for (const Entry& entry : entries_)
-    if (entry.state->shared_group() == 0) TRY_IN(set_alone(entry), link_of(entry.point));
   return {};
 }
 
 Result<void> MountsRestore::share(uint32_t number, Group peers) {
   std::ranges::stable_sort(peers, {}, [](const Entry* entry) { return entry->state->depth(); });
   const Entry& top = *peers.front();
-  TRY_IN(set_alone(top), link_of(top.point));
-  TRY_IN(set_mount_propagation(top.mount, MS_SHARED), link_of(top.point));
+  TRY(inside(top, [&]() -> Result<void> {
+    TRY(set_alone(top));
+    return set_mount_propagation(top.mount, MS_SHARED);
+  }));
   shared_[number] = &top;
   for (const Entry* peer : peers)
-    if (peer != &top) TRY_IN(join_group(top.mount, peer->mount), link_of(peer->point));
+    if (peer != &top) TRY(inside(*peer, [&] { return join_group(top.mount, peer->mount); }));
   return {};
 }
 
-// As if it had no peers.
+// As if it had no peers of the container's.
 Result<void> MountsRestore::set_alone(const Entry& entry) const {
   const image::MountState& state = *entry.state;
   if (uint32_t group = state.master_group()) {
@@ -229,7 +331,7 @@ Result<void> MountsRestore::set_alone(const Entry& entry) const {
     TRY(join_group(master->second->mount, entry.mount));
     return set_mount_propagation(entry.mount, MS_SLAVE);
   }
-  if (state.outer_master()) return {};
+  if (state.outer_master() || state.outer_peer()) return {};
   return set_mount_propagation(entry.mount, state.unbindable() ? MS_UNBINDABLE : MS_PRIVATE);
 }
 

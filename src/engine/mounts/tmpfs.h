@@ -8,6 +8,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -37,6 +38,9 @@ class TmpfsRestore {
   Result<void> stage(const image::Record& record);
   Result<void> apply(const image::Record& record);
 
+  // A file that a process has mapped is told by its time of change, so call it before.
+  Result<void> set_times() const;
+
   // Sets the extended attributes and the times, which filling would change. Call it when nothing
   // will write any more.
   Result<void> finish();
@@ -47,16 +51,18 @@ class TmpfsRestore {
     image::TmpfsEntry entry;
   };
 
-  Result<Fd> open_own(const std::string& point) const;
-  Result<const Fd*> open_mount(const std::string& point);
+  using Point = std::pair<uint32_t, std::string>;  // in a mount namespace
+
+  Result<Fd> open_own(const Point& point) const;
+  Result<const Fd*> open_mount(const Point& point);
   Result<void> apply_entry(const Fd& mount, const image::TmpfsEntry& entry);
   Result<void> stage(const image::Tmpfs& tmpfs, std::span<const std::byte> piece);
   Result<void> stage_file(const image::Tmpfs& tmpfs);
   Result<Fd*> staged(uint32_t number);
 
   const ApplyContext& context_;
-  std::map<std::string, Fd> mounts_;
-  std::map<std::string, Fd> staging_mounts_;
+  std::map<Point, Fd> mounts_;
+  std::map<Point, Fd> staging_mounts_;
   std::map<uint32_t, Fd> staged_;
   std::vector<Last> last_;
 };

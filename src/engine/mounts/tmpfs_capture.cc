@@ -36,7 +36,9 @@ class TmpfsReader {
  public:
   TmpfsReader(image::Sink& sink, const TmpfsMount& mount, TmpfsRounds* ahead)
       : sink_(sink), of_(mount.mount), mount_(mount.root), ahead_(ahead) {
-    batch_.set_mount(of_.point);
+    head_.set_mount(of_.point);
+    head_.set_mount_namespace(mount.mount_namespace);
+    batch_ = head_;
   }
 
   Result<void> read() {
@@ -119,8 +121,7 @@ class TmpfsReader {
 
   Result<void> put_all(const File& of, const Fd& file) {
     const auto& [path, size, staged] = of;
-    image::Tmpfs head;
-    head.set_mount(of_.point);
+    image::Tmpfs head = head_;
     head.set_content_path(path);
     for (off_t hole = 0; hole < size;) {
       off_t data = ::lseek(file.get(), hole, SEEK_DATA);
@@ -153,6 +154,7 @@ class TmpfsReader {
   const Mount& of_;
   const Fd& mount_;
   TmpfsRounds* ahead_;  // null without rounds
+  image::Tmpfs head_;   // the fields of all records of the mount
   image::Tmpfs batch_;
   std::vector<File> files_;  // whose entries are in the batch
   std::map<ino_t, std::string> first_names_;
@@ -163,7 +165,7 @@ class TmpfsReader {
 
 Result<void> capture_tmpfs(CaptureContext& context, const image::Mounts& changes,
                            TmpfsRounds* ahead) {
-  const auto mounts = TRY(open_own_tmpfs(context.root(), changes));
+  const auto mounts = TRY(open_own_tmpfs(context.root(), context.mounts(), changes));
   if (ahead != nullptr) TRY(ahead->settle(context.sink(), mounts));
   for (const TmpfsMount& mount : mounts)
     TRY_IN(TmpfsReader(context.sink(), mount, ahead).read(), "tmpfs " + mount.mount.point);

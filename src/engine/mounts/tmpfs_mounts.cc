@@ -30,16 +30,20 @@ std::set<std::string> changed_points(const image::Mounts& changes) {
 
 using Candidates = std::vector<Mount>;  // mounts of one tmpfs that show as much of it
 
-// For each tmpfs of the group the mounts that show most of it.
-Result<std::vector<Candidates>> own_tmpfs_mounts(HostPid root, const image::Mounts& changes) {
-  std::set<dev_t> of_host;
-  for (const Mount& mount : TRY(read_mounts(HostPid(::getpid())))) of_host.insert(mount.device);
+std::set<dev_t> devices_of(const std::vector<Mount>& mounts) {
+  std::set<dev_t> devices;
+  for (const Mount& mount : mounts) devices.insert(mount.device);
+  return devices;
+}
+
+// For each tmpfs the mounts that show most of it.
+std::vector<Candidates> own_tmpfs_mounts(std::vector<Mount> mounts, const image::Mounts& changes,
+                                         const std::set<dev_t>& of_others) {
   const std::set<std::string> changed = changed_points(changes);
-  std::vector<Mount> mounts = TRY(read_mounts(root));
   std::ranges::stable_sort(mounts, {}, [](const Mount& mount) { return mount.root.size(); });
   std::map<dev_t, Candidates> systems;
   for (Mount& mount : mounts) {
-    if (mount.type != "tmpfs" || of_host.contains(mount.device) ||
+    if (mount.type != "tmpfs" || of_others.contains(mount.device) ||
         (mount.read_only && !changed.contains(mount.point)))
       continue;
     Candidates& same = systems[mount.device];
@@ -51,9 +55,9 @@ Result<std::vector<Candidates>> own_tmpfs_mounts(HostPid root, const image::Moun
 }
 
 // Opens the first that no other mount hides.
-Result<TmpfsMount> open_shown(HostPid root, const Candidates& candidates) {
+Result<TmpfsMount> open_shown(const MountView& view, const Candidates& candidates) {
   for (const Mount& mount : candidates) {
-    auto fd = open_bare_mount(root, mount.point);
+    auto fd = open_bare_mount(view, mount.point);
     struct stat status{};
     if (fd && ::fstat(fd->get(), &status) == 0 && status.st_dev == mount.device)
       return TmpfsMount{mount, std::move(*fd)};
@@ -63,11 +67,22 @@ Result<TmpfsMount> open_shown(HostPid root, const Candidates& candidates) {
 
 }  // namespace
 
-Result<std::vector<TmpfsMount>> open_own_tmpfs(HostPid root, const image::Mounts& changes) {
-  std::vector<TmpfsMount> mounts;
-  for (const Candidates& candidates : TRY(own_tmpfs_mounts(root, changes)))
-    mounts.push_back(TRY_IN(open_shown(root, candidates), "tmpfs " + candidates.front().point));
-  return mounts;
+Result<std::vector<TmpfsMount>> open_own_tmpfs(HostPid root, const MountViews& views,
+                                               const image::Mounts& changes) {
+  std::vector<TmpfsMount> opened;
+  auto of_others = devices_of(TRY(read_mounts(HostPid(::getpid()))));
+  for (uint32_t number = 0; number < views.count(); ++number) {
+    const MountView view = TRY(views.view(number));
+    const std::vector<Mount> mounts = TRY(number == 0 ? read_mounts(root) : view.mounts());
+    const image::Mounts& here =
+        number == 0 ? changes : changes.namespaces(static_cast<int>(number - 1)).changes();
+    for (const Candidates& candidates : own_tmpfs_mounts(mounts, here, of_others)) {
+      opened.push_back(TRY_IN(open_shown(view, candidates), "tmpfs " + candidates.front().point));
+      opened.back().mount_namespace = number;
+    }
+    of_others.merge(devices_of(mounts));
+  }
+  return opened;
 }
 
 Result<std::vector<std::string>> list_names(const Fd& directory) {

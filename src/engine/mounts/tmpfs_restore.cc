@@ -86,13 +86,17 @@ Result<void> set_owner_and_mode(const Place& place, const image::TmpfsEntry& ent
   return {};
 }
 
-// A write takes capabilities from its file, and what is made in a directory its default ACL.
-Result<void> finish_entry(const Place& place, const image::TmpfsEntry& entry) {
-  TRY(write_attributes(place.directory.get(), place.name, entry));
+Result<void> set_times_of(const Place& place, const image::TmpfsEntry& entry) {
   timespec times[] = {to_timespec(entry.access_time_ns()), to_timespec(entry.change_time_ns())};
   if (::utimensat(place.directory.get(), place.name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("set the times");
   return {};
+}
+
+// A write takes capabilities from its file, and what is made in a directory its default ACL.
+Result<void> finish_entry(const Place& place, const image::TmpfsEntry& entry) {
+  TRY(write_attributes(place.directory.get(), place.name, entry));
+  return set_times_of(place, entry);
 }
 
 Result<void> make_link(const Fd& mount, const Place& place, const std::string& first_name) {
@@ -197,15 +201,16 @@ Result<void> check_is_own_tmpfs(const Fd& mount) {
 
 }  // namespace
 
-Result<Fd> TmpfsRestore::open_own(const std::string& point) const {
-  Fd mount = TRY(open_bare_mount(context_.root(), point));
+Result<Fd> TmpfsRestore::open_own(const Point& point) const {
+  const MountView view = TRY(context_.mounts().view(point.first));
+  Fd mount = TRY(open_bare_mount(view, point.second));
   TRY(check_is_own_tmpfs(mount));
   return mount;
 }
 
 // Since the rounds another one may have been mounted there. A file gets its name in the mount in
 // which it was made.
-Result<const Fd*> TmpfsRestore::open_mount(const std::string& point) {
+Result<const Fd*> TmpfsRestore::open_mount(const Point& point) {
   if (auto known = mounts_.find(point); known != mounts_.end()) return &known->second;
   Fd mount = TRY(open_own(point));
   if (auto staging = staging_mounts_.find(point);
@@ -224,9 +229,10 @@ Result<Fd*> TmpfsRestore::staged(uint32_t number) {
 Result<void> TmpfsRestore::stage_file(const image::Tmpfs& tmpfs) {
   auto known = staged_.find(tmpfs.staged());
   if (known != staged_.end()) return resize(known->second, tmpfs.staged_size());
-  auto mount = staging_mounts_.find(tmpfs.mount());
+  const Point point{0, tmpfs.mount()};
+  auto mount = staging_mounts_.find(point);
   if (mount == staging_mounts_.end())
-    mount = staging_mounts_.emplace(tmpfs.mount(), TRY(open_own(tmpfs.mount()))).first;
+    mount = staging_mounts_.emplace(point, TRY(open_own(point))).first;
   Fd file(::openat(mount->second.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!file.valid()) return fail_errno("create");
   TRY(resize(file, tmpfs.staged_size()));
@@ -274,11 +280,19 @@ Result<void> TmpfsRestore::apply(const image::Record& record) {
   auto tmpfs = TRY(image::parse_as<image::Tmpfs>(record));
   if (is_of_rounds(tmpfs)) return in_context(stage(tmpfs, record.body), "tmpfs " + tmpfs.mount());
   auto what = [&](const std::string& path) { return "tmpfs " + tmpfs.mount() + ": " + path; };
-  const Fd* mount = TRY_IN(open_mount(tmpfs.mount()), "tmpfs " + tmpfs.mount());
+  const Fd* mount =
+      TRY_IN(open_mount({tmpfs.mount_namespace(), tmpfs.mount()}), "tmpfs " + tmpfs.mount());
   for (const image::TmpfsEntry& entry : tmpfs.entries())
     TRY_IN(apply_entry(*mount, entry), what(entry.path()));
   if (tmpfs.content_path().empty()) return {};
   return in_context(write_content(*mount, tmpfs, record.body), what(tmpfs.content_path()));
+}
+
+Result<void> TmpfsRestore::set_times() const {
+  for (const auto& [mount, entry] : last_)
+    if (S_ISREG(entry.mode()))
+      TRY_IN(set_times_of(TRY_IN(locate(*mount, entry.path()), entry.path()), entry), entry.path());
+  return {};
 }
 
 Result<void> TmpfsRestore::finish() {

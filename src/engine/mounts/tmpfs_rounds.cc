@@ -49,7 +49,7 @@ TmpfsRounds::TmpfsRounds(HostPid root, const std::string& first_mounts)
 // And nobody is to see that files are read.
 std::vector<TmpfsMount> TmpfsRounds::mounts_to_send() const {
   std::vector<TmpfsMount> mounts;
-  auto own = open_own_tmpfs(root_, {});
+  auto own = open_own_tmpfs(root_, MountViews(root_), {});
   if (!own) return mounts;  // the capture says why
   const std::set<dev_t> watched = devices_watched_for_reads(root_);
   for (TmpfsMount& each : *own) {

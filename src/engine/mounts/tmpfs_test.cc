@@ -24,6 +24,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Result<void> in_view_of(HostPid process, const std::function<Result<void>()>& work) {
+  return TRY(MountView::of_process(process)).run(work);
+}
+
 TEST(MountTableTest, parses_and_unescapes) {
   auto mounts = parse_mounts(
       "36 35 98:7 /sub /a\\040b rw,noatime shared:1 master:2 - ext4 /dev/x rw\n"
@@ -124,7 +128,7 @@ TEST_F(TmpfsTest, moves_files_of_every_type) {
   ChildInNamespaces target(CLONE_NEWNS, [&] { return mount_here(); });
   ASSERT_TRUE(target.ready());
   ASSERT_OK(apply(target.pid()));
-  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+  ASSERT_OK(in_view_of(target.pid(), [&]() -> Result<void> {
     EXPECT_EQ(*read_file(at("dir/deep/file")), "content");
     EXPECT_EQ(stat_of(at("again")).st_ino, stat_of(at("dir/deep/file")).st_ino);
     char value[5];
@@ -160,7 +164,7 @@ TEST_F(TmpfsTest, a_program_keeps_its_capabilities) {
   ASSERT_TRUE(source.ready() && target.ready());
   ASSERT_OK(capture(source.pid()));
   ASSERT_OK(apply(target.pid()));
-  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+  ASSERT_OK(in_view_of(target.pid(), [&]() -> Result<void> {
     EXPECT_EQ(*read_file(at("program")), "content");
     vfs_cap_data now{};
     EXPECT_EQ(::lgetxattr(at("program").c_str(), XATTR_NAME_CAPS, &now, sizeof now),
@@ -185,7 +189,7 @@ class TmpfsRoundsTest : public TmpfsTest {
   }
 
   Result<void> in_source(const std::function<void()>& work) const {
-    return run_in_namespace(source_->pid(), "mnt", [&]() -> Result<void> {
+    return in_view_of(source_->pid(), [&]() -> Result<void> {
       work();
       return {};
     });
@@ -221,7 +225,7 @@ class TmpfsRoundsTest : public TmpfsTest {
   }
 
   void expect_in_target(const std::function<void()>& work) const {
-    ASSERT_OK(run_in_namespace(target_->pid(), "mnt", [&]() -> Result<void> {
+    ASSERT_OK(in_view_of(target_->pid(), [&]() -> Result<void> {
       work();
       return {};
     }));
@@ -328,7 +332,7 @@ TEST_F(TmpfsTest, sees_below_other_mounts_and_keeps_what_is_there) {
   });
   ASSERT_TRUE(target.ready());
   ASSERT_OK(apply(target.pid()));
-  ASSERT_OK(run_in_namespace(target.pid(), "mnt", [&]() -> Result<void> {
+  ASSERT_OK(in_view_of(target.pid(), [&]() -> Result<void> {
     EXPECT_EQ(*read_file(at("dir/above")), "covering");
     EXPECT_EQ(*read_file(at("made-by-environment")), "kept");
     EXPECT_EQ(::umount2(at("dir").c_str(), MNT_DETACH), 0);

@@ -17,7 +17,7 @@ namespace martlet::engine {
 namespace {
 
 struct Renewal {
-  HostPid root;
+  const MountViews& views;  // of the capture
   image::UnixSocket socket;
   std::vector<Fd> senders;  // of each message of the queue
 };
@@ -99,8 +99,7 @@ Result<void> send_again(const Renewal& renewal) {
 Result<void> renew(const Renewal& renewal, int fd) {
   TRY(drain_queue(fd, renewal.socket.queue_size()));
   if (path_of(renewal.socket.name()).empty()) return send_again(renewal);
-  return run_in_root_of(renewal.root, renewal.socket.directory(),
-                        [&] { return send_again(renewal); });
+  return run_in_root_of(renewal.views, renewal.socket, [&] { return send_again(renewal); });
 }
 
 }  // namespace
@@ -122,7 +121,7 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
   if (!accepts_again(file.fd, socket)) return {};
   auto senders = TRY(find_senders(context, socket));
   if (!senders) return {};
-  auto renewal = std::make_shared<Renewal>(Renewal{context.root(), socket, std::move(*senders)});
+  auto renewal = std::make_shared<Renewal>(Renewal{context.mounts(), socket, std::move(*senders)});
   on_thaw(context, file.fd,
           [renewal](int fd) { log_if_failed(renew(*renewal, fd), "queue of a socket"); });
   return {};

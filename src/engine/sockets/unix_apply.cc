@@ -86,8 +86,7 @@ Result<void> bind_name(ApplyContext& context, int fd, const image::UnixSocket& s
   if (is_abstract(name)) return sys::bind_address(fd, name);
   if (!socket.has_file())
     return run_in_empty_root({name}, [&] { return sys::bind_address(fd, name); });
-  return run_in_root_of(context.root(), socket.directory(),
-                        [&] { return bind_with_file(fd, socket); });
+  return run_in_root_of(context.mounts(), socket, [&] { return bind_with_file(fd, socket); });
 }
 
 int backlog_of(const image::UnixSocket& listener) {
@@ -153,7 +152,7 @@ Result<Fd> make_connected(ApplyContext& context, UnixCaller& caller,
 Result<UnixTarget> target_of(ApplyContext& context, const image::UnixSocket& listener) {
   if (is_abstract(listener.name())) return UnixTarget{listener.name(), Fd()};
   UnixTarget target;
-  TRY(run_in_root_of(context.root(), listener.directory(), [&]() -> Result<void> {
+  TRY(run_in_root_of(context.mounts(), listener, [&]() -> Result<void> {
     target = TRY(UnixTarget::at(listener.name()));
     return {};
   }));
@@ -328,7 +327,7 @@ Result<void> send_as(ApplyContext& context, const image::UnixMessage& message,
   if (record == nullptr) temporary = TRY(make_sender(context, message.sender()));
   int sender = record != nullptr ? context.description(record->id()) : temporary.get();
   TRY(sys::enlarge_send_buffer(sender, message.data().size()));
-  return run_in_root_of(context.root(), receiver.directory(),
+  return run_in_root_of(context.mounts(), receiver,
                         [&] { return send_message(context, sender, message, receiver.name()); });
 }
 
@@ -345,7 +344,7 @@ Result<void> connect_to_name(ApplyContext& context, const image::UnixSocket& soc
   if (peer == nullptr || peer->unix_socket().name().empty())
     return fail(Code::kBadImage, "Unix socket connected to one without a name");
   const image::UnixSocket& target = peer->unix_socket();
-  return run_in_root_of(context.root(), target.directory(),
+  return run_in_root_of(context.mounts(), target,
                         [&] { return sys::connect_address(fd, target.name()); });
 }
 

@@ -192,8 +192,8 @@ Result<std::string> directory_of(HostPid process) {
 }
 
 // Whether the path still leads to the socket: the file may have been unlinked, or replaced.
-Result<void> capture_file(const OpenFile& file, const sys::UnixSocketInfo& info,
-                          image::UnixSocket& out) {
+Result<void> capture_file(const CaptureContext& context, const OpenFile& file,
+                          const sys::UnixSocketInfo& info, image::UnixSocket& out) {
   std::string path = path_of(out.name());
   if (path.empty()) return {};
   bool relative = path[0] != '/';
@@ -202,6 +202,7 @@ Result<void> capture_file(const OpenFile& file, const sys::UnixSocketInfo& info,
   if (::lstat(seen.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return {};
   if (!info.file_inode || static_cast<uint32_t>(status.st_ino) != *info.file_inode) return {};
   out.set_has_file(true);
+  out.set_mount_namespace(context.mounts().number_of(seen));
   out.set_mode(status.st_mode & 07777);
   out.set_file_uid(status.st_uid);
   out.set_file_gid(status.st_gid);
@@ -226,7 +227,7 @@ Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::
     out.set_credentials_gid(credentials->gid);
   }
   TRY(capture_peer(context, file, info, out));
-  TRY(capture_file(file, info, out));
+  TRY(capture_file(context, file, info, out));
   if (info.state == TCP_LISTEN) return capture_listener(context, file, info, out);
   if (auto queue = context.unix_queues().find(file.id); queue != context.unix_queues().end())
     *out.mutable_queue() = queue->second;

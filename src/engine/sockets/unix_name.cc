@@ -91,8 +91,10 @@ std::string path_of(const std::string& address) {
   return address.substr(kNameOffset).c_str();
 }
 
-Result<void> run_in_root_of(HostPid process, const std::string& directory, const Work& work) {
-  return run_in_root("/proc/" + to_string(process) + "/root", directory, work);
+Result<void> run_in_root_of(const MountViews& views, const image::UnixSocket& socket,
+                            const Work& work) {
+  Fd root = TRY(views.root_of(socket.mount_namespace()));
+  return run_in_root("/proc/self/fd/" + std::to_string(root.get()), socket.directory(), work);
 }
 
 Result<void> run_in_directory(const Fd& directory, const Work& work) {

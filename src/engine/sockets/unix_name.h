@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "base/ids.h"
 #include "base/result.h"
+#include "engine/mounts/mount_view.h"
 #include "image/sockets.pb.h"
 
 namespace martlet::engine {
@@ -27,9 +27,10 @@ std::string path_of(const std::string& address);
 
 using Work = std::function<Result<void>()>;
 
-// Runs `work` on a thread that sees the file system as `process` does, with `directory` (empty: the
-// root) as its working directory.
-Result<void> run_in_root_of(HostPid process, const std::string& directory, const Work& work);
+// Runs `work` on a thread that sees the mount namespace that has the file of the socket, with the
+// directory that its name starts from as its working directory.
+Result<void> run_in_root_of(const MountViews& views, const image::UnixSocket& socket,
+                            const Work& work);
 
 // Runs `work` on a thread whose working directory is this one.
 Result<void> run_in_directory(const Fd& directory, const Work& work);

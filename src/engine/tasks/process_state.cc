@@ -35,7 +35,7 @@ Result<image::FileIdentity> identify_link(const CaptureContext& context, HostPid
   std::string path = TRY(sys::read_link(link));
   struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  return in_context(identify(context.root(), path, status), name + " " + path);
+  return in_context(identify(context, link, path, status), name + " " + path);
 }
 
 Result<void> capture_paths(const CaptureContext& context, HostPid pid, image::Process& out,
@@ -63,7 +63,7 @@ Result<uint32_t> find_removed_directory(CaptureContext& context, HostPid tid) {
   std::string path = TRY(sys::read_link(link));
   struct stat status{};
   if (::stat(link.c_str(), &status) != 0) return fail_errno("stat " + link);
-  if (!path.ends_with(sys::kDeletedMark) || identify(context.root(), path, status)) return 0;
+  if (!path.ends_with(sys::kDeletedMark) || identify(context, link, path, status)) return 0;
   return add_unlinked(context, tid, link, path, O_PATH | O_DIRECTORY);
 }
 
