@@ -57,7 +57,9 @@ bool await_program(pid_t child) {
 
 // The image of a process that is gone.
 void capture_one(pid_t child, MemorySink& sink) {
-  auto group = must(FrozenGroup::freeze({.root = HostPid(child)}));
+  GroupSpec spec;
+  spec.root = HostPid(child);
+  auto group = must(FrozenGroup::freeze(spec));
   must(group.capture(sink));
   must(group.kill());
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
