@@ -1,6 +1,7 @@
 // A mount namespace with mounts of its own, as a service with private directories has it: a
 // directory over another, a tmpfs in which files, a program and a socket are, devices of its own,
-// and without some mounts of the container. Two processes live in it.
+// without some mounts of the container and with one that the container has unmounted since. Three
+// processes live in it.
 // modes: container
 // rights: CAP_SYS_ADMIN CAP_SYS_CHROOT CAP_MKNOD
 #include <sched.h>
@@ -66,10 +67,27 @@ static void inner_body(void* argument) {
   workload_fail(__FILE__, __LINE__, "execv", strerror(errno), "the program");
 }
 
+static void jailed_body(void* argument) {
+  (void)argument;
+  CHECK_SYS(chroot("state/deep"));
+  CHECK_SYS(chdir("/"));
+  wait_for_go();
+  CHECK_STR(read_small_file("/inner"), "deep");
+  CHECK_STR(read_small_file("../inner"), "deep");
+}
+
 struct held {
   int file, deleted, listener, zero, private;
-  char* mapped;
+  char *mapped, *bound;
 };
+
+static char* map_file(const char* path, const char* text) {
+  int file = make_file(path, text);
+  char* mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  CHECK(mapped != MAP_FAILED);
+  CHECK_SYS(close(file));
+  return mapped;
+}
 
 static void make_state(struct held* held) {
   CHECK_SYS(mount("mine", "state", "tmpfs", 0, "size=8m"));
@@ -106,6 +124,9 @@ static void check_state(const struct held* held) {
   CHECK_EQ(status.st_mode, S_IFDIR | 0711);
   write_all(held->private, "more", 4);
   CHECK_STR(read_small_file("public/file"), "privatemore");
+  CHECK_STR(read_small_file("public/mapped"), "Mapped");
+  held->bound[1] = 'A';
+  CHECK_STR(read_small_file("still/file"), "still there");
 }
 
 static void service_body(void* argument) {
@@ -119,16 +140,21 @@ static void service_body(void* argument) {
   make_private_devices();
   held.zero = CHECK_SYS(open("/dev/zero", O_RDONLY));
   held.private = CHECK_SYS(open("public/file", O_WRONLY | O_APPEND));
+  held.bound = map_file("public/mapped", "mapped");
   CHECK_SYS(umount("gone"));
   char program[] = "state/program";
   pid_t inner = spawn(inner_body, program);
   await_waiting_child(inner);
+  pid_t jailed = spawn(jailed_body, NULL);
+  await_waiting_child(jailed);
+  held.bound[0] = 'M';  // of which no event tells
   describe_mounts(mounts_before, sizeof mounts_before);
 
   wait_for_go();
 
   expect_mounts(mounts_before);
   finish_child(inner);
+  finish_child(jailed);
   check_state(&held);
   CHECK_STR(read_small_file("over/file"), "of the container");
   write_file("over/new", "from inside");
@@ -137,8 +163,8 @@ static void service_body(void* argument) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "inner") == 0) return run_inner();
-  static const char* const kDirectories[] = {"public", "private",      "state",
-                                             "over",   "of-container", "gone"};
+  static const char* const kDirectories[] = {"public",       "private", "state", "over",
+                                             "of-container", "gone",    "still"};
   for (size_t i = 0; i < sizeof kDirectories / sizeof *kDirectories; i++)
     CHECK_SYS(mkdir(kDirectories[i], 0755));
   if (mount("mine", "of-container", "tmpfs", 0, NULL) != 0) workload_skip("no right to mount");
@@ -146,12 +172,15 @@ int main(int argc, char** argv) {
   write_file("of-container/sub/file", "of the container");
   CHECK_SYS(mount("mine", "gone", "tmpfs", 0, NULL));
   write_file("gone/file", "");
+  CHECK_SYS(mount("mine", "still", "tmpfs", 0, NULL));
+  write_file("still/file", "still there");
   write_file("public/file", "public");
   write_file("private/file", "private");
-  char before[kMountTable];
-  describe_mounts(before, sizeof before);
   pid_t service = spawn(service_body, NULL);
   await_waiting_child(service);
+  CHECK_SYS(umount("still"));
+  char before[kMountTable];
+  describe_mounts(before, sizeof before);
 
   workload_ready();
 
@@ -161,6 +190,8 @@ int main(int argc, char** argv) {
   finish_child(service);
   expect_mounts(before);
   CHECK_STR(read_small_file("private/file"), "privatemore");
+  CHECK_STR(read_small_file("private/mapped"), "MApped");
+  CHECK(!is_there("still/file"));
   CHECK_STR(read_small_file("of-container/sub/new"), "from inside");
   CHECK(is_there("gone/file"));
   return workload_ok();

@@ -73,10 +73,9 @@ class MountsRestore {
   void add_entry(Fd mount, const image::OwnMount& own);
   // In the namespaces of the entries, whose mounts are changed only there.
   Result<void> each_inside(const std::function<Result<void>(const Entry&)>& work);
-  Result<void> inside(const Entry& entry, const std::function<Result<void>()>& work) const;
   Result<void> make_groups();
+  std::map<const Entry*, const Entry*> take_next(std::map<uint32_t, Group>& groups) const;
   void let_go();
-  Result<void> share(uint32_t number, Group peers);
   Result<void> set_alone(const Entry& entry) const;
 
   ApplyContext& context_;

@@ -287,39 +287,43 @@ Result<void> MountsRestore::each_inside(const std::function<Result<void>(const E
   return {};
 }
 
-Result<void> MountsRestore::inside(const Entry& entry,
-                                   const std::function<Result<void>()>& work) const {
-  return in_context(TRY(context_.mounts().view(entry.name_space)).run(work), link_of(entry.point));
-}
-
-// A group is made when its masters are there.
+// A group is made when its masters are there: first who shows most of it, whom the others join.
 Result<void> MountsRestore::make_groups() {
   std::map<uint32_t, Group> groups;
   for (const Entry& entry : entries_)
     if (uint32_t group = entry.state->shared_group()) groups[group].push_back(&entry);
   while (!groups.empty()) {
-    auto next = std::ranges::find_if(groups, [&](const auto& group) {
-      uint32_t master = group.second.front()->state->master_group();
-      return master == 0 || shared_.contains(master);
-    });
-    if (next == groups.end()) return fail(Code::kBadImage, "mounts are slaves of each other");
-    TRY(share(next->first, next->second));
-    groups.erase(next);
+    const std::map<const Entry*, const Entry*> tops = take_next(groups);
+    if (tops.empty()) return fail(Code::kBadImage, "mounts are slaves of each other");
+    TRY(each_inside([&](const Entry& entry) -> Result<void> {
+      auto found = tops.find(&entry);
+      if (found == tops.end() || found->second != &entry) return {};
+      TRY(set_alone(entry));
+      return set_mount_propagation(entry.mount, MS_SHARED);
+    }));
+    TRY(each_inside([&](const Entry& entry) -> Result<void> {
+      auto found = tops.find(&entry);
+      if (found == tops.end() || found->second == &entry) return {};
+      return join_group(found->second->mount, entry.mount);
+    }));
+    for (const auto& [entry, top] : tops) shared_[top->state->shared_group()] = top;
   }
   return {};
 }
 
-Result<void> MountsRestore::share(uint32_t number, Group peers) {
-  std::ranges::stable_sort(peers, {}, [](const Entry* entry) { return entry->state->depth(); });
-  const Entry& top = *peers.front();
-  TRY(inside(top, [&]() -> Result<void> {
-    TRY(set_alone(top));
-    return set_mount_propagation(top.mount, MS_SHARED);
-  }));
-  shared_[number] = &top;
-  for (const Entry* peer : peers)
-    if (peer != &top) TRY(inside(*peer, [&] { return join_group(top.mount, peer->mount); }));
-  return {};
+// Takes the groups out whose turn it is; returns their mounts, each with who shows most.
+std::map<const MountsRestore::Entry*, const MountsRestore::Entry*> MountsRestore::take_next(
+    std::map<uint32_t, Group>& groups) const {
+  std::map<const Entry*, const Entry*> tops;
+  std::erase_if(groups, [&](const auto& group) {
+    const uint32_t master = group.second.front()->state->master_group();
+    if (master != 0 && !shared_.contains(master)) return false;
+    const Entry* top = *std::ranges::min_element(
+        group.second, {}, [](const Entry* entry) { return entry->state->depth(); });
+    for (const Entry* peer : group.second) tops[peer] = top;
+    return true;
+  });
+  return tops;
 }
 
 // As if it had no peers of the container's.
