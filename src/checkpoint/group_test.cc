@@ -1,5 +1,6 @@
 #include "checkpoint/group.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
@@ -42,6 +43,7 @@ class LeaderThatEnds {
   }
   ~LeaderThatEnds() {
     ::kill(pid_.value, SIGKILL);
+    ::kill(parent_, SIGKILL);
     ::waitpid(parent_, nullptr, 0);
   }
   LeaderThatEnds(const LeaderThatEnds&) = delete;
