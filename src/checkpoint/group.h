@@ -4,7 +4,7 @@
 // freeze, capture into a Sink, then thaw (it goes on here) or kill (it lives elsewhere). Restoring:
 // build from a Source inside a sandbox (every task exists, nothing runs), then resume.
 //
-// Both classes are bound to the thread that made them: ptrace is per thread. A FrozenGroup that is
+// A RestoredGroup is bound to the thread that made it: ptrace is per thread. A FrozenGroup that is
 // destroyed thaws; a RestoredGroup that is destroyed before resume() kills what it built. If this
 // process dies the kernel does the same: frozen tasks go on, half-built tasks are killed.
 #pragma once

@@ -1,6 +1,6 @@
 // Processes in IPC namespaces of their own: with objects of the same ids and names as elsewhere,
-// attached segments, SEM_UNDO, removed and unattended objects, settings; a child that lives with
-// its parent, and one that has gone back.
+// attached segments, SEM_UNDO, removed and unattended objects, settings, the notification of a
+// queue; a child that lives with its parent, and one that has gone back.
 // modes: container
 // rights: CAP_SYS_ADMIN
 #include <sched.h>
@@ -99,12 +99,32 @@ static int is_writable(const char* path) {
   return access(path, W_OK) == 0;
 }
 
+static mqd_t ask_for_signal(sigset_t* set) {
+  sigemptyset(set);
+  sigaddset(set, SIGRTMIN);
+  CHECK_SYS(sigprocmask(SIG_BLOCK, set, NULL));
+  mqd_t queue = create("/tells", O_RDWR);
+  struct sigevent event = {
+      .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value.sival_int = 42};
+  CHECK_SYS(mq_notify(queue, &event));
+  return queue;
+}
+
+static void expect_signal(mqd_t queue, const sigset_t* set) {
+  put(queue, "told", 1);
+  siginfo_t info;
+  CHECK_EQ(CHECK_SYS(sigwaitinfo(set, &info)), SIGRTMIN);
+  CHECK_EQ(info.si_value.sival_int, 42);
+}
+
 static void outer_body(void* argument) {
   (void)argument;
   if (unshare(CLONE_NEWIPC) != 0) workload_skip("no right to make IPC namespaces");
   const int may_set = is_writable("/proc/sys/kernel/msgmnb");
   if (may_set) set("/proc/sys/kernel/msgmnb", "20480");
   own = make_objects(2, "outer");
+  sigset_t set;
+  mqd_t telling = ask_for_signal(&set);
   pid_t inner = spawn(inner_body, NULL);
   await_waiting_child(inner);
   wait_for_go();
@@ -112,6 +132,7 @@ static void outer_body(void* argument) {
   CHECK_EQ(own.memory[kSize - 1], 'i');
   CHECK_EQ(CHECK_SYS(semctl(own.semaphores, 1, GETVAL)), 0);
   check_objects(&own, 2, "outer", 1);
+  expect_signal(telling, &set);
   if (may_set) {
     struct msqid_ds status;
     int made = CHECK_SYS(msgget(IPC_PRIVATE, 0600));
