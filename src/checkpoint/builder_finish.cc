@@ -9,6 +9,7 @@
 #include "checkpoint/builder.h"
 #include "engine/files/file_locks.h"
 #include "engine/ipc/sysv_undo.h"
+#include "engine/memory/aio_contexts.h"
 #include "engine/memory/missing_pages.h"
 #include "engine/mounts/mount_namespaces.h"
 #include "engine/sockets/unix_apply.h"
@@ -186,6 +187,7 @@ Result<void> GroupBuilder::settle(Member& member) {
   if (process.child_subreaper())
     TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
+  TRY(engine::restore_aio_contexts(leader, *channel_, *member.space, member.aio_contexts));
   TRY(spaces_->finish(leader, *member.space));
   if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
   return {};

@@ -11,6 +11,7 @@
 #include "engine/ipc/ipc_namespaces.h"
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
+#include "engine/memory/aio_contexts.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/mounts/mount_namespaces.h"
@@ -164,6 +165,7 @@ Result<void> GroupCapture::survey() {
     ahead_->settle(processes_, births_);
   }
   spaces_.resize(processes_.size());
+  aio_contexts_.resize(processes_.size());
   auto descriptors = TRY(look_from_outside());
   engine::FileTable files(context_);
   for (size_t i = 0; i < processes_.size(); ++i) {
@@ -279,6 +281,8 @@ Result<void> GroupCapture::survey_process(size_t index) {
   TRY(context_.judge(engine::note_removed_directories(context_, processes_[index], out)));
   auto mappings = TRY(layouts_.read(processes_[index].living, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
+  aio_contexts_[index] =
+      TRY(engine::capture_aio_contexts(processes_[index].living, spaces_[index]));
   return {};
 }
 
@@ -409,6 +413,10 @@ Result<void> GroupCapture::write_space(size_t index) {
     }
   }
   TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
+  image::AioContexts& aio = aio_contexts_[index];
+  aio.set_process(space.process());
+  if (!aio.contexts().empty())
+    TRY(image::put_message(context_.sink(), image::RecordType::kAioContexts, aio));
   auto owner = static_cast<uint32_t>(frozen.ns_pid.value);
   for (const MappedPages& pages : pages_of_[index]) {
     for (const sys::Range& range : pages.seen.guards)

@@ -99,7 +99,8 @@ class GroupCapture {
   std::vector<ino_t> cgroup_namespaces_;  // parallel to processes_; 0 for a zombie
   engine::NetworkSurvey* network_survey_ = nullptr;
   std::optional<image::Network> network_;
-  std::vector<image::AddressSpace> spaces_;  // parallel to processes_; empty for a zombie
+  std::vector<image::AddressSpace> spaces_;       // parallel to processes_; empty for a zombie
+  std::vector<image::AioContexts> aio_contexts_;  // likewise
   struct MappedPages {
     sys::Pagemap::Look seen;
     engine::Ranges inherited;         // need not be sent

@@ -21,10 +21,11 @@ namespace {
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 constexpr Nanoseconds kLastEnds = std::chrono::milliseconds(100);
 
-// A program that takes care of its events has soon read them, one that does a single asynchronous
-// request is soon done; one that does not is refused.
+// A program that takes care of its events has soon read them; one that does not is refused.
 constexpr Nanoseconds kLongestWait = std::chrono::milliseconds(500);
 constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(1);
+// For which the group stands still at most until its asynchronous requests are done.
+constexpr Nanoseconds kLongestRequest = std::chrono::milliseconds(100);
 
 class NoSink final : public image::Sink {
  public:
@@ -79,7 +80,9 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   if (spec.network)
     state->network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
-    auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
+    auto waits = [&] {
+      return !queues.all_read() || engine::has_unreadable_aio_context(spec.root);
+    };
     while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
     TRY(engine::refuse_frozen_by_v1(state->cgroups));
     Stopwatch watch(clock);
@@ -87,7 +90,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
         TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
     state->freeze_time = watch.elapsed();
     TRY_IN(state->thaw_inner(), "freeze");
-    const bool at_rest = queues.all_read_in(spec.root) && !engine::has_aio_context(spec.root);
+    const bool at_rest = queues.all_read_in(spec.root) &&
+                         engine::await_aio_requests(state->processes, kLongestRequest).empty();
     if (at_rest || clock.now() >= deadline) return FrozenGroup(std::move(state));
     state->freezers.reset();
     TRY_IN(engine::thaw_processes(state->processes), "thaw");
