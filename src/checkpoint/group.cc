@@ -25,7 +25,7 @@ constexpr Nanoseconds kLastEnds = std::chrono::milliseconds(100);
 constexpr Nanoseconds kLongestWait = std::chrono::milliseconds(500);
 constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(1);
 // For which the group stands still at most until its asynchronous requests are done.
-constexpr Nanoseconds kLongestRequest = std::chrono::milliseconds(100);
+constexpr Nanoseconds kLongestRequest = std::chrono::seconds(1);
 
 class NoSink final : public image::Sink {
  public:
