@@ -18,7 +18,7 @@ lint_packages=(clang-format-19 clang-tidy-19)
 run_packages=(runc rsync nftables iproute2 iputils-ping procps openssl redis-server nginx-light)
 bench_packages=(gnuplot-nox)
 test_packages=(iptables redis-tools wrk postgresql postgresql-contrib memcached nodejs
-  openjdk-17-jdk-headless prometheus-node-exporter spin qemu-system-x86 busybox-static)
+  openjdk-17-jdk-headless prometheus-node-exporter fio spin qemu-system-x86 busybox-static)
 
 usage() {
   cat <<'EOF'

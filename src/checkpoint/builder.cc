@@ -163,6 +163,8 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
     case RecordType::kZeroPages: return fill(record);
     case RecordType::kMissingPages: return note_missing(record);
     case RecordType::kGuardPages: return note_guard(record);
+    case RecordType::kAioContexts:
+      return note_aio_contexts(TRY(image::parse_as<image::AioContexts>(record)));
     case RecordType::kEndOfAddressSpace: return lanes_->finish_space();
     default:
       return fail(Code::kBadImage,
@@ -426,6 +428,12 @@ Result<void> GroupBuilder::note_guard(const image::Record& record) {
                });
   if (run.flags != 0 || !known) return fail(Code::kBadImage, "guard region at an impossible place");
   owner->guards.push_back(range);
+  return {};
+}
+
+Result<void> GroupBuilder::note_aio_contexts(image::AioContexts contexts) {
+  Member* owner = TRY(member(static_cast<int32_t>(contexts.process())));
+  owner->aio_contexts = std::move(contexts);
   return {};
 }
 

@@ -64,6 +64,7 @@ class GroupBuilder {
     int exit_signal = 0;
     std::vector<engine::Task> tasks;  // the leader first, until it has made the threads if it ends
     std::optional<engine::Task> ending_leader;
+    image::AioContexts aio_contexts;
     engine::Ranges missing;  // pages that come after the group runs
     engine::Ranges guards;
     std::optional<sys::Userfaultfd> missing_handler;
@@ -106,6 +107,7 @@ class GroupBuilder {
   Result<void> fill(const image::Record& record);
   Result<void> note_missing(const image::Record& record);
   Result<void> note_guard(const image::Record& record);
+  Result<void> note_aio_contexts(image::AioContexts contexts);
   Result<engine::Task> make_process(Member& member);
   Result<engine::Task> fork(engine::Task& creator, const image::Process& process);
   Result<void> join_group_from_outside(engine::Task& creator, const image::Process& process);

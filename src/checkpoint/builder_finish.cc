@@ -10,6 +10,7 @@
 #include "engine/files/file_locks.h"
 #include "engine/ipc/queue_notifications.h"
 #include "engine/ipc/sysv_undo.h"
+#include "engine/memory/aio_contexts.h"
 #include "engine/memory/missing_pages.h"
 #include "engine/mounts/own_mounts.h"
 #include "engine/sockets/unix_apply.h"
@@ -189,6 +190,7 @@ Result<void> GroupBuilder::settle(Member& member) {
     TRY(leader.call("become subreaper", SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0}));
   if (process.shares_memory()) return {};
   TRY(engine::SpaceBuilder::install_guards(leader, member.guards));
+  TRY(engine::restore_aio_contexts(leader, *channel_, *member.space, member.aio_contexts));
   TRY(spaces_->finish(leader, *member.space));
   if (!member.missing.empty()) member.missing_handler = TRY(engine::make_missing_handler(leader));
   return {};

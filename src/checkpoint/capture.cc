@@ -11,6 +11,7 @@
 #include "engine/ipc/ipc_namespaces.h"
 #include "engine/ipc/posix_queues.h"
 #include "engine/ipc/sysv.h"
+#include "engine/memory/aio_contexts.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/mounts/mount_namespaces.h"
@@ -159,6 +160,7 @@ Result<void> GroupCapture::survey() {
     ahead_->settle(processes_, births_);
   }
   spaces_.resize(processes_.size());
+  aio_contexts_.resize(processes_.size());
   auto descriptors = TRY(look_from_outside());
   TRY(survey_mounts());
   engine::FileTable files(context_);
@@ -283,6 +285,8 @@ Result<void> GroupCapture::survey_process(size_t index) {
   if (!has_space(index)) return {};
   auto mappings = TRY(layouts_.read(processes_[index].living, processes_[index].vmas));
   spaces_[index].mutable_mappings()->Assign(mappings.begin(), mappings.end());
+  aio_contexts_[index] =
+      TRY(engine::capture_aio_contexts(processes_[index].living, spaces_[index]));
   return {};
 }
 
@@ -422,6 +426,10 @@ Result<void> GroupCapture::write_space(size_t index) {
     }
   }
   TRY(image::put_message(context_.sink(), image::RecordType::kAddressSpace, space));
+  image::AioContexts& aio = aio_contexts_[index];
+  aio.set_process(space.process());
+  if (!aio.contexts().empty())
+    TRY(image::put_message(context_.sink(), image::RecordType::kAioContexts, aio));
   for (const MappedPages& pages : pages_of_[index]) {
     for (const sys::Range& range : pages.seen.guards)
       TRY(image::put_guard_pages(context_.sink(), {owner, 0, range.start, range.size()}));

@@ -106,6 +106,7 @@ class GroupCapture {
   std::optional<image::Network> network_;
   // Parallel to processes_; without mappings for a zombie and for who shares its memory.
   std::vector<image::AddressSpace> spaces_;
+  std::vector<image::AioContexts> aio_contexts_;  // likewise
   struct MappedPages {
     sys::Pagemap::Look seen;
     engine::Ranges inherited;         // need not be sent

@@ -22,10 +22,11 @@ namespace {
 constexpr Nanoseconds kFreezerDeadline = std::chrono::seconds(10);
 constexpr Nanoseconds kLastEnds = std::chrono::milliseconds(100);
 
-// A program that takes care of its events has soon read them, one that does a single asynchronous
-// request is soon done; one that does not is refused.
+// A program that takes care of its events has soon read them; one that does not is refused.
 constexpr Nanoseconds kLongestWait = std::chrono::milliseconds(500);
 constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(1);
+// For which the group stands still at most until its asynchronous requests are done.
+constexpr Nanoseconds kLongestRequest = std::chrono::seconds(1);
 
 class NoSink final : public image::Sink {
  public:
@@ -90,7 +91,9 @@ Result<void> FrozenGroup::State::freeze() {
   if (spec.network)
     network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
-    auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
+    auto waits = [&] {
+      return !queues.all_read() || engine::has_unreadable_aio_context(spec.root);
+    };
     while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
     TRY(engine::refuse_frozen_by_v1(cgroups));
     Stopwatch watch(clock);
@@ -98,7 +101,8 @@ Result<void> FrozenGroup::State::freeze() {
         TRY_IN(engine::freeze_processes(spec.root, spec.container, spec.freezer_cgroup), "freeze");
     freeze_time = watch.elapsed();
     TRY_IN(thaw_inner(), "freeze");
-    const bool at_rest = queues.all_read_in(spec.root) && !engine::has_aio_context(spec.root);
+    const bool at_rest = queues.all_read_in(spec.root) &&
+                         engine::await_aio_requests(processes, kLongestRequest).empty();
     if (at_rest || clock.now() >= deadline) return {};
     freezers.reset();
     TRY_IN(engine::thaw_processes(processes), "thaw");

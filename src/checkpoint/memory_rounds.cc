@@ -15,6 +15,7 @@
 #include "checkpoint/host_facts.h"
 #include "checkpoint/relations.h"
 #include "engine/cgroups/inner_freezers.h"
+#include "engine/memory/aio_contexts.h"
 #include "engine/memory/layout.h"
 #include "engine/memory/pages.h"
 #include "engine/tasks/frozen.h"
@@ -48,6 +49,7 @@ struct MemoryRounds::Member {
 // What a round has found out about one process while it stood still.
 struct MemoryRounds::Pending {
   Member* member;
+  bool is_written_to;  // by requests (AIO) that were in flight then
   sys::Pagemap pagemap;
   sys::ForcedMemory memory;  // of the program that was running then
   std::vector<sys::Vma> vmas;
@@ -57,6 +59,9 @@ struct MemoryRounds::Pending {
 };
 
 namespace {
+
+// For which a round waits for asynchronous requests while the group stands still.
+constexpr Nanoseconds kLongestRequest = std::chrono::milliseconds(20);
 
 // Lets the group go on, whatever happens.
 class Pause {
@@ -254,8 +259,10 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& s
   return WorkerThread().perform([&]() -> Result<std::vector<Pending>> {
     SystemClock clock;
     Stopwatch watch(clock);
+    std::ignore = engine::has_unreadable_aio_context(spec_.root);  // nobody waits for it frozen
     Pause pause = TRY(Pause::begin(spec_));
     auto& processes = pause.processes();
+    const auto written_to = engine::await_aio_requests(processes, kLongestRequest);
     order_for_restore(processes);
     TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
       if (!processes[i].zombie) processes[i].vmas = TRY(sys::read_maps(processes[i].living));
@@ -265,6 +272,9 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& s
     if (round_ == 1) highest_descriptor_ = highest_descriptor(processes);
     TRY(adopt(processes));
     auto pending = TRY(look_at_all(processes));
+    for (Pending& of_process : pending)
+      of_process.is_written_to =
+          std::ranges::find(written_to, of_process.member->pid) != written_to.end();
     TRY(pause.end());
     stopped_seconds = watch.seconds();
     return pending;
@@ -364,6 +374,7 @@ Result<std::vector<MemoryRounds::Pending>> MemoryRounds::look_at_all(
 
 Result<MemoryRounds::Pending> MemoryRounds::look_at(const FrozenProcess& frozen, Member& member) {
   Pending pending{&member,
+                  false,
                   TRY(sys::Pagemap::open(frozen.living)),
                   TRY(sys::ForcedMemory::open(frozen.living)),
                   frozen.vmas,
@@ -481,6 +492,7 @@ Result<uint64_t> MemoryRounds::send(image::Sink& sink, Pending& pending) {
   engine::PageWriter writer(sink);
   auto zeros = fresh ? engine::Zeros::kLeaveOut : engine::Zeros::kPut;
   uint64_t sent = TRY(writer.put_ranges(reader, PROT_READ, zeros, pending.changed));
+  if (pending.is_written_to) return sent;  // what it gets later is not seen: it comes once more
   member.sent = engine::unite(member.sent, engine::subtract(pending.changed, unreadable));
   return sent;
 }

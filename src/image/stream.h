@@ -41,6 +41,7 @@ enum class RecordType : uint16_t {
   kMounts = 21,        // head: Mounts: what differs from the declared ones
   kCgroups = 35,       // head: Cgroups: those that the container has made
   kNetwork = 50,       // head: Network: of a container that may change it
+  kAioContexts = 70,   // head: AioContexts: of a process whose address space came before
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -58,9 +59,13 @@ class KernelMemory {
     return TRY(read_object(from, sizeof(Value))).template at<Value>(0);
   }
 
-  // The kernel's struct file behind a descriptor of this process, and the struct socket of that.
+  // The kernel's struct file behind a descriptor of this process, and what its kind keeps with it:
+  // of a socket its struct socket, of /proc/PID/mem the process's struct mm_struct.
   Result<KernelAddress> file_of(int fd) const;
-  Result<KernelAddress> socket_of(int fd) const;
+  Result<KernelAddress> private_data_of(int fd) const;
+
+  // What to add to an address of per-CPU memory (__percpu), for each processor that there may be.
+  Result<std::vector<uint64_t>> per_cpu_offsets(const KernelTypes& types) const;
 
  private:
   struct Offsets {
@@ -69,6 +74,8 @@ class KernelMemory {
   KernelMemory(Fd program, Fd window, Offsets offsets)
       : program_(std::move(program)), window_(std::move(window)), offsets_(offsets) {}
   Result<void> look(KernelAddress from, std::span<std::byte> into) const;
+  Result<void> run(const Fd& program, std::span<const uint64_t> arguments,
+                   std::span<std::byte> into) const;
   Result<KernelAddress> own_task() const;
 
   Fd program_;

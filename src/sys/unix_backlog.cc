@@ -142,7 +142,7 @@ const Result<UnixBacklog>& UnixBacklog::shared() {
 Result<KernelAddress> UnixBacklog::sock_of(int fd) const {
   struct stat status{};
   if (::fstat(fd, &status) != 0) return fail_errno("stat");
-  auto socket = TRY(memory_.socket_of(fd));
+  auto socket = TRY(memory_.private_data_of(fd));
   if (TRY(memory_.read_value<uint64_t>(socket + layout_->socket.number)) != status.st_ino)
     return fail(Code::kSystem, "the kernel's structures are not as it tells");
   return memory_.read_value<KernelAddress>(socket + layout_->socket.sock);

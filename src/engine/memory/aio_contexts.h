@@ -1,17 +1,41 @@
-// Contexts of asynchronous I/O (io_setup), which cannot be carried. A program that makes one for
-// each request is rid of it again at once.
+// Contexts of asynchronous I/O (io_setup).
+//
+// What a process knows of a context is its ring: the ring's address is the context's id, and events
+// that nobody has read yet lie in it. The place of the next event is the kernel's own note, so a
+// new context is brought there by as many requests that do nothing. Requests in flight cannot be
+// carried: those of disks are over in a moment, even while the group stands still.
 #pragma once
 
-#include <string_view>
+#include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
+#include "base/result.h"
+#include "engine/files/descriptor_channel.h"
+#include "engine/task.h"
+#include "engine/tasks/frozen.h"
+#include "image/memory.pb.h"
+#include "sys/procfs.h"
 
 namespace martlet::engine {
 
-// Whether a process of the group below `root` has one now. Costs a look at all mappings only if
-// somebody on this host has one.
-bool has_aio_context(HostPid root);
+bool is_aio_ring(const sys::Vma& vma);
 
-bool is_aio_ring(std::string_view mapped_path);
+// Whether a process of the group below `root` has a context whose requests cannot be counted here
+// (sys::AioReader). Costs a look at all mappings only if somebody on this host has a context.
+bool has_unreadable_aio_context(HostPid root);
+
+// Waits until the processes have no requests in flight, for so long, and not for requests that may
+// wait for ever (IOCB_CMD_POLL). Returns the processes that have some left, or may have.
+std::vector<HostPid> await_aio_requests(const std::vector<FrozenProcess>& processes,
+                                        Nanoseconds longest);
+
+// Describes the contexts whose rings are among the space's mappings.
+Result<image::AioContexts> capture_aio_contexts(HostPid living, const image::AddressSpace& space);
+
+// Makes them, in a task that has mapped the space.
+Result<void> restore_aio_contexts(Task& task, DescriptorChannel& channel,
+                                  const image::AddressSpace& space,
+                                  const image::AioContexts& wanted);
 
 }  // namespace martlet::engine

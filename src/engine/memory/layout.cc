@@ -39,7 +39,6 @@ Result<void> refuse_special(const sys::Vma& vma, bool write_tracking) {
     return refuse("userfaultfd");
   if (vma.protection_key != 0) return refuse("memory with a protection key");
   if (vma.path.find("io_uring") != std::string::npos) return refuse("io_uring");
-  if (is_aio_ring(vma.path)) return refuse("asynchronous I/O (io_setup)");
   if (vma.path.starts_with("/secretmem")) return refuse("secret memory (memfd_secret)");
   if (vma.path.starts_with("anon_inode:") || vma.path.starts_with("socket:"))
     return refuse("a mapping of a kernel object");
@@ -145,6 +144,10 @@ Result<std::optional<image::Mapping>> LayoutReader::translate(HostPid pid, const
     return mapping;
   }
   TRY(refuse_special(vma, write_tracking_));
+  if (is_aio_ring(vma)) {
+    mapping.set_kind(image::MAPPING_AIO_RING);
+    return mapping;
+  }
   if (vma.inode == 0 && !vma.shared) {
     mapping.set_kind(image::MAPPING_ANONYMOUS);
     mapping.set_name(anonymous_name(vma));

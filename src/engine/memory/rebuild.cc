@@ -61,11 +61,17 @@ Result<void> check_layout(const image::AddressSpace& space, sys::Range reserved)
   return {};
 }
 
+// The ring of an AIO context takes the place of such memory when the context is made; what a
+// process has mapped of its parent's ring becomes memory of its own.
+bool is_mapped_without_file(const image::Mapping& mapping) {
+  return mapping.kind() == image::MAPPING_ANONYMOUS || mapping.kind() == image::MAPPING_AIO_RING;
+}
+
 int mmap_flags(const image::Mapping& mapping) {
   bool shared = mapping.kind() == image::MAPPING_SHARED_FILE ||
                 mapping.kind() == image::MAPPING_SHARED_MEMORY;
   int flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
-  if (mapping.kind() == image::MAPPING_ANONYMOUS) flags |= MAP_ANONYMOUS;
+  if (is_mapped_without_file(mapping)) flags |= MAP_ANONYMOUS;
   if (mapping.kind() == image::MAPPING_ANONYMOUS && mapping.huge_page_bits() != 0)
     flags |= MAP_HUGETLB | static_cast<int>(mapping.huge_page_bits() << MAP_HUGE_SHIFT);
   if (mapping.grows_down()) flags |= MAP_GROWSDOWN;
@@ -289,7 +295,7 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
   std::vector<size_t> slot(static_cast<size_t>(space.mappings_size()));
   for (int i = 0; i < space.mappings_size(); ++i) {
     const image::Mapping& mapping = space.mappings(i);
-    if (is_vdso_part(mapping) || mapping.kind() == image::MAPPING_ANONYMOUS ||
+    if (is_vdso_part(mapping) || is_mapped_without_file(mapping) ||
         plan.kept[static_cast<size_t>(i)] || TRY(segment_of(mapping)))
       continue;
     int fd = TRY_IN(open_backing(mapping), where(mapping));
@@ -313,7 +319,7 @@ Result<void> SpaceBuilder::map_all(Task& task, const image::AddressSpace& space,
       if (first == index) TRY_IN(grow_run(batch, space, plan, first), where(mapping));
       continue;
     }
-    int fd = mapping.kind() == image::MAPPING_ANONYMOUS ? -1 : numbers[slot[index]];
+    int fd = is_mapped_without_file(mapping) ? -1 : numbers[slot[index]];
     TRY_IN(map_one(batch, mapping, fd), where(mapping));
   }
   for (int number : numbers) TRY(batch.room(1))->call("close", SYS_close, {number});

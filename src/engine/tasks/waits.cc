@@ -22,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr long kEpollPwait2 = 441;
+constexpr long kIoPgetevents = 333;
 constexpr uint64_t kBelowRedZone = 512;
 
 struct CallState {
@@ -51,6 +52,8 @@ bool has_relative_timeout(const CallState& call) {
     case SYS_epoll_wait:
     case SYS_epoll_pwait: return milliseconds(call.arguments[3]);
     case kEpollPwait2: return call.arguments[3] != 0;
+    case SYS_io_getevents:
+    case kIoPgetevents: return call.arguments[4] != 0;
     case SYS_futex:
       return (call.arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT && call.arguments[3] != 0;
     // These report the remaining time themselves if they were given a place for it.
@@ -155,6 +158,8 @@ Result<void> shorten_wait(const TimedWait& wait, HostPid pid, user_regs_struct& 
     case SYS_epoll_pwait: shorten_milliseconds(passed, registers.r10); return {};
     case kEpollPwait2:
     case SYS_futex: return shorten_in_memory(pid, passed, registers.rsp, registers.r10);
+    case SYS_io_getevents:
+    case kIoPgetevents: return shorten_in_memory(pid, passed, registers.rsp, registers.r8);
     case SYS_nanosleep: return shorten_in_memory(pid, passed, registers.rsp, registers.rdi);
     case SYS_clock_nanosleep: return shorten_in_memory(pid, passed, registers.rsp, registers.rdx);
     default: return {};
