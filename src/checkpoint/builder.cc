@@ -178,6 +178,7 @@ Result<void> GroupBuilder::create_ipc(image::Ipc ipc) {
   TRY(engine::create_posix_queues(*context_, ipc_));
   Task& root = members_.at(tree_.processes(0).pid()).leader();
   ipc_namespaces_ = TRY(engine::IpcNamespaces::create(*context_, root, *channel_, ipc_));
+  time_namespaces_ = TRY(engine::TimeNamespacesRestore::create(root, tree_, *channel_));
   return {};
 }
 
@@ -349,6 +350,7 @@ Result<void> GroupBuilder::build_space(image::AddressSpace space) {
     return std::unexpected(impossible(*owner->process));
   if (owner->tasks.empty()) owner->tasks.push_back(TRY(make_process(*owner)));
   TRY_IN(ipc_namespaces_.enter(owner->leader(), *channel_), name_of(*owner->process));
+  TRY_IN(time_namespaces_.enter(owner->leader(), *channel_), name_of(*owner->process));
   auto before = space_before(*owner, &Member::space);
   owner->space = std::move(space);
   order_.push_back(pid);

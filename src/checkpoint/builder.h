@@ -23,6 +23,7 @@
 #include "engine/mounts/tmpfs.h"
 #include "engine/task.h"
 #include "engine/tasks/pid_namespaces.h"
+#include "engine/tasks/time_namespaces.h"
 #include "engine/tasks/user_namespaces.h"
 #include "image/group.pb.h"
 #include "image/memory.pb.h"
@@ -170,6 +171,7 @@ class GroupBuilder {
   std::unique_ptr<engine::TmpfsRestore> tmpfs_;
   engine::InnerCgroups cgroups_;
   engine::PidNamespacesRestore pid_namespaces_;
+  engine::TimeNamespacesRestore time_namespaces_;  // borrows tree_
   bool is_container_ = false;
   image::Ipc ipc_;
   engine::SysvObjects sysv_;

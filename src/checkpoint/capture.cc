@@ -22,6 +22,7 @@
 #include "engine/tasks/namespaces.h"
 #include "engine/tasks/pid_namespaces.h"
 #include "engine/tasks/process_state.h"
+#include "engine/tasks/time_namespaces.h"
 #include "engine/tasks/user_namespaces.h"
 #include "engine/terminals/controlling.h"
 #include "sys/mapping_flags.h"
@@ -178,6 +179,7 @@ Result<void> GroupCapture::survey() {
   describe_births(births_, tree_);
   TRY(context_.judge(describe_namespaces()));
   TRY(context_.judge(engine::describe_pid_namespaces(processes_, tree_)));
+  TRY(context_.judge(engine::describe_time_namespaces(processes_, container_, tree_)));
   TRY(context_.judge(engine::describe_cgroup_namespaces(processes_, cgroup_namespaces_,
                                                         container_cgroups_, cgroups_)));
   TRY(engine::describe_inner_cgroups(context_, processes_, container_cgroups_,

@@ -87,12 +87,14 @@ class BirthPlan {
  private:
   static constexpr size_t kNone = ~size_t{0};
 
-  // Those with the same instance, in order; of every instance that several have.
+  // Those with the same instance, in order; of every instance that several have. Who shares its
+  // signal handlers shares its memory, too, which is planned before.
   Result<std::vector<std::vector<size_t>>> find_sharers(Shared what) const {
     Owners owners(what);
     std::map<HostPid, std::vector<size_t>> by_owner;
     for (size_t i = 0; i < processes_.size(); ++i) {
-      if (processes_[i].zombie) continue;
+      const bool is_alone = what == Shared::kSignalHandlers && born_with_[kMemory][i] == kNone;
+      if (processes_[i].zombie || is_alone) continue;
       HostPid task = processes_[i].living;
       by_owner[TRY(owners.add(task)).value_or(task)].push_back(i);
     }

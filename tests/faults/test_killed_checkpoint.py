@@ -261,6 +261,11 @@ class OfAProcessTree(KilledCheckpoint):
         self.check_itself()
 
 
+class OfSharedMemory(OfAProcessTree):
+    """Nor is a process harmed that works in the memory of another, or in one whose creator has ended."""
+    name_of_program = "task_shared_memory"
+
+
 class InAContainer(KilledCheckpoint):
     def setUp(self):
         super().setUp()

@@ -78,6 +78,8 @@ struct FrozenProcess {
   ino_t mount_namespace = 0;
   ino_t pid_namespace = 0;
   ino_t children_pid_namespace = 0;  // 0: it has no process yet
+  ino_t time_namespace = 0;
+  ino_t children_time_namespace = 0;
   std::vector<sys::Vma> vmas;
   std::shared_ptr<ReturnCodes> return_codes;  // of the group, found when they are needed
 

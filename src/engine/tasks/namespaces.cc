@@ -34,6 +34,7 @@ constexpr Kind kKinds[] = {
     {"cgroup", "cgroup", Scope::kThread},
     {"time", "time", Scope::kProcess},
     {"pid_for_children", "PID (for its children)", Scope::kThread},
+    {"time_for_children", "time (for its children)", Scope::kThread},
 };
 
 static_assert(std::size(kKinds) == std::tuple_size_v<Namespaces>);
@@ -50,8 +51,12 @@ constexpr size_t kUser = 5;
 static_assert(std::string_view(kKinds[kUser].file) == "user");
 constexpr size_t kCgroup = 6;
 static_assert(std::string_view(kKinds[kCgroup].file) == "cgroup");
+constexpr size_t kTime = 7;
+static_assert(std::string_view(kKinds[kTime].file) == "time");
 constexpr size_t kChildrenPid = 8;
 static_assert(std::string_view(kKinds[kChildrenPid].file) == "pid_for_children");
+constexpr size_t kChildrenTime = 9;
+static_assert(std::string_view(kKinds[kChildrenTime].file) == "time_for_children");
 
 Fd open_links(HostPid task) {
   return Fd(::open(sys::proc_path(task, "ns").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -91,7 +96,8 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   Namespaces expected = of_root;
   if (process.living != root) {
     const Fd links = open_links(process.living);
-    for (size_t own : {kPid, kMount, kIpc, kUts, kUser, kCgroup, kChildrenPid})
+    for (size_t own :
+         {kPid, kMount, kIpc, kUts, kUser, kCgroup, kTime, kChildrenPid, kChildrenTime})
       expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.living, Scope::kProcess);
   }
@@ -101,6 +107,8 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   process.user_namespace = expected[kUser];
   process.pid_namespace = expected[kPid];
   process.children_pid_namespace = expected[kChildrenPid];
+  process.time_namespace = expected[kTime];
+  process.children_time_namespace = expected[kChildrenTime];
   if (!process.other_namespace.empty() || !threads_may_differ(process)) return expected[kCgroup];
   auto alike = for_each_in_parallel(process.threads.size(), [&](size_t i) -> Result<void> {
     auto found = other_namespace_of(expected, process.threads[i].tracee.tid(), Scope::kThread);

@@ -129,8 +129,9 @@ std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& th
   if (!code || !state) return std::nullopt;
   const uint64_t signal_return = library->start + code->return_from_signal;
   const uint64_t size = return_frame_size(*state);
-  auto place = process.ended_leader ? place_on_left_stack(process, size, signal_return)
-                                    : place_for(process, thread.registers.rsp, size);
+  auto place = place_for(process, thread.registers.rsp, size);
+  const bool borrows = !place;
+  if (borrows) place = place_on_left_stack(process, size, signal_return);
   if (!place) return std::nullopt;
   user_regs_struct registers = thread.registers;
   restart_from_arguments(registers);
@@ -139,7 +140,7 @@ std::optional<WayBack> prepare_way_back(FrozenProcess& process, FrozenThread& th
   if (!sys::write_memory(process.living, stack, std::as_bytes(std::span(&signal_return, 1))) ||
       !sys::write_memory(process.living, *place, frame))
     return std::nullopt;
-  const size_t borrowed = process.ended_leader ? sizeof signal_return + frame.size() : 0;
+  const size_t borrowed = borrows ? sizeof signal_return + frame.size() : 0;
   return WayBack{TargetAddr(library->start + code->call_and_return), stack, borrowed};
 }
 

@@ -6,10 +6,10 @@
 // returns through both to what it did. Nothing that a program may count on lies there; a signal
 // would be delivered to the same place.
 //
-// If the main thread has ended, the lowest part of its stack is borrowed, where that holds nothing.
+// If the thread is on another stack (the main thread has ended, or who made the memory has), the
+// lowest part of the main stack is borrowed, where that holds nothing.
 //
-// There is none for another thread that is not on the main stack, or a program without the usual C
-// library.
+// There is none for a program without the usual C library.
 #pragma once
 
 #include <optional>
