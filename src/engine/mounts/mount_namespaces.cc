@@ -1,6 +1,8 @@
 #include "engine/mounts/mount_namespaces.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -44,6 +46,21 @@ Result<void> check_directories(const MountViews& views, const FrozenProcess& pro
   return {};
 }
 
+// What is mounted when the files are opened already.
+Result<void> check_late_mounts(CaptureContext& context, const image::Mounts& mounts,
+                               uint32_t number) {
+  for (const image::OwnMount& late : mounts.late()) {
+    Fd point = TRY(context.mounts().open(number, late.point(), O_PATH));
+    struct stat status{};
+    if (::fstat(point.get(), &status) != 0) return fail_errno("stat " + late.point());
+    for (const OpenFile& file : context.files())
+      if (file.status.st_dev == status.st_dev)
+        return fail(Code::kUnsupported,
+                    fmt::format("{} of the proc of a nested PID namespace is open", file.link));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_mount_namespaces(CaptureContext& context,
@@ -51,6 +68,9 @@ Result<void> check_mount_namespaces(CaptureContext& context,
                                     const image::Mounts& mounts, const image::Tree& tree) {
   if (mounts.namespaces().empty()) return {};
   std::map<int32_t, uint32_t> numbers;
+  for (int i = 0; i < mounts.namespaces_size(); ++i)
+    TRY(context.judge(
+        check_late_mounts(context, mounts.namespaces(i).changes(), static_cast<uint32_t>(i + 1))));
   for (int i = 0; i < mounts.namespaces_size(); ++i)
     for (int32_t pid : mounts.namespaces(i).processes())
       numbers[pid] = static_cast<uint32_t>(i + 1);

@@ -181,6 +181,8 @@ class Survey {
       return refuse(fmt::format("another mount hides {} where it comes from", mount.point));
     if (is_outer(mount.shared_group))
       return refuse(fmt::format("{} shares its mounts with others outside", mount.point));
+    if (mount.type == "proc" && shown_processes(*surveyed_.source, before.point) != 0)
+      return refuse(fmt::format("{} shows a PID namespace nested elsewhere", mount.point));
     if (mount.master_group != 0 && groups_.top(mount.master_group) == nullptr &&
         mount.master_group != before.master_group && mount.master_group != before.shared_group)
       return refuse(fmt::format("{} gets mounts from outside", mount.point));
@@ -236,6 +238,10 @@ class Survey {
     if (!order) return refuse("the container's own mounts hide each other, in no order to repeat");
     for (size_t index : *order) {
       const Mount& mount = *own_[index];
+      if (is_late(mount)) {
+        TRY(context_.judge(describe_late(mount)));
+        continue;
+      }
       image::OwnMount& own = *out_.add_own();
       numbers_[&mount] = static_cast<uint32_t>(out_.own_size());
       TRY(context_.judge(describe_one(mount, own)));
@@ -249,6 +255,8 @@ class Survey {
     *own.mutable_state() = state_of(mount);
     if (first_devices_.contains(mount.device)) return describe_bind_of_declared(mount, own);
     const Mount& base = *bases_.at(mount.device);
+    if (&base != &mount && !numbers_.contains(&base))
+      return refuse_mount(mount, "in the proc of a nested PID namespace");
     if (&base != &mount) return describe_bind(mount, base, numbers_.at(&base), own);
     return describe_file_system(mount, own);
   }
@@ -280,7 +288,6 @@ class Survey {
     if (!is_whole && (mount.type != "tmpfs" || !TRY(is_directory(mount))))
       return refuse_mount(mount, "and the whole of it is mounted nowhere");
     if (mount.type == "devpts") TRY(check_no_terminals(mount));
-    if (mount.type == "proc") TRY(check_processes(mount));
     if (mount.type == "mqueue" && mount.device != TRY(device_of_queues(context_.root())))
       return refuse_mount(mount, "of the IPC namespace of single processes");
     own.set_type(mount.type);
@@ -297,13 +304,43 @@ class Survey {
     return {};
   }
 
-  Result<void> check_processes(const Mount& mount) const {
-    auto point = open_on_top(mount);
+  // Which PID namespace the proc on top of a point shows; 0: that of the root, or it cannot be
+  // seen.
+  ino_t shown_processes(const MountView& view, const std::string& point) const {
+    auto top = open_below(view.root, point, O_PATH | O_NOFOLLOW);
     struct stat shown{}, ours{};
-    if (point && ::fstatat(point->get(), "1/ns/pid", &shown, 0) == 0 &&
-        ::stat(sys::proc_path(context_.root(), "ns/pid").c_str(), &ours) == 0 &&
-        shown.st_ino != ours.st_ino)
-      return refuse_mount(mount, "of the PID namespace of single processes");
+    if (!top || ::fstatat(top->get(), "1/ns/pid", &shown, 0) != 0 ||
+        ::stat(sys::proc_path(context_.root(), "ns/pid").c_str(), &ours) != 0 ||
+        shown.st_ino == ours.st_ino)
+      return 0;
+    return shown.st_ino;
+  }
+
+  // Who can mount it again: a process of that PID namespace, when all else is there.
+  Result<int32_t> showing_process(const Mount& mount, ino_t name_space) const {
+    auto process = surveyed_.pid_namespaces.find(name_space);
+    if (process == surveyed_.pid_namespaces.end())
+      return refuse_mount(mount, "of a PID namespace that nobody in its mount namespace lives in");
+    for (const Mount* other : own_)
+      if (other != &mount && (other->device == mount.device || other->parent == mount.id))
+        return refuse_mount(*other, "in the proc of a nested PID namespace");
+    return process->second;
+  }
+
+  bool is_late(const Mount& mount) const {
+    return mount.type == "proc" && !first_devices_.contains(mount.device) &&
+           mount_at(surveyed_.view, mount.point) == mount.id &&
+           shown_processes(surveyed_.view, mount.point) != 0;
+  }
+
+  Result<void> describe_late(const Mount& mount) {
+    image::OwnMount late;
+    TRY(check_own(mount));
+    late.set_point(mount.point);
+    *late.mutable_state() = state_of(mount);
+    TRY(describe_file_system(mount, late));
+    late.set_process(TRY(showing_process(mount, shown_processes(surveyed_.view, mount.point))));
+    *out_.add_late() = std::move(late);
     return {};
   }
 

@@ -42,6 +42,7 @@ struct SurveyedNamespace {
   const MountView* source = nullptr;
   const std::vector<Mount>* of_source = nullptr;
   std::set<dev_t> foreign;  // file systems that something else holds: the host, other namespaces
+  std::map<ino_t, int32_t> pid_namespaces{};  // each with a process that lives in both
 };
 
 // Whether the root file system of the beginning is that of now.

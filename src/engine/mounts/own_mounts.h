@@ -41,11 +41,11 @@ class MountsRestore {
   // proc or sysfs shows depends on who mounts it. Everything can be written to afterwards.
   Result<void> apply(Task& first, DescriptorChannel& channel, image::Mounts mounts);
 
-  // Brings processes into namespaces that are not the root's; `leader_of` is null for one that is
+  // Brings processes into namespaces that are not the root's, in which they make what they alone
+  // can; `leader_of` is null for one that is
   // not there. They must not have any threads yet, which get those of their process, and get their
   // directories afterwards.
-  Result<void> enter(DescriptorChannel& channel,
-                     const std::function<Task*(int32_t)>& leader_of) const;
+  Result<void> enter(DescriptorChannel& channel, const std::function<Task*(int32_t)>& leader_of);
 
   // From now on the mounts behave as they did: flags and propagation. Call it when nothing will be
   // written, mounted or opened any more; the context forgets the namespaces.
@@ -70,6 +70,8 @@ class MountsRestore {
   Result<Fd> take_own(const image::OwnMount& own) const;
   Result<void> bind(const image::OwnMount& own);
   Result<void> make(Task& first, const image::OwnMount& own);
+  Result<void> make_late(const image::MountNamespace& image, uint32_t number,
+                         const std::function<Task*(int32_t)>& leader_of);
   void add_entry(Fd mount, const image::OwnMount& own);
   // In the namespaces of the entries, whose mounts are changed only there.
   Result<void> each_inside(const std::function<Result<void>(const Entry&)>& work);

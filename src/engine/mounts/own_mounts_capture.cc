@@ -110,6 +110,13 @@ Result<void> check_rights(const FrozenProcess& root) {
           .with_remedy("give it the capability in the bundle"));
 }
 
+std::map<ino_t, int32_t> pid_namespaces_in(const Inhabited& name_space) {
+  std::map<ino_t, int32_t> found;
+  for (const FrozenProcess* process : name_space.processes)
+    found.try_emplace(process->pid_namespace, process->ns_pid.value);
+  return found;
+}
+
 Result<void> describe_copy(CaptureContext& context, const std::vector<Inhabited>& namespaces,
                            size_t index, const PeerGroups& groups, std::set<dev_t> foreign,
                            image::MountNamespace& out) {
@@ -130,7 +137,8 @@ Result<void> describe_copy(CaptureContext& context, const std::vector<Inhabited>
                                               .now = own.mounts,
                                               .source = &source.view,
                                               .of_source = &source.mounts,
-                                              .foreign = std::move(foreign)},
+                                              .foreign = std::move(foreign),
+                                              .pid_namespaces = pid_namespaces_in(own)},
                                              groups));
   return {};
 }

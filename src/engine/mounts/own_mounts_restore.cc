@@ -103,6 +103,16 @@ std::string link_of(const std::string& point) {
   return "mount " + point;
 }
 
+Result<void> mount_new(Task& task, const image::OwnMount& own) {
+  Program program(task.arena());
+  if (!program.fits(1, own.ByteSizeLong() + kPadding))
+    return fail(Code::kBadImage, "options of an impossible length");
+  program.call("mount", SYS_mount,
+               {program.put_string(own.name()), program.put_string(own.point()),
+                program.put_string(own.type()), 0, program.put_string(own.options())});
+  return task.run(program);
+}
+
 }  // namespace
 
 Result<void> MountsRestore::apply(Task& first, DescriptorChannel& channel, image::Mounts mounts) {
@@ -224,13 +234,7 @@ Result<Fd> MountsRestore::take_own(const image::OwnMount& own) const {
 Result<void> MountsRestore::make(Task& first, const image::OwnMount& own) {
   if (!can_be_made(own.type())) return fail(Code::kBadImage, "a file system of an impossible type");
   TRY(in_namespace([&] { return make_point(own.point(), S_IFDIR, of_host_); }));
-  Program program(first.arena());
-  if (!program.fits(1, own.ByteSizeLong() + kPadding))
-    return fail(Code::kBadImage, "options of an impossible length");
-  program.call("mount", SYS_mount,
-               {program.put_string(own.name()), program.put_string(own.point()),
-                program.put_string(own.type()), 0, program.put_string(own.options())});
-  TRY(first.run(program));
+  TRY(mount_new(first, own));
   return in_namespace([&]() -> Result<void> {
     // What lies on the root directory shows only from above.
     add_entry(TRY(open_mount_point(own.point() == kRoot ? "/.." : own.point())), own);
@@ -238,12 +242,29 @@ Result<void> MountsRestore::make(Task& first, const image::OwnMount& own) {
   });
 }
 
+Result<void> MountsRestore::make_late(const image::MountNamespace& image, uint32_t number,
+                                      const std::function<Task*(int32_t)>& leader_of) {
+  current_ = number;
+  for (const image::OwnMount& own : image.changes().late()) {
+    Task* task = leader_of(own.process());
+    if (own.type() != "proc" || task == nullptr ||
+        std::ranges::find(image.processes(), own.process()) == image.processes().end())
+      return fail(Code::kBadImage, "a late mount of an impossible sort");
+    TRY_IN(mount_new(*task, own), link_of(own.point()));
+    TRY(TRY(context_.mounts().view(number)).run([&]() -> Result<void> {
+      add_entry(TRY_IN(open_mount_point(own.point()), link_of(own.point())), own);
+      return {};
+    }));
+  }
+  return {};
+}
+
 void MountsRestore::add_entry(Fd mount, const image::OwnMount& own) {
   entries_.push_back({std::move(mount), &own.state(), own.point(), current_});
 }
 
 Result<void> MountsRestore::enter(DescriptorChannel& channel,
-                                  const std::function<Task*(int32_t)>& leader_of) const {
+                                  const std::function<Task*(int32_t)>& leader_of) {
   for (int i = 0; i < mounts_.namespaces_size(); ++i) {
     const MountView view = TRY(context_.mounts().view(static_cast<uint32_t>(i + 1)));
     for (int32_t pid : mounts_.namespaces(i).processes()) {
@@ -251,6 +272,7 @@ Result<void> MountsRestore::enter(DescriptorChannel& channel,
       if (task == nullptr) return fail(Code::kBadImage, "a mount namespace of no process");
       TRY(join_namespace(*task, view.name_space, CLONE_NEWNS, "enter a mount namespace", channel));
     }
+    TRY(make_late(mounts_.namespaces(i), static_cast<uint32_t>(i + 1), leader_of));
   }
   return {};
 }
