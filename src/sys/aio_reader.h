@@ -2,9 +2,9 @@
 //
 // No call tells which requests are in flight. Each of them holds a reference to its context from
 // before it is submitted until its event is in the ring and the eventfd that it names has been
-// signalled. The kernel counts these references per processor, and so do we, by structures whose
-// layout it tells (BTF): while no task of the process runs they only become fewer, so one reading
-// that finds none, processor after processor, proves that there are none any more.
+// signalled. The kernel counts these references per processor. The counters are read by structures
+// whose layout it tells (BTF): while no task of the process runs each of them only becomes smaller,
+// so one reading that finds none, processor after processor, proves that there are none any more.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-"""fio (native AIO with direct requests, always some in flight) that reads back and verifies all that
-it writes, while it moves."""
+"""fio (native AIO with direct requests, always some in flight) that reads back and verifies what it
+writes, while it moves."""
 import json
 import unittest
 
@@ -21,9 +21,9 @@ class Fio(MovedServiceTest):
             here, there = there, here
             self.assertIn("[aio]", self.mappings(here))
         # It ends as if its time was up, but with this exit code; a wrong block would have ended it.
-        stopped = json.loads(self.hosts[here].martlet("stop", NAME, "--timeout", "30", "--json").stdout)
+        stopped = self.hosts[here].martlet("stop", NAME, "--timeout", "30", "--json").stdout
         logs = self.hosts[here].martlet("logs", NAME).stdout
-        self.assertEqual(stopped["exit_code"], 128, logs)
+        self.assertEqual(json.loads(stopped)["exit_code"], 128, logs)
         job, = json.loads(logs[logs.index("{"):])["jobs"]
         self.assertEqual(job["error"], 0, logs)
         print(f"{job['write']['total_ios']} written, {job['read']['total_ios']} verified")
