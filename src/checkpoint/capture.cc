@@ -16,6 +16,7 @@
 #include "engine/mounts/mount_namespaces.h"
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
+#include "engine/network/network_namespaces.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/host_names.h"
 #include "engine/tasks/namespaces.h"
@@ -149,11 +150,6 @@ Result<void> GroupCapture::survey() {
       mounts_ = TRY(engine::describe_own_mounts(context_, first_mounts_));
       return {};
     }));
-  if (network_survey_ != nullptr)
-    TRY(context_.judge_in("network", [this]() -> Result<void> {
-      network_ = TRY(network_survey_->describe(context_));
-      return {};
-    }));
   auto inside = numbers_inside(processes_);
   list_tasks();
   TRY(context_.judge(plan_births()));
@@ -177,8 +173,9 @@ Result<void> GroupCapture::survey() {
     TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
   TRY(files.open_all());
+  networks_ = TRY(engine::find_networks(context_, processes_, container_));
   describe_births(births_, tree_);
-  TRY(context_.judge(describe_namespaces()));
+  TRY(describe_namespaces());
   TRY(context_.judge(engine::describe_pid_namespaces(processes_, tree_)));
   TRY(context_.judge(engine::describe_cgroup_namespaces(processes_, cgroup_namespaces_,
                                                         container_cgroups_, cgroups_)));
@@ -196,15 +193,20 @@ Result<void> GroupCapture::survey() {
   return {};
 }
 
+Result<void> GroupCapture::refuse_apart(ino_t FrozenProcess::* name_space, const char* kind) {
+  for (const FrozenProcess& process : processes_)
+    if (!process.zombie && process.*name_space != processes_.front().*name_space)
+      TRY(context_.judge(fail(Code::kUnsupported, fmt::format("task {} has {} namespace of its own",
+                                                              process.pid.value, kind))));
+  return {};
+}
+
 // A process tree has the host's namespace.
 Result<void> GroupCapture::survey_ipc() {
   const HostPid root = context_.root();
   if (!container_) {
-    for (const FrozenProcess& process : processes_)
-      if (!process.zombie && process.ipc_namespace != processes_.front().ipc_namespace)
-        TRY(context_.judge(
-            fail(Code::kUnsupported,
-                 fmt::format("task {} has an IPC namespace of its own", process.pid.value))));
+    TRY(refuse_apart(&FrozenProcess::network_namespace, "a network"));
+    TRY(refuse_apart(&FrozenProcess::ipc_namespace, "an IPC"));
     ipc_ = TRY(engine::capture_sysv(context_, root, engine::SysvScope::kMappedSegments));
     return {};
   }
@@ -233,8 +235,13 @@ Result<void> GroupCapture::add_thread_files(engine::FileTable& files, size_t ind
 }
 
 Result<void> GroupCapture::describe_namespaces() {
-  auto user_namespaces = TRY(engine::describe_user_namespaces(processes_, tree_));
-  return engine::describe_host_names(processes_, container_, user_namespaces, tree_);
+  engine::UserNamespaces user_namespaces;
+  TRY(context_.judge([&]() -> Result<void> {
+    user_namespaces = TRY(engine::describe_user_namespaces(processes_, tree_));
+    return engine::describe_host_names(processes_, container_, user_namespaces, tree_);
+  }()));
+  return engine::describe_networks(context_, processes_, network_survey_, fresh_settings_,
+                                   user_namespaces, tree_, networks_);
 }
 
 void GroupCapture::list_tasks() {
@@ -318,7 +325,10 @@ Result<void> GroupCapture::write() {
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   if (cgroups_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kCgroups, cgroups_));
   if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));
-  if (network_) TRY(image::put_message(sink, RecordType::kNetwork, *network_));
+  if (!networks_.namespaces().empty())
+    TRY(image::put_message(sink, RecordType::kNetworkNamespaces, networks_));
+  else if (networks_.has_of_root())
+    TRY(image::put_message(sink, RecordType::kNetwork, networks_.of_root()));
   TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));

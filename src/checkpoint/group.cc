@@ -9,6 +9,7 @@
 #include "engine/files/file_table.h"
 #include "engine/files/unread_queues.h"
 #include "engine/memory/aio_contexts.h"
+#include "engine/network/network_namespaces.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
@@ -45,6 +46,7 @@ struct FrozenGroup::State {
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   std::optional<engine::NetworkSurvey> network;
+  std::optional<engine::NetworkSettings> fresh_settings;  // if processes have networks of their own
   Nanoseconds freeze_time{};
 
   Result<void> thaw_inner() {
@@ -78,6 +80,8 @@ Result<FrozenGroup> FrozenGroup::freeze(const GroupSpec& spec) {
   state->cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   if (spec.network)
     state->network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
+  if (spec.container && engine::networks_below(spec.root).size() > 1)
+    state->fresh_settings = TRY(engine::read_fresh_settings());
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
     auto waits = [&] { return !queues.all_read() || engine::has_aio_context(spec.root); };
     while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
@@ -109,7 +113,7 @@ Result<CaptureStats> FrozenGroup::capture(image::Sink& sink, std::span<image::Si
                                                              state_->spec.external_files);
   GroupCapture capture(state_->processes, *state_->context, lanes, state_->spec, ahead, scope,
                        state_->cgroups, *state_->freezers);
-  if (state_->network) capture.look_at_network(*state_->network);
+  capture.look_at_networks(state_->network ? &*state_->network : nullptr, state_->fresh_settings);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(state_->freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -123,7 +127,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::check() {
   state_->context->collect_refusals();
   GroupCapture capture(state_->processes, *state_->context, {}, state_->spec, nullptr,
                        MemoryScope::kComplete, state_->cgroups, *state_->freezers);
-  if (state_->network) capture.look_at_network(*state_->network);
+  capture.look_at_networks(state_->network ? &*state_->network : nullptr, state_->fresh_settings);
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(state_->context->refusals());

@@ -46,7 +46,8 @@ bool is_record_type(uint16_t number) {
   constexpr auto kLastOfRow = static_cast<uint16_t>(RecordType::kMounts);
   return (number >= static_cast<uint16_t>(RecordType::kHeader) && number <= kLastOfRow) ||
          number == static_cast<uint16_t>(RecordType::kCgroups) ||
-         number == static_cast<uint16_t>(RecordType::kNetwork);
+         number == static_cast<uint16_t>(RecordType::kNetwork) ||
+         number == static_cast<uint16_t>(RecordType::kNetworkNamespaces);
 }
 
 std::unexpected<Error> StreamPosition::bad(std::string cause) const {

@@ -153,7 +153,7 @@ Result<void> capture_file(const OpenFile& file, const sys::UnixSocketInfo& info,
 }  // namespace
 
 Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::UnixSocket& out) {
-  int diag = TRY(group_sock_diag(context));
+  int diag = TRY(group_sock_diag(context, file.network));
   auto info = TRY(sys::query_unix_socket(diag, static_cast<uint32_t>(file.status.st_ino)));
   TRY(capture_common(context, file, *out.mutable_common()));
   out.set_type(info.type);
