@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdlib>
 
-#include "engine/sockets/socket_test_support.h"
+#include "base/check.h"
 #include "engine/test_util.h"
 #include "sys/namespaces.h"
 
@@ -81,6 +81,12 @@ TEST_F(OwnNetworkTest, MakesDevices) {
       "ip link set v1 up; ip link set br0 up; ip link set lo mtu 60000;"
       "ip link add link d0 name m0 type macvlan mode private;" +
       await_local_address("v1") + await_local_address("br0"));
+}
+
+template <typename T>
+T expect_ok(Result<T> result) {
+  CHECK(result);
+  return std::move(*result);
 }
 
 // The second is another network of the first's group.
@@ -233,8 +239,7 @@ TEST_F(OwnNetworkTest, RefusesImpossibleOldTables) {
     image::Network network;
     *network.add_old_tables() = sound->old_tables(0);
     spoil(*network.mutable_old_tables(0));
-    EXPECT_FALSE(apply_own_network(ApplyContext(here.pid(), {}), network))
-        << network.ShortDebugString();
+    EXPECT_FALSE(apply_networks(Networks(here.pid()), {&network})) << network.ShortDebugString();
   };
   const std::string entries = sound->old_tables(0).entries();
   for (size_t size = 1; size < entries.size(); size += 7)
@@ -321,8 +326,7 @@ TEST_F(OwnNetworkTest, RefusesImpossibleQueueingDisciplines) {
     const auto there = namespace_with("true");
     image::Network network = *sound;
     spoil(network);
-    EXPECT_FALSE(apply_own_network(ApplyContext(there.pid(), {}), network))
-        << network.ShortDebugString();
+    EXPECT_FALSE(apply_networks(Networks(there.pid()), {&network})) << network.ShortDebugString();
   };
   expect_bad([](image::Network& network) { network.mutable_queueing()->SwapElements(0, 1); });
   expect_bad([](image::Network& network) { network.mutable_queueing(0)->set_type(99); });
