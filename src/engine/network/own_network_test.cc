@@ -99,9 +99,10 @@ Networks networks_of(const ChildInNamespaces& first, const ChildInNamespaces& se
 TEST_F(OwnNetworkTest, MakesPairsBetweenNetworks) {
   const auto end_here = namespace_with("true");
   const auto here = namespace_with(
-      "ip link add d0 address 02:11:22:33:44:55 addrgenmode none type veth peer name d1 address "
-      "02:11:22:33:44:56 addrgenmode none netns " +
-      to_string(end_here.pid()) + "; ip link set d0 up; ip addr add 10.1.0.1/24 dev d0");
+      "ip link add d0 address 02:11:22:33:44:55 type veth peer name d1 address 02:11:22:33:44:56 "
+      "netns " +
+      to_string(end_here.pid()) +
+      "; ip link set d0 addrgenmode none up; ip addr add 10.1.0.1/24 dev d0");
   const auto there = namespace_with("true");
   const auto end_there = namespace_with("true");
   ASSERT_TRUE(here.ready() && there.ready() && end_here.ready() && end_there.ready());
