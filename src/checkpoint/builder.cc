@@ -14,7 +14,6 @@
 #include "engine/files/unlinked_file.h"
 #include "engine/ipc/posix_queues.h"
 #include "engine/memory/missing_pages.h"
-#include "engine/network/own_network.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "engine/tasks/seccomp.h"
@@ -144,11 +143,13 @@ Result<void> GroupBuilder::read_record(const image::Record& record) {
       cgroups_ = TRY(
           engine::InnerCgroups::create(*context_, TRY(image::parse_as<image::Cgroups>(record))));
       return {};
-    case RecordType::kNetwork:
-      if (!is_container_) return fail(Code::kBadImage, "a process tree has no network of its own");
-      return in_context(
-          engine::apply_own_network(*context_, TRY(image::parse_as<image::Network>(record))),
-          "network");
+    case RecordType::kNetwork: {
+      image::NetworkNamespaces networks;
+      *networks.mutable_of_root() = TRY(image::parse_as<image::Network>(record));
+      return make_networks(networks);
+    }
+    case RecordType::kNetworkNamespaces:
+      return make_networks(TRY(image::parse_as<image::NetworkNamespaces>(record)));
     case RecordType::kTmpfs: return tmpfs_->apply(record);
     case RecordType::kFileContent: return engine::apply_content(*context_, record);
     case RecordType::kFile: {
@@ -179,6 +180,18 @@ Result<void> GroupBuilder::create_ipc(image::Ipc ipc) {
   Task& root = members_.at(tree_.processes(0).pid()).leader();
   ipc_namespaces_ = TRY(engine::IpcNamespaces::create(*context_, root, *channel_, ipc_));
   time_namespaces_ = TRY(engine::TimeNamespacesRestore::create(root, tree_, *channel_));
+  return {};
+}
+
+Result<void> GroupBuilder::make_networks(const image::NetworkNamespaces& networks) {
+  if (!is_container_) return fail(Code::kBadImage, "a process tree has no network of its own");
+  TRY(make_user_namespaces());
+  networks_ = TRY(engine::NetworkNamespaces::make(*context_, *user_namespaces_, networks));
+  return {};
+}
+
+Result<void> GroupBuilder::make_user_namespaces() {
+  if (!user_namespaces_) user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
   return {};
 }
 

@@ -21,6 +21,7 @@
 #include "engine/memory/rebuild.h"
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
+#include "engine/network/network_namespaces.h"
 #include "engine/task.h"
 #include "engine/tasks/pid_namespaces.h"
 #include "engine/tasks/time_namespaces.h"
@@ -89,6 +90,8 @@ class GroupBuilder {
   Result<void> read_ahead(const image::Record& record);
   Result<void> read_record(const image::Record& record);
   Result<void> create_ipc(image::Ipc ipc);
+  Result<void> make_networks(const image::NetworkNamespaces& networks);
+  Result<void> make_user_namespaces();
   // Memory that is sent ahead: tasks are made, and their memory is filled, while the group still
   // runs elsewhere.
   Result<void> begin_round(image::Round round);
@@ -177,6 +180,7 @@ class GroupBuilder {
   engine::SysvObjects sysv_;
   engine::IpcNamespaces ipc_namespaces_;  // borrows ipc_
   std::optional<engine::UserNamespacesRestore> user_namespaces_;
+  engine::NetworkNamespaces networks_;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
   std::unique_ptr<engine::LaneReader> lanes_;

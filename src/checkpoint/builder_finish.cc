@@ -72,11 +72,12 @@ Result<void> GroupBuilder::finish() {
   TRY(each(&GroupBuilder::join_group));
   TRY(join_late_zombies());
   TRY(each(&GroupBuilder::turn_children));
-  user_namespaces_ = TRY(engine::UserNamespacesRestore::make(tree_));
+  TRY(make_user_namespaces());
   TRY(each(&GroupBuilder::settle));
   TRY(mounts_->enter(*channel_, leader_of));
   TRY(cgroups_.make_namespaces(*channel_, leader_of));
-  TRY(engine::enter_namespaces(tree_, *user_namespaces_, *channel_, leader_of));
+  TRY(engine::enter_namespaces(*context_, tree_, *user_namespaces_, networks_, *channel_,
+                               leader_of));
   TRY(each(&GroupBuilder::make_threads));
   TRY(engine::create_files_of_tasks(*context_));
   TRY(end_late_zombies());
@@ -101,7 +102,7 @@ Result<void> GroupBuilder::finish() {
 Result<void> GroupBuilder::create_unix_sockets() {
   std::set<int32_t> before;
   for (const auto& [pid, stand_in] : stand_ins_) before.insert(pid);
-  engine::TaskUnixCaller caller(root_, *channel_,
+  engine::TaskUnixCaller caller(context_->networks(), *channel_,
                                 [this](int32_t pid) { return task_with_pid(pid); });
   TRY(engine::create_unix_sockets(*context_, caller));
   for (auto stand_in = stand_ins_.begin(); stand_in != stand_ins_.end();) {

@@ -17,6 +17,7 @@
 #include "engine/mounts/mount_namespaces.h"
 #include "engine/mounts/own_mounts.h"
 #include "engine/mounts/tmpfs.h"
+#include "engine/network/network_namespaces.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/host_names.h"
 #include "engine/tasks/namespaces.h"
@@ -146,11 +147,6 @@ void GroupCapture::count_objects() {
 Result<void> GroupCapture::survey() {
   TRY(context_.judge(refuse_zombie_leaders(processes_)));
   TRY(context_.judge(refuse_zombies_alone(processes_)));
-  if (network_survey_ != nullptr)
-    TRY(context_.judge_in("network", [this]() -> Result<void> {
-      network_ = TRY(network_survey_->describe(context_));
-      return {};
-    }));
   auto inside = numbers_inside(processes_);
   list_tasks();
   TRY(context_.judge(plan_births()));
@@ -176,8 +172,9 @@ Result<void> GroupCapture::survey() {
     TRY_IN(add_thread_files(files, i), name_of(frozen));
   }
   TRY(files.open_all());
+  networks_ = TRY(engine::find_networks(context_, processes_, container_));
   describe_births(births_, tree_);
-  TRY(context_.judge(describe_namespaces()));
+  TRY(describe_namespaces());
   TRY(context_.judge(engine::describe_pid_namespaces(processes_, tree_)));
   TRY(context_.judge(engine::describe_time_namespaces(processes_, container_, tree_)));
   TRY(context_.judge(engine::describe_cgroup_namespaces(processes_, cgroup_namespaces_,
@@ -203,15 +200,20 @@ Result<void> GroupCapture::survey_mounts() {
   return {};
 }
 
+Result<void> GroupCapture::refuse_apart(ino_t FrozenProcess::* name_space, const char* kind) {
+  for (const FrozenProcess& process : processes_)
+    if (!process.zombie && process.*name_space != processes_.front().*name_space)
+      TRY(context_.judge(fail(Code::kUnsupported, fmt::format("task {} has {} namespace of its own",
+                                                              process.pid.value, kind))));
+  return {};
+}
+
 // A process tree has the host's namespace.
 Result<void> GroupCapture::survey_ipc() {
   const HostPid root = context_.root();
   if (!container_) {
-    for (const FrozenProcess& process : processes_)
-      if (!process.zombie && process.ipc_namespace != processes_.front().ipc_namespace)
-        TRY(context_.judge(
-            fail(Code::kUnsupported,
-                 fmt::format("task {} has an IPC namespace of its own", process.pid.value))));
+    TRY(refuse_apart(&FrozenProcess::network_namespace, "a network"));
+    TRY(refuse_apart(&FrozenProcess::ipc_namespace, "an IPC"));
     ipc_ = TRY(engine::capture_sysv(context_, root, engine::SysvScope::kMappedSegments));
     return {};
   }
@@ -240,8 +242,13 @@ Result<void> GroupCapture::add_thread_files(engine::FileTable& files, size_t ind
 }
 
 Result<void> GroupCapture::describe_namespaces() {
-  auto user_namespaces = TRY(engine::describe_user_namespaces(processes_, tree_));
-  return engine::describe_host_names(processes_, container_, user_namespaces, tree_);
+  engine::UserNamespaces user_namespaces;
+  TRY(context_.judge([&]() -> Result<void> {
+    user_namespaces = TRY(engine::describe_user_namespaces(processes_, tree_));
+    return engine::describe_host_names(processes_, container_, user_namespaces, tree_);
+  }()));
+  return engine::describe_networks(context_, processes_, network_survey_, fresh_settings_,
+                                   user_namespaces, tree_, networks_);
 }
 
 void GroupCapture::list_tasks() {
@@ -329,7 +336,10 @@ Result<void> GroupCapture::write() {
   TRY(image::put_message(sink, RecordType::kIpc, ipc_));
   if (cgroups_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kCgroups, cgroups_));
   if (mounts_.ByteSizeLong() != 0) TRY(image::put_message(sink, RecordType::kMounts, mounts_));
-  if (network_) TRY(image::put_message(sink, RecordType::kNetwork, *network_));
+  if (!networks_.namespaces().empty())
+    TRY(image::put_message(sink, RecordType::kNetworkNamespaces, networks_));
+  else if (networks_.has_of_root())
+    TRY(image::put_message(sink, RecordType::kNetwork, networks_.of_root()));
   TRY(gather_files());
   if (ahead_ != nullptr) ahead_->build_on(context_.shared_objects());
   stats_.memory_bytes += TRY(context_.shared_objects().put(sink));

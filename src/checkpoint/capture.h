@@ -49,8 +49,13 @@ class GroupCapture {
         container_cgroups_(cgroups),
         freezers_(freezers) {}
 
-  // Before run() or check(), of a container that may change its network.
-  void look_at_network(engine::NetworkSurvey& survey) { network_survey_ = &survey; }
+  // Before run() or check(). The survey is null if the container cannot change its own network;
+  // the settings are of a fresh one, if they were read.
+  void look_at_networks(engine::NetworkSurvey* survey,
+                        std::optional<engine::NetworkSettings> settings) {
+    network_survey_ = survey;
+    fresh_settings_ = std::move(settings);
+  }
 
   Result<CaptureStats> run();
   // Everything that run() does but what takes memory and writes, so that all refusals show.
@@ -66,6 +71,8 @@ class GroupCapture {
   Result<void> plan_births();
   Result<void> describe_namespaces();
   Result<void> survey_mounts();
+  // Of a process tree, which has its root's.
+  Result<void> refuse_apart(ino_t engine::FrozenProcess::* name_space, const char* kind);
   Result<void> survey_ipc();
   Result<std::vector<std::vector<engine::OpenFile>>> look_from_outside();
   Result<void> add_thread_files(engine::FileTable& files, size_t index);
@@ -103,7 +110,8 @@ class GroupCapture {
   image::Cgroups cgroups_;
   std::vector<ino_t> cgroup_namespaces_;  // parallel to processes_; 0 for a zombie
   engine::NetworkSurvey* network_survey_ = nullptr;
-  std::optional<image::Network> network_;
+  std::optional<engine::NetworkSettings> fresh_settings_;
+  image::NetworkNamespaces networks_;
   // Parallel to processes_; without mappings for a zombie and for who shares its memory.
   std::vector<image::AddressSpace> spaces_;
   std::vector<image::AioContexts> aio_contexts_;  // likewise

@@ -10,6 +10,7 @@
 #include "engine/files/file_table.h"
 #include "engine/files/unread_queues.h"
 #include "engine/memory/aio_contexts.h"
+#include "engine/network/network_namespaces.h"
 #include "engine/tasks/creation.h"
 #include "engine/tasks/frozen.h"
 #include "sys/cgroup.h"
@@ -51,6 +52,7 @@ struct FrozenGroup::State {
   NoSink nowhere;
   std::unique_ptr<engine::CaptureContext> context;
   std::optional<engine::NetworkSurvey> network;
+  std::optional<engine::NetworkSettings> fresh_settings;  // if processes have networks of their own
   Nanoseconds freeze_time{};
 
   ~State() {
@@ -90,6 +92,8 @@ Result<void> FrozenGroup::State::freeze() {
   cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   if (spec.network)
     network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
+  if (spec.container && engine::networks_below(spec.root).size() > 1)
+    fresh_settings = TRY(engine::read_fresh_settings());
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
     auto waits = [&] {
       return !queues.all_read() || engine::has_unreadable_aio_context(spec.root);
@@ -125,7 +129,7 @@ Result<CaptureStats> FrozenGroup::State::capture(image::Sink& sink,
   Stopwatch watch(clock);
   make_context(sink);
   GroupCapture capture(processes, *context, lanes, spec, ahead, scope, cgroups, *freezers);
-  if (network) capture.look_at_network(*network);
+  capture.look_at_networks(network ? &*network : nullptr, fresh_settings);
   CaptureStats stats = TRY_IN(capture.run(), "capture");
   stats.freeze_seconds = in_seconds(freeze_time);
   stats.capture_seconds = watch.seconds();
@@ -137,7 +141,7 @@ Result<FrozenGroup::CheckReport> FrozenGroup::State::check() {
   context->collect_refusals();
   GroupCapture capture(processes, *context, {}, spec, nullptr, MemoryScope::kComplete, cgroups,
                        *freezers);
-  if (network) capture.look_at_network(*network);
+  capture.look_at_networks(network ? &*network : nullptr, fresh_settings);
   CheckReport report;
   report.stats = TRY_IN(capture.check(), "check");
   report.refusals = std::move(context->refusals());

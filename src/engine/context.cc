@@ -86,10 +86,14 @@ std::pair<const CapturedModel&, bool> CaptureContext::socket_model(
   return {socket_models_.try_emplace(sort, make()).first->second, true};
 }
 
-Result<const std::string*> CaptureContext::network_table(const std::string& name) {
-  auto found = network_tables_.find(name);
-  if (found == network_tables_.end())
-    found = network_tables_.emplace(name, TRY(read_file(sys::proc_path(root_, name)))).first;
+Result<const std::string*> CaptureContext::network_table(uint32_t network,
+                                                         const std::string& name) {
+  auto [found, is_new] = network_tables_.try_emplace({network, name});
+  if (is_new)
+    TRY(networks_.run_inside(network, [&, text = &found->second]() -> Result<void> {
+      *text = TRY(read_file("/proc/thread-self/" + name));
+      return {};
+    }));
   return &found->second;
 }
 

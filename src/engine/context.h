@@ -15,6 +15,7 @@
 #include "engine/files/file_kind.h"
 #include "engine/memory/shared_objects.h"
 #include "engine/mounts/mount_view.h"
+#include "engine/network/networks.h"
 #include "image/files.pb.h"
 #include "image/sockets.pb.h"
 #include "image/stream.h"
@@ -54,7 +55,11 @@ struct CapturedModel {
 class CaptureContext {
  public:
   CaptureContext(image::Sink& sink, HostPid root, std::vector<ExternalFile> external_files)
-      : sink_(sink), root_(root), mounts_(root), external_files_(std::move(external_files)) {}
+      : sink_(sink),
+        root_(root),
+        mounts_(root),
+        external_files_(std::move(external_files)),
+        networks_(root) {}
 
   image::Sink& sink() { return sink_; }
   HostPid root() const { return root_; }  // whose namespaces are the group's
@@ -76,6 +81,9 @@ class CaptureContext {
   std::optional<NsPid> task(HostPid task) const;
   bool is_member(NsPid inside) const;
 
+  // Known before the first FileKind::capture; OpenFile names them.
+  Networks& networks() { return networks_; }
+
   // Shared memory objects found in mappings and behind descriptors.
   SharedObjectTable& shared_objects() { return shared_objects_; }
 
@@ -94,11 +102,12 @@ class CaptureContext {
   std::pair<const CapturedModel&, bool> socket_model(std::pair<sys::SocketType, bool> sort,
                                                      const std::function<CapturedModel()>& make);
 
-  // What /proc tells of the group's network under a name such as "net/igmp", read once.
-  Result<const std::string*> network_table(const std::string& name);
+  // What /proc tells of one of the group's networks under a name such as "net/igmp", read once.
+  Result<const std::string*> network_table(uint32_t network, const std::string& name);
 
-  // The packet sockets of the group's network, by inode, as they were when the first was asked for.
-  std::optional<std::map<uint32_t, sys::PacketSocketInfo>>& packet_sockets() {
+  // The packet sockets of each of its networks, by inode, as they were when the first was asked
+  // for.
+  std::map<uint32_t, std::map<uint32_t, sys::PacketSocketInfo>>& packet_sockets() {
     return packet_sockets_;
   }
 
@@ -136,6 +145,7 @@ class CaptureContext {
   MountViews mounts_;
   std::vector<ExternalFile> external_files_;
   OutsidePeers outside_peers_ = OutsidePeers::kRefuse;
+  Networks networks_;
   std::vector<OpenFile> files_;
   std::map<std::pair<HostPid, int>, uint32_t> file_of_;
   std::map<HostPid, NsPid> tasks_;
@@ -144,8 +154,8 @@ class CaptureContext {
   std::vector<Fd> kept_;
   std::map<std::string, Fd> stash_;
   std::map<std::pair<sys::SocketType, bool>, CapturedModel> socket_models_;
-  std::map<std::string, std::string> network_tables_;
-  std::optional<std::map<uint32_t, sys::PacketSocketInfo>> packet_sockets_;
+  std::map<std::pair<uint32_t, std::string>, std::string> network_tables_;
+  std::map<uint32_t, std::map<uint32_t, sys::PacketSocketInfo>> packet_sockets_;
   std::optional<sys::DropEverything> drop_filter_;
   std::recursive_mutex mutex_;  // recursive: under alone(), judge() and on_thaw() may be called
   std::vector<std::function<void()>> undo_;
@@ -157,7 +167,7 @@ class CaptureContext {
 class ApplyContext {
  public:
   ApplyContext(HostPid root, std::vector<ExternalFile> external_files)
-      : root_(root), mounts_(root), external_files_(std::move(external_files)) {}
+      : root_(root), mounts_(root), external_files_(std::move(external_files)), networks_(root) {}
 
   // A process inside the namespaces that the group is restored into.
   HostPid root() const { return root_; }
@@ -185,6 +195,10 @@ class ApplyContext {
   void set_task(NsPid inside, HostPid task) { tasks_.insert_or_assign(inside, task); }
   std::optional<HostPid> task(NsPid inside) const;
 
+  // Made before the first file is; File::network names them.
+  Networks& networks() { return networks_; }
+  const Networks& networks() const { return networks_; }
+
   SharedObjects& shared_objects() { return shared_objects_; }
 
   // All File records of the image, by id.
@@ -194,6 +208,7 @@ class ApplyContext {
   HostPid root_;
   MountViews mounts_;
   std::vector<ExternalFile> external_files_;
+  Networks networks_;
   std::map<std::string, Fd> stash_;
   std::map<uint32_t, Fd> descriptions_;
   std::map<NsPid, HostPid> tasks_;

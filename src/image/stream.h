@@ -31,17 +31,18 @@ enum class RecordType : uint16_t {
   kEndOfAddressSpace = 8,
   kIpc = 9,
   kTmpfs = 10,
-  kEnd = 11,           // the stream is complete
-  kFileContent = 13,   // head: FileContent, body: a piece of a file that has no name
-  kPageLane = 14,      // head: PageLane: the first record of a stream that holds only pages
-  kCompressed = 15,    // another record with its body compressed; a Source never returns it
-  kRound = 16,         // memory that is sent ahead, while the group runs
-  kMissingPages = 17,  // head: PageRun, no body: pages that come after the group runs again
-  kGuardPages = 18,    // head: PageRun, no body: a guard region
-  kMounts = 21,        // head: Mounts: what differs from the declared ones
-  kCgroups = 35,       // head: Cgroups: those that the container has made
-  kNetwork = 50,       // head: Network: of a container that may change it
-  kAioContexts = 70,   // head: AioContexts: of a process whose address space came before
+  kEnd = 11,                // the stream is complete
+  kFileContent = 13,        // head: FileContent, body: a piece of a file that has no name
+  kPageLane = 14,           // head: PageLane: the first record of a stream that holds only pages
+  kCompressed = 15,         // another record with its body compressed; a Source never returns it
+  kRound = 16,              // memory that is sent ahead, while the group runs
+  kMissingPages = 17,       // head: PageRun, no body: pages that come after the group runs again
+  kGuardPages = 18,         // head: PageRun, no body: a guard region
+  kMounts = 21,             // head: Mounts: what differs from the declared ones
+  kCgroups = 35,            // head: Cgroups: those that the container has made
+  kNetwork = 50,            // head: Network: of a container that may change it
+  kAioContexts = 70,        // head: AioContexts: of a process whose address space came before
+  kNetworkNamespaces = 90,  // head: NetworkNamespaces: those that its processes have made
 };
 
 // Where a run of pages belongs: `owner` is a process (pid inside the container) or, with

@@ -47,7 +47,8 @@ bool is_record_type(uint16_t number) {
   return (number >= static_cast<uint16_t>(RecordType::kHeader) && number <= kLastOfRow) ||
          number == static_cast<uint16_t>(RecordType::kCgroups) ||
          number == static_cast<uint16_t>(RecordType::kNetwork) ||
-         number == static_cast<uint16_t>(RecordType::kAioContexts);
+         number == static_cast<uint16_t>(RecordType::kAioContexts) ||
+         number == static_cast<uint16_t>(RecordType::kNetworkNamespaces);
 }
 
 std::unexpected<Error> StreamPosition::bad(std::string cause) const {

@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <thread>
@@ -54,6 +57,21 @@ Result<Fd> new_namespace(NamespaceKind kind) {
   });
   thread.join();
   return made;
+}
+
+Result<Fd> network_of_socket(int socket) {
+  Fd found(::ioctl(socket, SIOCGSKNS));
+  if (!found.valid()) return fail_errno("find the network namespace of a socket");
+  ::fcntl(found.get(), F_SETFD, FD_CLOEXEC);
+  return found;
+}
+
+// Linux before 5.14 tells no cookie.
+Result<uint64_t> network_number_of_socket(int socket) {
+  uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0) return cookie;
+  return number_of_namespace(TRY(network_of_socket(socket)));
 }
 
 Result<void> run_inside(const Fd& name_space, NamespaceKind kind,

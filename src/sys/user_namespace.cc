@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 #include <vector>
 
 #include "sys/descriptor_passing.h"
@@ -84,6 +85,14 @@ Result<void> write_maps(const Inhabitant& inside, const UserMaps& maps) {
   return {};
 }
 
+Result<std::string> send_made(const std::string& path, const Fd& socket) {
+  Fd made = TRY(open_file(path, O_RDONLY));
+  const std::array<std::byte, 1> payload{};
+  const std::array<int, 1> descriptors = {made.get()};
+  TRY(send_descriptors(socket, payload, descriptors));
+  return std::string();
+}
+
 // Who writes the maps must be in the parent of the new namespace.
 Result<std::string> make_and_send(const Fd& parent, uint32_t owner, uint32_t group,
                                   const UserMaps& maps, const Fd& socket) {
@@ -91,11 +100,30 @@ Result<std::string> make_and_send(const Fd& parent, uint32_t owner, uint32_t gro
   TRY(become(owner, group));
   Inhabitant inhabitant = TRY(Inhabitant::make());
   TRY(write_maps(inhabitant, maps));
-  Fd made = TRY(open_file(inhabitant.path("ns/user"), O_RDONLY));
-  const std::array<std::byte, 1> payload{};
-  const std::array<int, 1> descriptors = {made.get()};
-  TRY(send_descriptors(socket, payload, descriptors));
-  return std::string();
+  return send_made(inhabitant.path("ns/user"), socket);
+}
+
+Result<std::string> make_network_and_send(const Fd& user_namespace, const Fd& socket) {
+  TRY(enter(user_namespace));
+  if (::unshare(CLONE_NEWNET) != 0) return fail_errno("make a network namespace");
+  return send_made("/proc/self/ns/net", socket);
+}
+
+// What a child makes in the user namespace, and sends through the socket that it gets.
+Result<Fd> made_by_child(const Fd& user_namespace,
+                         const std::function<Result<std::string>(const Fd&)>& make) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return fail_errno("create a socket pair");
+  const Fd ours(ends[0]);
+  const Fd theirs(ends[1]);
+  std::vector<int> used = {theirs.get()};
+  if (user_namespace.valid()) used.push_back(user_namespace.get());
+  TRY(run_outliving(used, [&] { return make(theirs); }));
+  Fd made;
+  std::array<std::byte, 1> payload{};
+  TRY(receive_descriptor(ours, payload, made));
+  return made;
 }
 
 }  // namespace
@@ -130,18 +158,14 @@ Result<UserMaps> read_user_maps(const Fd& name_space) {
 
 Result<Fd> make_user_namespace(const Fd& parent, uint32_t owner, uint32_t group,
                                const UserMaps& maps) {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    return fail_errno("create a socket pair");
-  const Fd ours(ends[0]);
-  const Fd theirs(ends[1]);
-  std::vector<int> used = {theirs.get()};
-  if (parent.valid()) used.push_back(parent.get());
-  TRY(run_outliving(used, [&] { return make_and_send(parent, owner, group, maps, theirs); }));
-  Fd made;
-  std::array<std::byte, 1> payload{};
-  TRY(receive_descriptor(ours, payload, made));
-  return made;
+  return made_by_child(
+      parent, [&](const Fd& socket) { return make_and_send(parent, owner, group, maps, socket); });
+}
+
+Result<Fd> make_network_namespace(const Fd& user_namespace) {
+  return made_by_child(user_namespace, [&](const Fd& socket) {
+    return make_network_and_send(user_namespace, socket);
+  });
 }
 
 }  // namespace martlet::sys

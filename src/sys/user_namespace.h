@@ -32,4 +32,7 @@ Result<UserMaps> read_user_maps(const Fd& name_space);
 Result<Fd> make_user_namespace(const Fd& parent, uint32_t owner, uint32_t group,
                                const UserMaps& maps);
 
+// A new network namespace that belongs to this user namespace.
+Result<Fd> make_network_namespace(const Fd& user_namespace);
+
 }  // namespace martlet::sys

@@ -36,6 +36,7 @@ struct OpenFile {
   std::string info;  // /proc/PID/fdinfo/NUMBER
   int flags = 0;     // F_GETFL
   std::optional<sys::SocketType> socket;  // if it is one
+  uint32_t network = 0;                   // that it belongs to; see Networks
 };
 
 class FileKind {
@@ -86,6 +87,10 @@ class FileKind {
   virtual Result<void> complete_in_flight(ApplyContext&, const image::File&, int /*fd*/) const {
     return {};
   }
+
+  // Called for every file before the first go_live, after which files of the group may send to each
+  // other.
+  virtual void let_in(ApplyContext&, const image::File&, int /*fd*/) const {}
 
   // The very last step before the tasks run, after which nothing can fail any more: a TCP socket
   // leaves repair mode here.

@@ -156,10 +156,12 @@ Result<const FileKind*> choose_kind(CaptureContext& context, const OpenFile& fil
   auto kind = std::ranges::find_if(
       file_kinds(), [&](const FileKind* candidate) { return candidate->recognises(file); });
   const bool known = kind != file_kinds().end();
+  const bool foreign = file.network == Networks::kForeign;
   auto sound = known ? (*kind)->check_at_rest(file)
                      : Result<void>(fail(Code::kUnsupported, unsupported(file)));
+  if (foreign) sound = fail(Code::kUnsupported, "is of a network namespace of others");
   TRY(context.judge(in_context(std::move(sound), where(file))));
-  return known ? *kind : nullptr;
+  return known && !foreign ? *kind : nullptr;
 }
 
 // From here on `fd` is the description.
@@ -186,6 +188,7 @@ Result<uint32_t> add_received(CaptureContext& context, Fd& received) {
   file.number = -1;
   file.id = static_cast<uint32_t>(context.files().size() + 1);
   TRY(open_here(file, received.get()));
+  if (file.socket) file.network = TRY(context.networks().of_socket(file.fd));
   context.keep(std::move(received));
   context.files().push_back(file);
   return file.id;
@@ -224,6 +227,7 @@ Result<void> capture_file(CaptureContext& context, size_t index, const FileKind&
   const OpenFile& file = context.files()[index];
   out.set_id(file.id);
   out.set_flags(static_cast<uint32_t>(file.flags));
+  out.set_network(file.network);
   TRY_IN(capture_owner(context, file, out), where(file));
   auto captured = kind.capture(context, file, out);
   if (captured) return {};
@@ -450,6 +454,8 @@ Result<void> complete_files(ApplyContext& context, const std::vector<TableHolder
 }
 
 void files_go_live(ApplyContext& context) {
+  for (const auto& [id, file] : context.files())
+    if (const FileKind* kind = kind_of(file)) kind->let_in(context, file, context.description(id));
   for (const auto& [id, file] : context.files())
     if (const FileKind* kind = kind_of(file)) kind->go_live(context, file, context.description(id));
 }

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "engine/context.h"
+#include "engine/files/descriptions.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -42,6 +43,10 @@ int32_t process_in(const std::string& external) {
   return std::atoi(external.c_str() + kPrefix.size());
 }
 
+int mode_of(const image::File& file) {
+  return (static_cast<int>(file.flags()) & O_PATH) != 0 ? O_PATH : O_RDONLY;
+}
+
 class NamespaceKind final : public FileKind {
  public:
   std::string_view name() const override { return "namespace"; }
@@ -56,6 +61,10 @@ class NamespaceKind final : public FileKind {
     const ino_t inode = file.status.st_ino;
     if (auto kind = kind_in(context.root(), inode); !kind.empty()) {
       out.mutable_regular()->set_external(fmt::format("{}{}", kPrefix, kind));
+      return {};
+    }
+    if (file.network != 0) {  // it is opened by that number
+      out.mutable_regular()->set_external(fmt::format("{}net", kPrefix));
       return {};
     }
     for (HostPid process : sys::list_tree(context.root())) {
@@ -80,11 +89,12 @@ class NamespaceKind final : public FileKind {
     const std::string& external = file.regular().external();
     const std::string name = external.substr(external.rfind('/') + 1);
     const int32_t inside = process_in(external);
+    if (file.network() != 0)
+      return reopen(TRY(context.networks().open(file.network())).get(), mode_of(file));
     auto process = inside == 0 ? std::optional(context.root()) : context.task(NsPid(inside));
     if (!process || std::ranges::find(kNames, name) == kNames.end())
       return fail(Code::kBadImage, "a namespace of nobody, or of an unknown kind");
-    return open_file(path_of(*process, name),
-                     (static_cast<int>(file.flags()) & O_PATH) != 0 ? O_PATH : O_RDONLY);
+    return open_file(path_of(*process, name), mode_of(file));
   }
 };
 

@@ -5,12 +5,15 @@
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -150,9 +153,30 @@ Result<std::vector<NetlinkAttribute>> details_of(const NetlinkMessage& link,
                                   kind.empty() ? "physical" : kind));
 }
 
+// The one of these networks that the channel's calls `known_as`; none: it is none of them.
+Result<std::optional<uint32_t>> network_known_as(NetlinkChannel& channel, const Networks& networks,
+                                                 std::span<const uint32_t> described,
+                                                 int known_as) {
+  const std::string header(NLMSG_ALIGN(sizeof(rtgenmsg)), '\0');
+  for (uint32_t number : described) {
+    const Fd other = TRY(networks.open(number));
+    const NetlinkMessage question{
+        .type = RTM_GETNSID,
+        .header = header,
+        .attributes = {{NETNSA_FD, sys::bytes_of(static_cast<uint32_t>(other.get()))}}};
+    const NetlinkMessage answer = TRY(channel.ask(question, header.size()));
+    const std::string* told = answer.find(NETNSA_NSID);
+    if (told != nullptr && sys::value_of<int>(*told) == known_as) return number;
+  }
+  return std::nullopt;
+}
+
 class Survey {
  public:
-  Survey(const std::vector<NetlinkMessage>& links, const GivenLink& given) : given_(given) {
+  using FindNetwork = std::function<Result<std::optional<uint32_t>>(int known_as)>;
+
+  Survey(const std::vector<NetlinkMessage>& links, const GivenLink& given, FindNetwork find_network)
+      : given_(given), find_network_(std::move(find_network)) {
     for (const NetlinkMessage& link : links)
       if (!given.name.empty() && text_of(link, IFLA_IFNAME) == given.name)
         given_index_ = static_cast<uint32_t>(header_of(link).ifi_index);
@@ -215,16 +239,28 @@ class Survey {
     out.set_kind(text_of(info, IFLA_INFO_KIND));
     put(TRY(details_of(link, out.kind())), *out.mutable_details());
     out.set_lower(number_of<uint32_t>(link, IFLA_LINK));
-    if (link.find(IFLA_LINK_NETNSID) != nullptr)
-      return refuse(link, "is connected with one outside of the container");
+    if (const std::string* known_as = link.find(IFLA_LINK_NETNSID)) {
+      const auto network = TRY(find_network_(sys::value_of<int>(*known_as)));
+      if (!network) return refuse(link, "is connected with one outside of the container");
+      if (out.kind() != "veth")
+        return refuse(link, "lies on one of another network namespace, which is not supported");
+      out.set_peer_network(*network);
+      return describe_place(link, info, out);
+    }
     if (out.lower() != 0 && out.lower() == given_index_)
       return refuse(link, fmt::format("lies on its link {}, which is not supported", given_.name));
+    return describe_place(link, info, out);
+  }
+
+  static Result<void> describe_place(const NetlinkMessage& link, const NetlinkMessage& info,
+                                     image::NetworkDevice& out) {
     out.set_master(number_of<uint32_t>(link, IFLA_MASTER));
     put(filtered(inside(info, IFLA_INFO_SLAVE_DATA), is_port_detail), *out.mutable_port());
     return {};
   }
 
   const GivenLink& given_;
+  FindNetwork find_network_;
   uint32_t given_index_ = 0;
 };
 
@@ -307,8 +343,13 @@ Result<void> check_device(const image::NetworkDevice& device) {
 
 class Creation {
  public:
-  Creation(NetlinkChannel& channel, const image::Network& network)
-      : channel_(channel), network_(network) {}
+  Creation(NetlinkChannel& channel, const Networks& networks, const WantedNetworks& wanted,
+           uint32_t number)
+      : channel_(channel),
+        networks_(networks),
+        wanted_(wanted),
+        number_(number),
+        network_(*wanted[number]) {}
 
   Result<DeviceNumbers> run() {
     for (const NetlinkMessage& link : TRY(list_links(channel_)))
@@ -317,10 +358,12 @@ class Creation {
     for (const image::NetworkDevice& device : network_.devices()) {
       TRY(check_device(device));
       const auto found = there_.find(device.name());
-      if (found != there_.end())
-        numbers_[device.index()] = found->second;
-      else
+      if (found == there_.end())
         left.push_back(&device);
+      else if (device.has_peer_network())
+        TRY(settle_new(device));  // it has come with its other end
+      else
+        numbers_[device.index()] = found->second;
     }
     while (!left.empty()) {
       const size_t before = left.size();
@@ -342,12 +385,15 @@ class Creation {
     if (!is_pair && device.lower() != 0)
       attributes.push_back(
           attribute(IFLA_LINK, sys::bytes_of(TRY(number_here(numbers_, device.lower())))));
-    attributes.push_back(TRY(info_of(device)));
+    Fd other;
+    if (device.has_peer_network()) other = TRY(networks_.open(device.peer_network()));
+    attributes.push_back(TRY(info_of(device, other)));
     TRY_IN(channel_.change(link_message(device.index(), std::move(attributes)),
                            NLM_F_CREATE | NLM_F_EXCL),
            "network device " + device.name());
     TRY(settle_new(device));
-    if (is_pair) TRY(settle_new(*device_with(network_, device.lower())));
+    if (is_pair && !device.has_peer_network())
+      TRY(settle_new(*device_with(network_, device.lower())));
     return true;
   }
 
@@ -360,22 +406,39 @@ class Creation {
         "network device " + device.name());
   }
 
-  Result<NetlinkAttribute> info_of(const image::NetworkDevice& device) const {
+  // The other end of a pair; it must say the same of this one.
+  Result<const image::NetworkDevice*> peer_of(const image::NetworkDevice& device) const {
+    const uint32_t there = device.has_peer_network() ? device.peer_network() : number_;
+    const bool known = there < wanted_.size() && wanted_[there] != nullptr;
+    const image::NetworkDevice* peer =
+        known ? device_with(*wanted_[there], device.lower()) : nullptr;
+    if (peer == nullptr || peer->kind() != "veth" || peer->lower() != device.index() ||
+        (peer->has_peer_network() ? peer->peer_network() : there) != number_)
+      return fail(Code::kBadImage, "half a pair of network devices");
+    TRY(check_device(*peer));
+    return peer;
+  }
+
+  Result<NetlinkAttribute> info_of(const image::NetworkDevice& device, const Fd& other) const {
     std::vector<NetlinkAttribute> info = {attribute(IFLA_INFO_KIND, device.kind() + '\0')};
     std::vector<NetlinkAttribute> details = attributes_of(device.details());
     if (device.kind() == "veth") {
-      const image::NetworkDevice* peer = device_with(network_, device.lower());
-      if (peer == nullptr || peer->kind() != "veth" || peer->lower() != device.index())
-        return fail(Code::kBadImage, "half a pair of network devices");
-      const NetlinkMessage other = link_message(peer->index(), base_of(*peer));
+      const image::NetworkDevice* peer = TRY(peer_of(device));
+      NetlinkMessage end = link_message(peer->index(), base_of(*peer));
+      if (device.has_peer_network())
+        end.attributes.push_back(
+            attribute(IFLA_NET_NS_FD, sys::bytes_of(static_cast<uint32_t>(other.get()))));
       details = {
-          {VETH_INFO_PEER | NLA_F_NESTED, other.header + sys::join_attributes(other.attributes)}};
+          {VETH_INFO_PEER | NLA_F_NESTED, end.header + sys::join_attributes(end.attributes)}};
     }
     if (!details.empty()) info.push_back(nested(IFLA_INFO_DATA, details));
     return nested(IFLA_LINKINFO, info);
   }
 
   NetlinkChannel& channel_;
+  const Networks& networks_;
+  const WantedNetworks& wanted_;
+  const uint32_t number_;
   const image::Network& network_;
   std::map<std::string, uint32_t> there_;
   DeviceNumbers numbers_;
@@ -415,9 +478,12 @@ Result<void> attach(NetlinkChannel& channel, const image::NetworkDevice& device,
 }  // namespace
 
 Result<void> capture_devices(CaptureContext& context, NetlinkChannel& channel,
-                             const GivenLink& given, image::Network& out) {
+                             const GivenLink& given, std::span<const uint32_t> described,
+                             image::Network& out) {
   const std::vector<NetlinkMessage> links = TRY(list_links(channel));
-  const Survey survey(links, given);
+  const Survey survey(links, given, [&](int known_as) {
+    return network_known_as(channel, context.networks(), described, known_as);
+  });
   TRY(context.judge(survey.check_given()));
   bool has_bridge = false;
   for (const NetlinkMessage& link : links) {
@@ -429,8 +495,9 @@ Result<void> capture_devices(CaptureContext& context, NetlinkChannel& channel,
   return {};
 }
 
-Result<DeviceNumbers> create_devices(NetlinkChannel& channel, const image::Network& network) {
-  return Creation(channel, network).run();
+Result<DeviceNumbers> create_devices(NetlinkChannel& channel, const Networks& networks,
+                                     const WantedNetworks& wanted, uint32_t number) {
+  return Creation(channel, networks, wanted, number).run();
 }
 
 Result<void> set_up_devices(NetlinkChannel& channel, const image::Network& network,

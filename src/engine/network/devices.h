@@ -2,7 +2,9 @@
 // that it was given.
 #pragma once
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/context.h"
@@ -19,11 +21,18 @@ struct GivenLink {
   sys::MacAddress mac;
 };
 
+// `described` are the numbers of the networks that the image tells of.
 Result<void> capture_devices(CaptureContext& context, sys::NetlinkChannel& channel,
-                             const GivenLink& given, image::Network& out);
+                             const GivenLink& given, std::span<const uint32_t> described,
+                             image::Network& out);
 
-// Makes the devices that are missing, all down, and tells which is which here.
-Result<DeviceNumbers> create_devices(sys::NetlinkChannel& channel, const image::Network& network);
+// What is to be in each of the group's networks, by number; null: it is left as it is.
+using WantedNetworks = std::vector<const image::Network*>;
+
+// Makes the devices that are missing in one of them, all down, and tells which is which there. The
+// other ends of its pairs come with them, wherever they are.
+Result<DeviceNumbers> create_devices(sys::NetlinkChannel& channel, const Networks& networks,
+                                     const WantedNetworks& wanted, uint32_t number);
 // Brings them to what they were, up or down; IPv6 makes no addresses for those that are new.
 Result<void> set_up_devices(sys::NetlinkChannel& channel, const image::Network& network,
                             const DeviceNumbers& numbers);

@@ -17,7 +17,6 @@
 #include "base/fd.h"
 #include "engine/network/extensions.h"
 #include "sys/netlink_channel.h"
-#include "sys/procfs.h"
 
 namespace martlet::engine {
 namespace {
@@ -173,24 +172,20 @@ class Table {
 };
 
 // None where the kernel lacks them. Which was made last does not matter.
-std::set<std::string> table_names(HostPid root, const char* list) {
-  std::istringstream names(read_file(sys::proc_path(root, list)).value_or(""));
+std::set<std::string> table_names(const char* list) {
+  std::istringstream names(read_file(fmt::format("/proc/thread-self/{}", list)).value_or(""));
   return {std::istream_iterator<std::string>(names), {}};
 }
 
 Result<void> capture(CaptureContext& context, const Family& family, image::Network& out) {
-  const std::set<std::string> names = table_names(context.root(), family.list);
-  if (names.empty()) return {};
-  return run_in_namespace(context.root(), "net", [&]() -> Result<void> {
-    for (const std::string& name : names)
-      TRY(context.judge([&]() -> Result<void> {
-        image::OldTable table = TRY(TRY(Table::open(family, name)).describe());
-        TRY(check_rules(family, table.entries()));
-        *out.add_old_tables() = std::move(table);
-        return {};
-      }()));
-    return {};
-  });
+  for (const std::string& name : table_names(family.list))
+    TRY(context.judge([&]() -> Result<void> {
+      image::OldTable table = TRY(TRY(Table::open(family, name)).describe());
+      TRY(check_rules(family, table.entries()));
+      *out.add_old_tables() = std::move(table);
+      return {};
+    }()));
+  return {};
 }
 
 }  // namespace
@@ -198,7 +193,7 @@ Result<void> capture(CaptureContext& context, const Family& family, image::Netwo
 Result<void> capture_old_tables(CaptureContext& context, image::Network& out) {
   TRY(capture(context, kIpv4, out));
   TRY(capture(context, kIpv6, out));
-  if (table_names(context.root(), "net/arp_tables_names").empty()) return {};
+  if (table_names("net/arp_tables_names").empty()) return {};
   return context.judge(refuse_in_filter("tables of arptables-legacy, which are not supported"));
 }
 

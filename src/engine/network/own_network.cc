@@ -25,16 +25,6 @@ Result<std::optional<NetlinkChannel>> open_if_there(int protocol) {
   return TRY(std::move(opened));
 }
 
-Result<NetworkSettings> read_fresh_settings() {
-  const Fd fresh = TRY(sys::new_namespace(sys::NamespaceKind::kNetwork));
-  NetworkSettings settings;
-  TRY(sys::run_inside(fresh, sys::NamespaceKind::kNetwork, [&]() -> Result<void> {
-    settings = TRY(read_settings());
-    return {};
-  }));
-  return settings;
-}
-
 Result<void> refuse_next_hops(NetlinkChannel& channel) {
   const NetlinkMessage question{
       .type = RTM_GETNEXTHOP, .header = sys::bytes_of(nhmsg{}), .attributes = {}};
@@ -57,37 +47,95 @@ Result<void> refuse_transformations(NetlinkChannel& channel) {
   return {};
 }
 
+// One of the networks while it is made.
+struct Making {
+  NetlinkChannel route;
+  const image::Network& wanted;
+  DeviceNumbers numbers;
+};
+
+Result<void> set_up(Making& making) {
+  TRY(apply_settings(making.wanted.settings()));
+  return set_up_devices(making.route, making.wanted, making.numbers);
+}
+
+Result<void> finish(Making& making) {
+  auto& [route, wanted, numbers] = making;
+  TRY(apply_addresses(route, wanted, numbers));
+  TRY(finish_devices(route, wanted, numbers));
+  TRY(apply_queueing(route, wanted, numbers));
+  TRY(apply_routing(route, wanted, numbers));
+  TRY(apply_old_tables(wanted));
+  if (wanted.ruleset().empty() && wanted.connections().empty()) return {};
+  NetlinkChannel filter = TRY(NetlinkChannel::open(NETLINK_NETFILTER));
+  TRY(apply_ruleset(filter, wanted));
+  return apply_connections(filter, wanted);
+}
+
 }  // namespace
+
+Result<NetworkSettings> read_fresh_settings() {
+  const Fd fresh = TRY(sys::new_namespace(sys::NamespaceKind::kNetwork));
+  NetworkSettings settings;
+  TRY(sys::run_inside(fresh, sys::NamespaceKind::kNetwork, [&]() -> Result<void> {
+    settings = TRY(read_settings());
+    return {};
+  }));
+  return settings;
+}
+
+Result<NetworkSurvey> NetworkSurvey::open(uint32_t number, GivenNetwork given) {
+  NetworkSurvey survey(number, std::move(given), TRY(NetlinkChannel::open(NETLINK_ROUTE)));
+  survey.filter_ = TRY(open_if_there(NETLINK_NETFILTER));
+  survey.transform_ = TRY(open_if_there(NETLINK_XFRM));
+  return survey;
+}
 
 Result<NetworkSurvey> NetworkSurvey::prepare(HostPid root, const GivenNetwork& given) {
   std::optional<NetworkSurvey> survey;
   TRY(run_in_namespace(root, "net", [&]() -> Result<void> {
-    survey = NetworkSurvey(given, TRY(NetlinkChannel::open(NETLINK_ROUTE)));
-    survey->filter_ = TRY(open_if_there(NETLINK_NETFILTER));
-    survey->transform_ = TRY(open_if_there(NETLINK_XFRM));
+    survey = TRY(open(0, given));
     return {};
   }));
-  if (given.writable_settings) survey->fresh_ = TRY(read_fresh_settings());
+  if (given.writable_settings) survey->own_fresh_ = TRY(read_fresh_settings());
   return std::move(*survey);
 }
 
-Result<image::Network> NetworkSurvey::describe(CaptureContext& context) {
+Result<NetworkSurvey> NetworkSurvey::of_other(const Networks& networks, uint32_t number,
+                                              const NetworkSettings& fresh) {
+  std::optional<NetworkSurvey> survey;
+  TRY(networks.run_inside(number, [&]() -> Result<void> {
+    survey = TRY(open(number, {}));
+    return {};
+  }));
+  survey->fresh_ = &fresh;
+  return std::move(*survey);
+}
+
+Result<image::Network> NetworkSurvey::describe(CaptureContext& context,
+                                               std::span<const uint32_t> described) {
   image::Network network;
-  TRY(capture_devices(context, route_, given_.link, network));
+  TRY(context.networks().run_inside(number_,
+                                    [&] { return describe_inside(context, described, network); }));
+  return network;
+}
+
+Result<void> NetworkSurvey::describe_inside(CaptureContext& context,
+                                            std::span<const uint32_t> described,
+                                            image::Network& network) {
+  TRY(capture_devices(context, route_, given_.link, described, network));
   TRY(capture_queueing(context, route_, network));
   TRY(capture_routing(context, route_, network));
   TRY(context.judge(refuse_next_hops(route_)));
   if (transform_) TRY(context.judge(refuse_transformations(*transform_)));
   TRY(capture_old_tables(context, network));
   if (filter_) TRY(describe_filter(context, network));
-  if (!given_.writable_settings) return network;
+  const NetworkSettings* fresh = own_fresh_ ? &*own_fresh_ : fresh_;
+  if (fresh == nullptr) return {};
   std::vector<std::string> devices;
   for (const image::NetworkDevice& device : network.devices()) devices.push_back(device.name());
-  TRY(run_in_namespace(context.root(), "net", [&]() -> Result<void> {
-    *network.mutable_settings() = differing_settings(read_settings_of(devices, fresh_), fresh_);
-    return {};
-  }));
-  return network;
+  *network.mutable_settings() = differing_settings(read_settings_of(devices, *fresh), *fresh);
+  return {};
 }
 
 Result<void> NetworkSurvey::describe_filter(CaptureContext& context, image::Network& network) {
@@ -96,22 +144,22 @@ Result<void> NetworkSurvey::describe_filter(CaptureContext& context, image::Netw
   return in_context(capture_connections(context, *filter_, network), "tracked connections");
 }
 
-Result<void> apply_own_network(const ApplyContext& context, const image::Network& network) {
-  return run_in_namespace(context.root(), "net", [&]() -> Result<void> {
-    NetlinkChannel route = TRY(NetlinkChannel::open(NETLINK_ROUTE));
-    const DeviceNumbers numbers = TRY(create_devices(route, network));
-    TRY(apply_settings(network.settings()));
-    TRY(set_up_devices(route, network, numbers));
-    TRY(apply_addresses(route, network, numbers));
-    TRY(finish_devices(route, network, numbers));
-    TRY(apply_queueing(route, network, numbers));
-    TRY(apply_routing(route, network, numbers));
-    TRY(apply_old_tables(network));
-    if (network.ruleset().empty() && network.connections().empty()) return {};
-    NetlinkChannel filter = TRY(NetlinkChannel::open(NETLINK_NETFILTER));
-    TRY(apply_ruleset(filter, network));
-    return apply_connections(filter, network);
-  });
+// Each step in all of them before the next: a device is up when both ends of its pair are.
+Result<void> apply_networks(const Networks& networks, const WantedNetworks& wanted) {
+  std::map<uint32_t, Making> made;
+  for (uint32_t number = 0; number < wanted.size(); ++number) {
+    if (wanted[number] == nullptr) continue;
+    TRY(networks.run_inside(number, [&]() -> Result<void> {
+      Making making{TRY(NetlinkChannel::open(NETLINK_ROUTE)), *wanted[number], {}};
+      making.numbers = TRY(create_devices(making.route, networks, wanted, number));
+      made.emplace(number, std::move(making));
+      return {};
+    }));
+  }
+  for (auto step : {set_up, finish})
+    for (auto& [number, making] : made)
+      TRY(networks.run_inside(number, [&] { return step(making); }));
+  return {};
 }
 
 }  // namespace martlet::engine

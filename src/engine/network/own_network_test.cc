@@ -3,9 +3,12 @@
 #include <linux/netfilter.h>
 #include <linux/rtnetlink.h>
 
+#include <array>
 #include <cstdlib>
 
+#include "base/check.h"
 #include "engine/test_util.h"
+#include "sys/namespaces.h"
 
 namespace martlet::engine {
 namespace {
@@ -21,7 +24,8 @@ class OwnNetworkTest : public testing::Test {
   Result<image::Network> describe(HostPid process) {
     CaptureContext context(sink_, process, {});
     auto survey = TRY(NetworkSurvey::prepare(process, {{}, true}));
-    return survey.describe(context);
+    const uint32_t own = 0;
+    return survey.describe(context, {&own, 1});
   }
 
   void expect_same_after_restore(const std::string& commands, const std::string& before = "true") {
@@ -30,12 +34,11 @@ class OwnNetworkTest : public testing::Test {
     ASSERT_TRUE(here.ready() && there.ready()) << commands;
     auto wanted = describe(here.pid());
     ASSERT_OK(wanted);
-    ASSERT_OK(apply_own_network(ApplyContext(there.pid(), {}), *wanted));
+    ASSERT_OK(apply_networks(Networks(there.pid()), {&*wanted}));
     auto made = describe(there.pid());
     ASSERT_OK(made);
     EXPECT_EQ(made->DebugString(), wanted->DebugString());
-    if (wanted->ruleset().empty())
-      ASSERT_OK(apply_own_network(ApplyContext(there.pid(), {}), *wanted));
+    if (wanted->ruleset().empty()) ASSERT_OK(apply_networks(Networks(there.pid()), {&*wanted}));
   }
 
   void expect_refused(const std::string& commands, const std::string& word) {
@@ -78,6 +81,53 @@ TEST_F(OwnNetworkTest, MakesDevices) {
       "ip link set v1 up; ip link set br0 up; ip link set lo mtu 60000;"
       "ip link add link d0 name m0 type macvlan mode private;" +
       await_local_address("v1") + await_local_address("br0"));
+}
+
+template <typename T>
+T expect_ok(Result<T> result) {
+  CHECK(result);
+  return std::move(*result);
+}
+
+// The second is another network of the first's group.
+Networks networks_of(const ChildInNamespaces& first, const ChildInNamespaces& second) {
+  Networks networks(first.pid());
+  networks.add(expect_ok(sys::open_namespace(second.pid(), sys::NamespaceKind::kNetwork)));
+  return networks;
+}
+
+TEST_F(OwnNetworkTest, MakesPairsBetweenNetworks) {
+  const auto end_here = namespace_with("true");
+  const auto here = namespace_with(
+      "ip link add d0 address 02:11:22:33:44:55 type veth peer name d1 address 02:11:22:33:44:56 "
+      "netns " +
+      to_string(end_here.pid()) +
+      "; ip link set d0 addrgenmode none up; ip addr add 10.1.0.1/24 dev d0");
+  const auto there = namespace_with("true");
+  const auto end_there = namespace_with("true");
+  ASSERT_TRUE(here.ready() && there.ready() && end_here.ready() && end_there.ready());
+  const NetworkSettings none;
+  auto describe_both = [&](const ChildInNamespaces& first, const ChildInNamespaces& second) {
+    CaptureContext context(sink_, first.pid(), {});
+    context.networks() = networks_of(first, second);
+    const std::array<uint32_t, 2> described = {0, 1};
+    std::vector<image::Network> all;
+    for (uint32_t number : described)
+      all.push_back(expect_ok(expect_ok(NetworkSurvey::of_other(context.networks(), number, none))
+                                  .describe(context, described)));
+    return all;
+  };
+  const auto wanted = describe_both(here, end_here);
+  ASSERT_OK(apply_networks(networks_of(there, end_there), {&wanted[0], &wanted[1]}));
+  const auto made = describe_both(there, end_there);
+  EXPECT_EQ(made[0].DebugString(), wanted[0].DebugString());
+  EXPECT_EQ(made[1].DebugString(), wanted[1].DebugString());
+  image::Network half = wanted[1];
+  half.mutable_devices()->DeleteSubrange(1, 1);
+  const auto nowhere = namespace_with("true");
+  ASSERT_TRUE(nowhere.ready());
+  EXPECT_EQ(apply_networks(networks_of(nowhere, end_there), {&wanted[0], &half}).error().code(),
+            Code::kBadImage);
 }
 
 TEST_F(OwnNetworkTest, MakesAddressesAndRoutes) {
@@ -190,8 +240,7 @@ TEST_F(OwnNetworkTest, RefusesImpossibleOldTables) {
     image::Network network;
     *network.add_old_tables() = sound->old_tables(0);
     spoil(*network.mutable_old_tables(0));
-    EXPECT_FALSE(apply_own_network(ApplyContext(here.pid(), {}), network))
-        << network.ShortDebugString();
+    EXPECT_FALSE(apply_networks(Networks(here.pid()), {&network})) << network.ShortDebugString();
   };
   const std::string entries = sound->old_tables(0).entries();
   for (size_t size = 1; size < entries.size(); size += 7)
@@ -278,8 +327,7 @@ TEST_F(OwnNetworkTest, RefusesImpossibleQueueingDisciplines) {
     const auto there = namespace_with("true");
     image::Network network = *sound;
     spoil(network);
-    EXPECT_FALSE(apply_own_network(ApplyContext(there.pid(), {}), network))
-        << network.ShortDebugString();
+    EXPECT_FALSE(apply_networks(Networks(there.pid()), {&network})) << network.ShortDebugString();
   };
   expect_bad([](image::Network& network) { network.mutable_queueing()->SwapElements(0, 1); });
   expect_bad([](image::Network& network) { network.mutable_queueing(0)->set_type(99); });

@@ -1,10 +1,14 @@
 #include "engine/sockets/common.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <string>
 
 #include "base/log.h"
@@ -23,10 +27,11 @@ Result<Fd> open_socket(SocketType type) {
   return fd;
 }
 
-// What `open` makes in the network namespace of `root`.
-Result<Fd> open_in_network(HostPid root, const std::function<Result<Fd>()>& open) {
+// What `open` makes in one of the group's network namespaces.
+Result<Fd> open_in_network(const Networks& networks, uint32_t network,
+                           const std::function<Result<Fd>()>& open) {
   Fd fd;
-  TRY(run_in_namespace(root, "net", [&]() -> Result<void> {
+  TRY(networks.run_inside(network, [&]() -> Result<void> {
     fd = TRY(open());
     return {};
   }));
@@ -38,8 +43,8 @@ std::string inet_socket_key(uint32_t file) {
 }
 
 // The key of a raw socket in the stash of a context.
-std::string injector_key(bool v6) {
-  return v6 ? "packet injector v6" : "packet injector v4";
+std::string injector_key(uint32_t network, bool v6) {
+  return fmt::format("packet injector v{} of network {}", v6 ? 6 : 4, network);
 }
 
 Result<SocketType> inet_type_of(const image::File& file) {
@@ -147,22 +152,23 @@ Result<void> drop_arrivals(CaptureContext& context, const OpenFile& file,
   return sys::write_socket_filter(file.fd, sys::drop_everything_filter());
 }
 
-Result<int> group_sock_diag(CaptureContext& context) {
-  const std::string key = "sock_diag";
+Result<int> group_sock_diag(CaptureContext& context, uint32_t network) {
+  const std::string key = fmt::format("sock_diag of network {}", network);
   if (context.stashed(key) < 0)
-    context.stash(key, TRY(open_in_network(context.root(), sys::open_sock_diag)));
+    context.stash(key, TRY(open_in_network(context.networks(), network, sys::open_sock_diag)));
   return context.stashed(key);
 }
 
-Result<Fd> open_group_socket(ApplyContext& context, SocketType type) {
-  return open_in_network(context.root(), [&] { return open_socket(type); });
+Result<Fd> open_group_socket(ApplyContext& context, uint32_t network, SocketType type) {
+  return open_in_network(context.networks(), network, [&] { return open_socket(type); });
 }
 
 Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file) {
   if (auto ready = context.take_stashed(inet_socket_key(file.id()))) return std::move(*ready);
-  TRY(run_in_namespace(context.root(), "net", [&]() -> Result<void> {
+  TRY(context.networks().run_inside(file.network(), [&]() -> Result<void> {
     for (const auto& [id, record] : context.files()) {
       if (id < file.id() || (!record.has_tcp() && !record.has_udp())) continue;
+      if (record.network() != file.network()) continue;
       context.stash(inet_socket_key(id), TRY(open_socket(TRY(inet_type_of(record)))));
     }
     return {};
@@ -172,22 +178,33 @@ Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file) {
   return std::move(*opened);
 }
 
-Result<int> group_packet_injector(CaptureContext& context, bool v6) {
-  const std::string key = injector_key(v6);
+Result<int> group_packet_injector(CaptureContext& context, uint32_t network, bool v6) {
+  const std::string key = injector_key(network, v6);
   if (context.stashed(key) < 0)
-    context.stash(
-        key, TRY(open_in_network(context.root(), [&] { return sys::open_packet_injector(v6); })));
+    context.stash(key, TRY(open_in_network(context.networks(), network,
+                                           [&] { return sys::open_packet_injector(v6); })));
   return context.stashed(key);
 }
 
-Result<int> group_packet_injector(ApplyContext& context, bool v6) {
-  const std::string key = injector_key(v6);
+Result<int> group_packet_injector(ApplyContext& context, uint32_t network, bool v6) {
+  const std::string key = injector_key(network, v6);
   auto injector = context.take_stashed(key);
   if (!injector)
-    injector = TRY(open_in_network(context.root(), [&] { return sys::open_packet_injector(v6); }));
+    injector = TRY(open_in_network(context.networks(), network,
+                                   [&] { return sys::open_packet_injector(v6); }));
   int fd = injector->get();
   context.stash(key, std::move(*injector));
   return fd;
+}
+
+Result<void> refuse_without_loopback(int fd) {
+  ifreq question{};
+  std::strcpy(question.ifr_name, "lo");
+  if (::ioctl(fd, SIOCGIFFLAGS, &question) != 0) return fail_errno("flags of the loopback device");
+  if ((question.ifr_flags & IFF_UP) != 0) return {};
+  return fail(Code::kUnsupported,
+              "has received what cannot be put back while the loopback device of its network is "
+              "down");
 }
 
 void log_if_failed(const Result<void>& result, const char* what) {

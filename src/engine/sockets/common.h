@@ -1,5 +1,5 @@
 // What the kinds of sockets share: their options, filter and owner, and sockets of the group's
-// network namespace. Engine's thread only.
+// network namespaces (Networks). Engine's thread only.
 #pragma once
 
 #include <functional>
@@ -40,18 +40,21 @@ void on_thaw(CaptureContext& context, int fd, std::function<void(int fd)> undo);
 // Whether a description of the group is the socket with this inode.
 bool has_socket(CaptureContext& context, uint32_t inode);
 
-// A sock_diag socket of the group's network namespace.
-Result<int> group_sock_diag(CaptureContext& context);
+// A sock_diag socket of one of the group's network namespaces.
+Result<int> group_sock_diag(CaptureContext& context, uint32_t network);
 
-// A new socket of the group's network namespace.
-Result<Fd> open_group_socket(ApplyContext& context, SocketType type);
-// The new socket for a TCP or UDP record. Those for all later records are opened with the first,
-// because entering the namespace costs more than a socket.
+// A new socket there.
+Result<Fd> open_group_socket(ApplyContext& context, uint32_t network, SocketType type);
+// The new socket for a TCP or UDP record. Those for all later records of its network are opened
+// with the first, because entering the namespace costs more than a socket.
 Result<Fd> open_inet_socket(ApplyContext& context, const image::File& file);
 
-// A raw socket of the group's network namespace; the context keeps it.
-Result<int> group_packet_injector(ApplyContext& context, bool v6);
-Result<int> group_packet_injector(CaptureContext& context, bool v6);
+// A raw socket there; the context keeps it.
+Result<int> group_packet_injector(ApplyContext& context, uint32_t network, bool v6);
+Result<int> group_packet_injector(CaptureContext& context, uint32_t network, bool v6);
+
+// What a restore sends to a new socket comes over the loopback device of its network.
+Result<void> refuse_without_loopback(int fd);
 
 // Logs an error of a step that must not fail any more.
 void log_if_failed(const Result<void>& result, const char* what);

@@ -12,7 +12,7 @@ namespace martlet::engine {
 
 class ConnectionsInSetup {
  public:
-  // Those of the network namespace of `root`.
+  // Those of every network namespace that a process of the tree lives in.
   static Result<ConnectionsInSetup> watch(HostPid root);
 
   // One line for each listener that has some: "3 to 0.0.0.0:80". They cannot be captured; they
@@ -20,8 +20,8 @@ class ConnectionsInSetup {
   Result<std::vector<std::string>> list() const;
 
  private:
-  explicit ConnectionsInSetup(Fd diag) : diag_(std::move(diag)) {}
-  Fd diag_;
+  explicit ConnectionsInSetup(std::vector<Fd> networks) : networks_(std::move(networks)) {}
+  std::vector<Fd> networks_;  // that answer for one each
 };
 
 }  // namespace martlet::engine

@@ -34,8 +34,8 @@ int level_of(const std::string& address) {
 
 // "2 eth0 : 2 V3" begins a device, "\t\t010000E0 1 0:00000000 0" is one of its groups, a word of
 // the machine.
-Result<void> list_v4(CaptureContext& context, std::vector<Group>& groups) {
-  std::istringstream lines(*TRY(context.network_table("net/igmp")));
+Result<void> list_v4(CaptureContext& context, uint32_t network, std::vector<Group>& groups) {
+  std::istringstream lines(*TRY(context.network_table(network, "net/igmp")));
   std::string line;
   std::getline(lines, line);
   Group group;
@@ -54,9 +54,9 @@ Result<void> list_v4(CaptureContext& context, std::vector<Group>& groups) {
 }
 
 // "2 eth0 ff020000000000000000000000000001 1 0000000C 0", in the order of the bytes.
-Result<void> list_v6(CaptureContext& context, std::vector<Group>& groups) {
+Result<void> list_v6(CaptureContext& context, uint32_t network, std::vector<Group>& groups) {
   constexpr size_t kDigits = 32;
-  auto text = context.network_table("net/igmp6");
+  auto text = context.network_table(network, "net/igmp6");
   if (!text) return {};  // no IPv6
   std::istringstream words(**text);
   Group group;
@@ -159,8 +159,8 @@ Result<void> apply_membership(int fd, const image::GroupMembership& membership) 
 Result<void> capture_memberships(CaptureContext& context, const OpenFile& file,
                                  image::SocketCommon& out) {
   std::vector<Group> groups;
-  TRY(list_v4(context, groups));
-  if (file.socket->family == AF_INET6) TRY(list_v6(context, groups));
+  TRY(list_v4(context, file.network, groups));
+  if (file.socket->family == AF_INET6) TRY(list_v6(context, file.network, groups));
   for (const Group& group : groups) TRY(capture_membership(file.fd, group, out));
   return {};
 }

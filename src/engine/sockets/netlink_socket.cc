@@ -139,7 +139,7 @@ class NetlinkSocketKind final : public FileKind {
 
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
     const image::NetlinkSocket& netlink = file.netlink();
-    Fd fd = TRY(open_group_socket(context, TRY(checked_type(netlink))));
+    Fd fd = TRY(open_group_socket(context, file.network(), TRY(checked_type(netlink))));
     TRY(apply_options(context, fd.get(), netlink.common(), sys::OptionPhase::kBeforeBind));
     TRY(take_port(fd.get(), netlink));
     TRY(join_groups(fd.get(), netlink));

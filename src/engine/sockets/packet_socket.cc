@@ -54,18 +54,20 @@ Result<void> refuse_shared_frames(int fd, const sys::PacketSocketInfo& info) {
   return {};
 }
 
-Result<sys::PacketSocketInfo> find_packet_socket(CaptureContext& context, uint32_t inode) {
-  auto& sockets = context.packet_sockets();
-  if (!sockets) sockets = TRY(sys::list_packet_sockets(TRY(group_sock_diag(context))));
-  auto found = sockets->find(inode);
-  if (found == sockets->end())
+Result<sys::PacketSocketInfo> find_packet_socket(CaptureContext& context, const OpenFile& file) {
+  auto [sockets, is_new] = context.packet_sockets().try_emplace(file.network);
+  if (is_new)
+    sockets->second = TRY(sys::list_packet_sockets(TRY(group_sock_diag(context, file.network))));
+  const auto inode = static_cast<uint32_t>(file.status.st_ino);
+  auto found = sockets->second.find(inode);
+  if (found == sockets->second.end())
     return fail(Code::kNotFound, "packet socket " + std::to_string(inode));
   return found->second;
 }
 
 Result<void> capture_packet(CaptureContext& context, const OpenFile& file,
                             image::PacketSocket& out) {
-  auto info = TRY(find_packet_socket(context, static_cast<uint32_t>(file.status.st_ino)));
+  auto info = TRY(find_packet_socket(context, file));
   TRY(refuse_shared_frames(file.fd, info));
   out.set_type(static_cast<uint32_t>(file.socket->type));
   TRY(capture_address(file.fd, out));
@@ -109,7 +111,7 @@ Result<void> take_address(int fd, const image::PacketSocket& packet) {
 // What a restore sends to itself is not for the socket, so nothing arrives before go_live.
 Result<Fd> create_packet(ApplyContext& context, const image::File& file) {
   const image::PacketSocket& packet = file.packet_socket();
-  Fd fd = TRY(open_group_socket(context, TRY(checked_type(packet))));
+  Fd fd = TRY(open_group_socket(context, file.network(), TRY(checked_type(packet))));
   TRY(sys::write_socket_filter(fd.get(), sys::drop_everything_filter()));
   TRY(apply_options(context, fd.get(), packet.common(), sys::OptionPhase::kBeforeBind));
   for (const image::PacketMembership& membership : packet.memberships())

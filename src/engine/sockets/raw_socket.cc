@@ -45,11 +45,12 @@ Result<std::string> parse_address(const std::string& text) {
 }
 
 // getpeername knows only a peer with a port, which need not be given here. Empty: not connected.
-Result<std::string> find_remote(CaptureContext& context, const SocketType& type, ino_t inode) {
+Result<std::string> find_remote(CaptureContext& context, const OpenFile& file) {
   constexpr unsigned kEstablished = 1;
+  const SocketType& type = *file.socket;
   std::string table = type.type == SOCK_RAW ? "net/raw" : "net/icmp";
   if (type.family == AF_INET6) table += '6';
-  std::istringstream lines(*TRY(context.network_table(table)));
+  std::istringstream lines(*TRY(context.network_table(file.network, table)));
   std::string line;
   std::getline(lines, line);
   while (std::getline(lines, line)) {
@@ -58,7 +59,7 @@ Result<std::string> find_remote(CaptureContext& context, const SocketType& type,
     unsigned long number = 0;
     int fields = std::sscanf(line.c_str(), "%*s %*s %63s %x %*s %*s %*s %*s %*s %lu", remote,
                              &state, &number);
-    if (fields != 3 || number != inode) continue;
+    if (fields != 3 || number != file.status.st_ino) continue;
     return state == kEstablished ? parse_address(remote) : std::string();
   }
   return std::string();  // a ping socket without an identifier is in no table
@@ -79,7 +80,7 @@ Result<void> capture_raw(CaptureContext& context, const OpenFile& file, image::R
   out.set_type(static_cast<uint32_t>(type.type));
   out.set_protocol(static_cast<uint32_t>(type.protocol));
   out.set_local(TRY(sys::local_address(file.fd)));
-  out.set_remote(TRY(find_remote(context, type, file.status.st_ino)));
+  out.set_remote(TRY(find_remote(context, file)));
   TRY(capture_common(context, file, *out.mutable_common()));
   return capture_memberships(context, file, *out.mutable_common());
 }
@@ -96,7 +97,7 @@ Result<Fd> create_raw(ApplyContext& context, const image::File& file) {
   const image::RawSocket& raw = file.raw_socket();
   SocketType type = TRY(checked_type(raw));
   auto local = TRY(sys::parse_endpoint(raw.local()));
-  Fd fd = TRY(open_group_socket(context, type));
+  Fd fd = TRY(open_group_socket(context, file.network(), type));
   TRY(sys::write_socket_filter(fd.get(), sys::drop_everything_filter()));
   TRY(apply_options(context, fd.get(), raw.common(), sys::OptionPhase::kBeforeBind));
   if (!local.is_wildcard() || (is_ping(type) && local.port != 0))

@@ -32,7 +32,7 @@ bool accepts_again(int fd, const image::UnixSocket& socket) {
 
 bool may_send(CaptureContext& context, const OpenFile& file) {
   constexpr uint8_t kSend = 2;
-  auto diag = group_sock_diag(context);
+  auto diag = group_sock_diag(context, file.network);
   if (!diag) return false;
   auto info = sys::query_unix_socket(*diag, static_cast<uint32_t>(file.status.st_ino));
   return info && (info->shutdown & kSend) == 0;
@@ -44,11 +44,11 @@ std::string name_of(const OpenFile& file) {
   return named_or_empty(sys::local_address(file.fd).value_or(""));
 }
 
-const OpenFile* find_sender(CaptureContext& context, const image::UnixSocket& socket,
-                            const std::string& name) {
+const OpenFile* find_sender(CaptureContext& context, uint32_t network,
+                            const image::UnixSocket& socket, const std::string& name) {
   auto sent_it = [&](const OpenFile& file) {
     if (socket.connected()) return file.status.st_ino == socket.peer_inode();
-    return name_of(file) == name;
+    return name_of(file) == name && (!is_abstract(name) || file.network == network);
   };
   auto found = std::ranges::find_if(context.files(), [&](const OpenFile& file) {
     return S_ISSOCK(file.status.st_mode) && sent_it(file) && may_send(context, file);
@@ -56,9 +56,9 @@ const OpenFile* find_sender(CaptureContext& context, const image::UnixSocket& so
   return found == context.files().end() ? nullptr : &*found;
 }
 
-Result<Fd> fresh_sender(CaptureContext& context) {
+Result<Fd> fresh_sender(CaptureContext& context, uint32_t network) {
   Fd fd;
-  TRY(run_in_namespace(context.root(), "net", [&]() -> Result<void> {
+  TRY(context.networks().run_inside(network, [&]() -> Result<void> {
     fd = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!fd.valid()) return fail_errno("create a socket");
     return {};
@@ -67,15 +67,15 @@ Result<Fd> fresh_sender(CaptureContext& context) {
 }
 
 // Not set if one of the senders is gone.
-Result<std::optional<std::vector<Fd>>> find_senders(CaptureContext& context,
+Result<std::optional<std::vector<Fd>>> find_senders(CaptureContext& context, uint32_t network,
                                                     const image::UnixSocket& socket) {
   std::vector<Fd> senders;
   for (const image::UnixMessage& message : socket.queue()) {
     Fd sender;
     if (!socket.connected() && message.sender().empty()) {
-      sender = TRY(fresh_sender(context));
+      sender = TRY(fresh_sender(context, network));
     } else {
-      const OpenFile* file = find_sender(context, socket, message.sender());
+      const OpenFile* file = find_sender(context, network, socket, message.sender());
       if (file == nullptr) return std::nullopt;
       sender = Fd(::fcntl(file->fd, F_DUPFD_CLOEXEC, 0));
     }
@@ -119,7 +119,7 @@ Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
   auto carries = [](const image::UnixMessage& message) { return message.descriptors_size() > 0; };
   if (std::ranges::any_of(socket.queue(), carries)) return {};
   if (!accepts_again(file.fd, socket)) return {};
-  auto senders = TRY(find_senders(context, socket));
+  auto senders = TRY(find_senders(context, file.network, socket));
   if (!senders) return {};
   auto renewal = std::make_shared<Renewal>(Renewal{context.mounts(), socket, std::move(*senders)});
   on_thaw(context, file.fd,

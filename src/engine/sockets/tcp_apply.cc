@@ -116,14 +116,15 @@ Result<void> restore_window(int fd, const image::TcpSocket& tcp) {
   return sys::set_tcp_window(fd, window);
 }
 
-Result<void> restore_connection(ApplyContext& context, int fd, const image::TcpSocket& tcp) {
+Result<void> restore_connection(ApplyContext& context, int fd, const image::File& file) {
+  const image::TcpSocket& tcp = file.tcp();
   TRY(sys::write_socket_filter(fd, sys::drop_everything_filter()));
   TRY(join_with_segment_size(fd, tcp));
   TRY(restore_queues(fd, tcp));
   TRY(restore_window(fd, tcp));
   TRY(compute_segment_size(fd, tcp));
   if (peer_has_ended(tcp.state()))  // go_live needs it and must not fail
-    TRY(group_packet_injector(context, TRY(sys::parse_endpoint(tcp.local())).v6));
+    TRY(group_packet_injector(context, file.network(), TRY(sys::parse_endpoint(tcp.local())).v6));
   return {};
 }
 
@@ -148,7 +149,8 @@ Result<void> wait_for(int fd, short event) {
 
 // A connection that is over: it is joined to an address of this host, filled, and reset by a
 // segment that seems to come from there. A reset is not answered, so nobody hears of it.
-Result<void> restore_finished(ApplyContext& context, int fd, const image::TcpSocket& tcp) {
+Result<void> restore_finished(ApplyContext& context, int fd, const image::File& file) {
+  const image::TcpSocket& tcp = file.tcp();
   constexpr uint16_t kAnyPort = 1;
   TcpSegment reset;
   reset.to = TRY(sys::parse_endpoint(tcp.local()));
@@ -163,24 +165,26 @@ Result<void> restore_finished(ApplyContext& context, int fd, const image::TcpSoc
   TRY(sys::enlarge_receive_buffer(fd, tcp.receive_queue().size()));
   TRY(sys::fill_tcp_queue(fd, TcpQueue::kReceive, tcp.receive_queue()));
   TRY(sys::set_tcp_repair(fd, RepairMode::kOffWithoutProbe));
-  TRY(sys::inject_segment(TRY(group_packet_injector(context, reset.to.v6)), reset));
+  TRY(sys::inject_segment(TRY(group_packet_injector(context, file.network(), reset.to.v6)), reset));
   TRY(wait_for(fd, POLLHUP));
   if (!tcp.failed()) TRY(sys::get_int_option(fd, SOL_SOCKET, SO_ERROR));
   return {};
 }
 
-Result<void> restore_state(ApplyContext& context, int fd, const image::TcpSocket& tcp) {
+Result<void> restore_state(ApplyContext& context, int fd, const image::File& file) {
+  const image::TcpSocket& tcp = file.tcp();
   if (tcp.state() == TCP_LISTEN) return restore_listener(fd, tcp);
   if (tcp.state() == TCP_SYN_SENT) return restore_connecting(fd, tcp);
-  if (is_connection(tcp.state())) return restore_connection(context, fd, tcp);
+  if (is_connection(tcp.state())) return restore_connection(context, fd, file);
   if (tcp.state() != TCP_CLOSE) return fail(Code::kBadImage, "state of a TCP socket");
-  if (tcp.finished() && is_bound(tcp)) return restore_finished(context, fd, tcp);
+  if (tcp.finished() && is_bound(tcp)) return restore_finished(context, fd, file);
   return is_bound(tcp) ? sys::bind_address(fd, tcp.local()) : Result<void>();
 }
 
 // Moves the peer's stream to its end. The window is the one that the peer announced last. A peer on
 // this host may have gone live before and ended its stream again itself, with a newer window.
-Result<void> inject_end(ApplyContext& context, int fd, const image::TcpSocket& tcp) {
+Result<void> inject_end(ApplyContext& context, int fd, const image::File& file) {
+  const image::TcpSocket& tcp = file.tcp();
   if (TRY(has_event(fd, POLLRDHUP, 0))) return {};
   sys::TcpWindow window{};
   std::memcpy(&window, tcp.window().data(), std::min(tcp.window().size(), sizeof window));
@@ -192,7 +196,7 @@ Result<void> inject_end(ApplyContext& context, int fd, const image::TcpSocket& t
   end.window = static_cast<uint16_t>(
       std::min<uint32_t>(window.snd_wnd >> (tcp.send_scale() & 0xf), UINT16_MAX));
   end.flags = TcpSegment::kFin | TcpSegment::kAcknowledge;
-  TRY(sys::inject_segment(TRY(group_packet_injector(context, end.to.v6)), end));
+  TRY(sys::inject_segment(TRY(group_packet_injector(context, file.network(), end.to.v6)), end));
   return wait_for(fd, POLLRDHUP);
 }
 
@@ -211,14 +215,15 @@ Result<void> end_stream(int fd) {
   return {};
 }
 
-Result<void> speak(ApplyContext& context, int fd, const image::TcpSocket& tcp) {
+Result<void> speak(ApplyContext& context, int fd, const image::File& file) {
+  const image::TcpSocket& tcp = file.tcp();
   TRY(sys::set_tcp_repair(fd, RepairMode::kOff));
   // In TCP_CLOSING this end went first.
   bool peer_first = peer_has_ended(tcp.state()) && tcp.state() != TCP_CLOSING;
-  if (peer_first) TRY(inject_end(context, fd, tcp));
+  if (peer_first) TRY(inject_end(context, fd, file));
   TRY(send_unsent(fd, tcp));
   if (has_ended(tcp.state())) TRY(end_stream(fd));
-  if (tcp.state() == TCP_CLOSING) TRY(inject_end(context, fd, tcp));
+  if (tcp.state() == TCP_CLOSING) TRY(inject_end(context, fd, file));
   return {};
 }
 
@@ -247,7 +252,8 @@ Result<Fd> create_tcp(ApplyContext& context, const image::File& file) {
   // Connections share the port of their listener, and each may come first; the real value follows
   // in go_live.
   TRY(sys::set_int_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1));
-  TRY_IN(restore_state(context, fd.get(), tcp), "TCP socket " + sys::describe_address(tcp.local()));
+  TRY_IN(restore_state(context, fd.get(), file),
+         "TCP socket " + sys::describe_address(tcp.local()));
   TRY(apply_identity(fd.get(), file, tcp.common()));
   return fd;
 }
@@ -257,10 +263,15 @@ Result<void> complete_tcp(const image::TcpSocket& tcp, int fd) {
   return {};
 }
 
+void let_in_tcp(ApplyContext& context, const image::TcpSocket& tcp, int fd) {
+  if (context.networks().count() > 1)
+    log_if_failed(sys::write_socket_filter(fd, tcp.common().filter()), "filter of a TCP socket");
+}
+
 void go_live_tcp(ApplyContext& context, const image::File& file, int fd) {
   const image::TcpSocket& tcp = file.tcp();
   log_if_failed(sys::write_socket_filter(fd, tcp.common().filter()), "filter of a TCP socket");
-  if (is_connection(tcp.state())) log_if_failed(speak(context, fd, tcp), "TCP connection");
+  if (is_connection(tcp.state())) log_if_failed(speak(context, fd, file), "TCP connection");
   if (tcp.state() == TCP_SYN_SENT) log_if_failed(connect_again(fd, tcp), "TCP connection");
   log_if_failed(apply_options(context, fd, tcp.common(), sys::OptionPhase::kLast), "TCP socket");
 }

@@ -14,6 +14,10 @@ Result<Fd> create_tcp(ApplyContext& context, const image::File& file);
 // first.
 Result<void> complete_tcp(const image::TcpSocket& tcp, int fd);
 
+// In a group with several networks, where connections between them may have both ends here, lets
+// all hear each other before the first goes live.
+void let_in_tcp(ApplyContext& context, const image::TcpSocket& tcp, int fd);
+
 // Lets the connection speak: sends what was never sent, and ends of streams again.
 void go_live_tcp(ApplyContext& context, const image::File& file, int fd);
 

@@ -161,14 +161,15 @@ Result<void> capture_connection(CaptureContext& context, const OpenFile& file,
   out.set_remote(TRY(sys::remote_address(file.fd)));
   TRY(stop(context, file, out.common()));
   TRY(refuse_urgent(context, file.fd));
-  return read_connection(file.fd, out);
+  TRY(read_connection(file.fd, out));
+  return peer_has_ended(out.state()) ? refuse_without_loopback(file.fd) : Result<void>();
 }
 
 // A socket that waits for the answer to its first segment has no peer yet as far as getpeername is
 // concerned; sock_diag knows it.
 Result<std::string> find_wanted_peer(CaptureContext& context, const OpenFile& file, int family) {
   const auto alone = context.alone();  // an answer of sock_diag is for one
-  int diag = TRY(group_sock_diag(context));
+  int diag = TRY(group_sock_diag(context, file.network));
   auto sockets = TRY(sys::list_tcp_sockets(diag, family, 1u << TCP_SYN_SENT));
   auto own = std::ranges::find(sockets, static_cast<uint32_t>(file.status.st_ino),
                                &sys::TcpSocketInfo::inode);
@@ -191,6 +192,7 @@ Result<void> capture_closed(CaptureContext& context, int fd, image::TcpSocket& o
   out.set_finished((state.revents & POLLRDHUP) != 0);
   out.set_failed((state.revents & POLLERR) != 0);
   if (!out.finished()) return {};
+  TRY(refuse_without_loopback(fd));
   TRY(refuse_urgent(context, fd));
   uint32_t unread = TRY(sys::tcp_unread(fd));
   if (unread == 0) return {};

@@ -38,6 +38,10 @@ class TcpSocketKind final : public FileKind {
     return complete_tcp(file.tcp(), fd);
   }
 
+  void let_in(ApplyContext& context, const image::File& file, int fd) const override {
+    let_in_tcp(context, file.tcp(), fd);
+  }
+
   void go_live(ApplyContext& context, const image::File& file, int fd) const override {
     go_live_tcp(context, file, fd);
   }

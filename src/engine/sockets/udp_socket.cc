@@ -120,14 +120,17 @@ bool may_share_port(int fd, const sys::InetEndpoint& local) {
 // See requeue.h. A connected socket takes in again only what its peer has sent.
 Result<void> renew_queue_on_thaw(CaptureContext& context, const OpenFile& file,
                                  const image::UdpSocket& udp) {
+  const uint32_t network = file.network;
   auto is_empty = [](const image::Datagram& datagram) { return datagram.data().empty(); };
   if (std::ranges::none_of(udp.queue(), is_empty)) return {};
   if (may_share_port(file.fd, TRY(sys::parse_endpoint(udp.local())))) return {};
   for (const image::Datagram& datagram : udp.queue()) {
     if (!udp.remote().empty() && datagram.sender() != udp.remote()) return {};
-    TRY(group_packet_injector(context, TRY(sys::parse_endpoint(datagram.sender())).v6));
+    TRY(group_packet_injector(context, network, TRY(sys::parse_endpoint(datagram.sender())).v6));
   }
-  auto injector_of = [&context](bool v6) { return group_packet_injector(context, v6); };
+  auto injector_of = [&context, network](bool v6) {
+    return group_packet_injector(context, network, v6);
+  };
   on_thaw(context, file.fd, [injector_of, udp](int fd) {
     auto drained = drain_queue(fd, udp.queue_size());
     log_if_failed(drained ? inject_all(udp, injector_of) : drained, "queue of a UDP socket");
@@ -149,6 +152,7 @@ Result<void> capture_udp(CaptureContext& context, const OpenFile& file, image::U
   out.set_family(static_cast<uint32_t>(type.family));
   out.set_remote(TRY(sys::remote_address(file.fd)));
   TRY(capture_queue(file.fd, out));
+  if (!out.queue().empty()) TRY(refuse_without_loopback(file.fd));
   return renew_queue_on_thaw(context, file, out);
 }
 
@@ -188,13 +192,14 @@ Result<void> await_arrival(int fd, uint32_t memory_before) {
 }
 
 // Each datagram reaches the new socket and no other, whatever shares its address later.
-Result<void> fill_queue(ApplyContext& context, const image::UdpSocket& udp, int fd) {
+Result<void> fill_queue(ApplyContext& context, const image::File& file, int fd) {
+  const image::UdpSocket& udp = file.udp();
   constexpr size_t kOverhead = 1024;
   if (udp.queue().empty()) return {};
   size_t bytes = 0;
   for (const image::Datagram& datagram : udp.queue()) bytes += datagram.data().size() + kOverhead;
   TRY(sys::enlarge_receive_buffer(fd, bytes));
-  auto injector_of = [&](bool v6) { return group_packet_injector(context, v6); };
+  auto injector_of = [&](bool v6) { return group_packet_injector(context, file.network(), v6); };
   sys::InetEndpoint local = TRY(take_any_port(fd, udp.family() == AF_INET6));
   for (const image::Datagram& datagram : udp.queue()) {
     uint32_t memory = TRY(sys::queue_memory(fd)).received;
@@ -208,7 +213,7 @@ Result<Fd> create_udp(ApplyContext& context, const image::File& file) {
   const image::UdpSocket& udp = file.udp();
   sys::InetEndpoint local = TRY(sys::parse_endpoint(udp.local()));
   Fd fd = TRY(open_inet_socket(context, file));
-  TRY(fill_queue(context, udp, fd.get()));
+  TRY(fill_queue(context, file, fd.get()));
   TRY(apply_options(context, fd.get(), udp.common(), sys::OptionPhase::kBeforeBind));
   TRY(sys::write_socket_filter(fd.get(), udp.common().filter()));
   TRY(apply_options(context, fd.get(), udp.common(), sys::OptionPhase::kLast));

@@ -47,6 +47,18 @@ const image::File* find_record(ApplyContext& context,
   return found == context.files().end() ? nullptr : &found->second;
 }
 
+// The same of one that can be reached by the name from a socket of that network: each network has
+// abstract names of its own.
+const image::File* find_named(ApplyContext& context, uint32_t network, const std::string& name,
+                              const std::function<bool(const image::UnixSocket&)>& matches) {
+  auto found = std::ranges::find_if(context.files(), [&](const auto& entry) {
+    const image::File& file = entry.second;
+    return file.has_unix_socket() && file.unix_socket().name() == name &&
+           (!is_abstract(name) || file.network() == network) && matches(file.unix_socket());
+  });
+  return found == context.files().end() ? nullptr : &found->second;
+}
+
 const image::File* record_of_peer(ApplyContext& context, const image::UnixSocket& socket) {
   if (socket.peer_inode() == 0) return nullptr;
   return find_record(context, [&](const image::UnixSocket& other) {
@@ -93,25 +105,25 @@ int backlog_of(const image::UnixSocket& listener) {
   return static_cast<int>(std::min<uint32_t>(listener.backlog(), INT32_MAX));
 }
 
-Result<Fd> make_unconnected(ApplyContext& context, UnixCaller& caller,
-                            const image::UnixSocket& socket) {
-  Fd fd = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(socket.type()), 0}));
+Result<Fd> make_unconnected(ApplyContext& context, UnixCaller& caller, const image::File& file) {
+  const image::UnixSocket& socket = file.unix_socket();
+  Fd fd = TRY(
+      open_group_socket(context, file.network(), {AF_UNIX, static_cast<int>(socket.type()), 0}));
   if (!socket.name().empty()) TRY(bind_name(context, fd.get(), socket));
   if (socket.listening()) TRY(caller.listen(socket, fd.get(), backlog_of(socket)));
   return fd;
 }
 
-Result<OwnListener> listener_of(ApplyContext& context, UnixCaller& caller,
+Result<OwnListener> listener_of(ApplyContext& context, UnixCaller& caller, uint32_t network,
                                 const std::string& name) {
-  const image::File* listener = find_record(context, [&](const image::UnixSocket& socket) {
-    return socket.listening() && socket.name() == name;
-  });
+  const image::File* listener = find_named(
+      context, network, name, [](const image::UnixSocket& socket) { return socket.listening(); });
   if (listener == nullptr) return OwnListener{};
   const image::UnixSocket& socket = listener->unix_socket();
   if (int made = context.description(listener->id()); made >= 0) return OwnListener{made, &socket};
   std::string key = made_key(socket.inode());
   auto ready = context.take_stashed(key);
-  if (!ready) ready = TRY(make_unconnected(context, caller, socket));
+  if (!ready) ready = TRY(make_unconnected(context, caller, *listener));
   int fd = ready->get();
   context.stash(key, std::move(*ready));
   return OwnListener{fd, &socket};
@@ -124,25 +136,27 @@ image::UnixSocket closed_peer(const image::UnixSocket& socket) {
   return peer;
 }
 
-Result<UnixEnds> make_ends(ApplyContext& context, UnixCaller& caller,
-                           const image::UnixSocket& socket, const image::UnixSocket& peer) {
+Result<UnixEnds> make_ends(ApplyContext& context, UnixCaller& caller, const image::File& file,
+                           const image::UnixSocket& peer) {
+  const image::UnixSocket& socket = file.unix_socket();
   if (socket.type() != SOCK_DGRAM)
-    return connect_unix(context, caller, socket, peer, [&](const std::string& name) {
-      return listener_of(context, caller, name);
-    });
-  UnixEnds ends = TRY(caller.make_pair(socket));
+    return connect_unix(context, caller, file.network(), socket, peer,
+                        [&](const std::string& name) {
+                          return listener_of(context, caller, file.network(), name);
+                        });
+  UnixEnds ends = TRY(caller.make_pair(socket, file.network()));
   if (!socket.name().empty()) TRY(bind_name(context, ends.first.get(), socket));
   if (!peer.name().empty()) TRY(bind_name(context, ends.second.get(), peer));
   return ends;
 }
 
-Result<Fd> make_connected(ApplyContext& context, UnixCaller& caller,
-                          const image::UnixSocket& socket) {
+Result<Fd> make_connected(ApplyContext& context, UnixCaller& caller, const image::File& file) {
+  const image::UnixSocket& socket = file.unix_socket();
   const image::File* record = record_of_peer(context, socket);
   if (record == nullptr && !is_peer_closed(socket))
     return fail(Code::kBadImage, "Unix socket without its peer");
   image::UnixSocket peer = record != nullptr ? record->unix_socket() : closed_peer(socket);
-  UnixEnds ends = TRY(make_ends(context, caller, socket, peer));
+  UnixEnds ends = TRY(make_ends(context, caller, file, peer));
   context.stash(record != nullptr ? made_key(peer.inode()) : closed_peer_key(socket),
                 std::move(ends.second));
   return std::move(ends.first);
@@ -178,10 +192,11 @@ Result<void> connect_outside(ApplyContext& context, UnixCaller& caller,
                                    " outside of the group");
 }
 
-Result<Fd> make_socket(ApplyContext& context, UnixCaller& caller, const image::UnixSocket& socket) {
+Result<Fd> make_socket(ApplyContext& context, UnixCaller& caller, const image::File& file) {
+  const image::UnixSocket& socket = file.unix_socket();
   if (auto made = context.take_stashed(made_key(socket.inode()))) return std::move(*made);
-  if (is_half_of_pair(context, socket)) return make_connected(context, caller, socket);
-  Fd fd = TRY(make_unconnected(context, caller, socket));
+  if (is_half_of_pair(context, socket)) return make_connected(context, caller, file);
+  Fd fd = TRY(make_unconnected(context, caller, file));
   if (socket.has_outside()) TRY(connect_outside(context, caller, socket.outside(), fd.get()));
   return fd;
 }
@@ -256,9 +271,10 @@ Result<void> fill_from_peer(ApplyContext& context, int peer, const image::UnixSo
   return {};
 }
 
-Result<Fd> make_closed_client(ApplyContext& context, const image::UnixSocket& listener,
+Result<Fd> make_closed_client(ApplyContext& context, const image::File& listener,
                               const std::string& name) {
-  Fd client = TRY(open_group_socket(context, {AF_UNIX, static_cast<int>(listener.type()), 0}));
+  Fd client = TRY(open_group_socket(context, listener.network(),
+                                    {AF_UNIX, static_cast<int>(listener.unix_socket().type()), 0}));
   if (!name.empty())
     TRY(run_in_empty_root({name}, [&] { return sys::bind_address(client.get(), name); }));
   return client;
@@ -287,7 +303,7 @@ Result<void> connect_waiting(ApplyContext& context, UnixCaller& caller, const im
     const image::File* record = TRY(record_of_client(context, waiting));
     TRY(caller.listen(record != nullptr ? record->unix_socket() : listener, fd, SOMAXCONN));
     Fd closed;
-    if (record == nullptr) closed = TRY(make_closed_client(context, listener, waiting.peer_name()));
+    if (record == nullptr) closed = TRY(make_closed_client(context, file, waiting.peer_name()));
     const int client = record != nullptr ? context.description(record->id()) : closed.get();
     TRY(connect_at_once(caller, waiting, client, target));
     if (record == nullptr) context.stash(waiting_key(listener, i), std::move(closed));
@@ -309,33 +325,34 @@ Result<void> fill_waiting(ApplyContext& context, const image::UnixSocket& listen
 }
 
 // A socket with the name of a sender that is not in the image any more.
-Result<Fd> make_sender(ApplyContext& context, const std::string& name) {
-  Fd fd = TRY(open_group_socket(context, {AF_UNIX, SOCK_DGRAM, 0}));
+Result<Fd> make_sender(ApplyContext& context, uint32_t network, const std::string& name) {
+  Fd fd = TRY(open_group_socket(context, network, {AF_UNIX, SOCK_DGRAM, 0}));
   if (!name.empty())
     TRY(run_in_empty_root({name}, [&] { return sys::bind_address(fd.get(), name); }));
   return fd;
 }
 
 Result<void> send_as(ApplyContext& context, const image::UnixMessage& message,
-                     const image::UnixSocket& receiver) {
+                     const image::File& file) {
+  const image::UnixSocket& receiver = file.unix_socket();
   const image::File* record = nullptr;
   if (!message.sender().empty())
-    record = find_record(context, [&](const image::UnixSocket& socket) {
-      return socket.type() == SOCK_DGRAM && socket.name() == message.sender();
-    });
+    record = find_named(context, file.network(), message.sender(),
+                        [](const auto& socket) { return socket.type() == SOCK_DGRAM; });
   Fd temporary;
-  if (record == nullptr) temporary = TRY(make_sender(context, message.sender()));
+  if (record == nullptr) temporary = TRY(make_sender(context, file.network(), message.sender()));
   int sender = record != nullptr ? context.description(record->id()) : temporary.get();
   TRY(sys::enlarge_send_buffer(sender, message.data().size()));
   return run_in_root_of(context.mounts(), receiver,
                         [&] { return send_message(context, sender, message, receiver.name()); });
 }
 
-Result<void> fill_from_senders(ApplyContext& context, const image::UnixSocket& socket) {
+Result<void> fill_from_senders(ApplyContext& context, const image::File& file) {
+  const image::UnixSocket& socket = file.unix_socket();
   if (socket.queue().empty()) return {};
   if (!is_abstract(socket.name()) && !socket.has_file())
     return fail(Code::kUnsupported, "queue of a datagram socket that has no name any more");
-  for (const image::UnixMessage& message : socket.queue()) TRY(send_as(context, message, socket));
+  for (const image::UnixMessage& message : socket.queue()) TRY(send_as(context, message, file));
   return {};
 }
 
@@ -353,7 +370,7 @@ Result<void> connect_to_name(ApplyContext& context, const image::UnixSocket& soc
 Result<Fd> create_unix(ApplyContext& context, const image::File& file, UnixCaller& caller) {
   const image::UnixSocket& socket = file.unix_socket();
   TRY(check(socket));
-  Fd fd = TRY_IN(make_socket(context, caller, socket),
+  Fd fd = TRY_IN(make_socket(context, caller, file),
                  "Unix socket " + sys::describe_address(socket.name()));
   TRY(apply_options(context, fd.get(), socket.common(), sys::OptionPhase::kBeforeBind));
   TRY(apply_identity(fd.get(), file, socket.common()));
@@ -371,7 +388,8 @@ Result<void> create_unix_sockets(ApplyContext& context, UnixCaller& caller) {
   return {};
 }
 
-Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socket, int fd) {
+Result<void> complete_unix(ApplyContext& context, const image::File& file, int fd) {
+  const image::UnixSocket& socket = file.unix_socket();
   if (is_half_of_pair(context, socket)) {
     auto closed = context.take_stashed(closed_peer_key(socket));
     const image::File* record = record_of_peer(context, socket);
@@ -379,7 +397,7 @@ Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socke
     return fill_from_peer(context, peer, socket);
   }
   if (socket.listening()) return fill_waiting(context, socket);
-  TRY(fill_from_senders(context, socket));
+  TRY(fill_from_senders(context, file));
   return socket.connected() && !socket.waits() ? connect_to_name(context, socket, fd)
                                                : Result<void>();
 }

@@ -18,7 +18,7 @@ Result<void> create_unix_sockets(ApplyContext& context, UnixCaller& caller);
 
 // Fills the queue from the senders, those that wait to be accepted included, and connects a
 // datagram socket.
-Result<void> complete_unix(ApplyContext& context, const image::UnixSocket& socket, int fd);
+Result<void> complete_unix(ApplyContext& context, const image::File& file, int fd);
 
 void go_live_unix(ApplyContext& context, const image::UnixSocket& socket, int fd);
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,8 +13,8 @@
 #include <cstddef>
 #include <filesystem>
 
-#include "engine/context.h"
 #include "engine/sockets/unix_name.h"
+#include "engine/tasks/join_namespace.h"
 #include "sys/pidfd.h"
 #include "sys/socket_address.h"
 
@@ -75,14 +76,14 @@ Result<UnixTarget> UnixTarget::at(const std::string& address) {
   return UnixTarget{seen, TRY(open_file(parent_of(path), O_PATH | O_DIRECTORY))};
 }
 
-Result<UnixEnds> LocalUnixCaller::make_pair(const image::UnixSocket& as) {
+Result<UnixEnds> LocalUnixCaller::make_pair(const image::UnixSocket& as, uint32_t network) {
   int fds[2] = {-1, -1};
   auto make = [&]() -> Result<void> {
     if (::socketpair(AF_UNIX, type_of_pair(as), 0, fds) != 0)
       return fail_errno("create a pair of sockets");
     return {};
   };
-  TRY(run_in_namespace(root_, "net", [&] { return run_with_credentials(as, make); }));
+  TRY(networks_.run_inside(network, [&] { return run_with_credentials(as, make); }));
   return UnixEnds{Fd(fds[0]), Fd(fds[1])};
 }
 
@@ -105,23 +106,33 @@ Result<Task*> TaskUnixCaller::task_for(const image::UnixSocket& as) {
   return task_of_(as.credentials_pid());
 }
 
-Result<UnixEnds> TaskUnixCaller::make_pair(const image::UnixSocket& as) {
+// The task is still in the root's.
+Result<UnixEnds> TaskUnixCaller::make_pair(const image::UnixSocket& as, uint32_t network) {
   Task* task = TRY(task_for(as));
-  if (task == nullptr) return local_.make_pair(as);
-  Program program(task->arena());
+  if (task == nullptr) return local_.make_pair(as, network);
+  if (network == 0) return make_pair_in(*task, as);
+  constexpr const char* kWhat = "enter a network namespace";
+  TRY(join_namespace(*task, TRY(networks_.open(network)), CLONE_NEWNET, kWhat, channel_));
+  UnixEnds ends = TRY(make_pair_in(*task, as));
+  TRY(join_namespace(*task, TRY(networks_.open(0)), CLONE_NEWNET, kWhat, channel_));
+  return ends;
+}
+
+Result<UnixEnds> TaskUnixCaller::make_pair_in(Task& task, const image::UnixSocket& as) {
+  Program program(task.arena());
   TargetAddr made = program.reserve(2 * sizeof(int));
   {
     AsUser user(program, as);
     program.call("create a pair of sockets", SYS_socketpair, {AF_UNIX, type_of_pair(as), 0, made});
   }
-  TRY(task->run(program));
+  TRY(task.run(program));
   auto numbers = program.output_value<std::array<int, 2>>(made);
-  Fd process = TRY(sys::open_pidfd(task->host_pid()));
+  Fd process = TRY(sys::open_pidfd(task.host_pid()));
   UnixEnds ends{TRY(sys::duplicate_descriptor(process, numbers[0])),
                 TRY(sys::duplicate_descriptor(process, numbers[1]))};
-  Program close(task->arena());
+  Program close(task.arena());
   for (int number : numbers) close.call("close a socket", SYS_close, {number});
-  TRY(task->run(close));
+  TRY(task.run(close));
   return ends;
 }
 

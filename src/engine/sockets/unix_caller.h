@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "engine/files/descriptor_channel.h"
+#include "engine/network/networks.h"
 #include "engine/task.h"
 #include "image/sockets.pb.h"
 
@@ -35,21 +36,22 @@ struct UnixTarget {
 class UnixCaller {
  public:
   virtual ~UnixCaller() = default;
-  virtual Result<UnixEnds> make_pair(const image::UnixSocket& as) = 0;
+  // In one of the group's network namespaces.
+  virtual Result<UnixEnds> make_pair(const image::UnixSocket& as, uint32_t network) = 0;
   virtual Result<void> listen(const image::UnixSocket& as, int fd, int backlog) = 0;
   virtual Result<void> connect(const image::UnixSocket& as, int fd, const UnixTarget& target) = 0;
 };
 
-// This process, on a thread of that user, in the network namespace of `root`.
+// This process, on a thread of that user.
 class LocalUnixCaller final : public UnixCaller {
  public:
-  explicit LocalUnixCaller(HostPid root) : root_(root) {}
-  Result<UnixEnds> make_pair(const image::UnixSocket& as) override;
+  explicit LocalUnixCaller(const Networks& networks) : networks_(networks) {}
+  Result<UnixEnds> make_pair(const image::UnixSocket& as, uint32_t network) override;
   Result<void> listen(const image::UnixSocket& as, int fd, int backlog) override;
   Result<void> connect(const image::UnixSocket& as, int fd, const UnixTarget& target) override;
 
  private:
-  HostPid root_;
+  const Networks& networks_;
 };
 
 // A task with that PID under restore, still without descriptors of its own and with every right;
@@ -59,15 +61,17 @@ class TaskUnixCaller final : public UnixCaller {
   // The task of a PID inside the group, or null.
   using TaskOf = std::function<Result<Task*>(int32_t pid)>;
 
-  TaskUnixCaller(HostPid root, DescriptorChannel& channel, TaskOf task_of)
-      : local_(root), channel_(channel), task_of_(std::move(task_of)) {}
-  Result<UnixEnds> make_pair(const image::UnixSocket& as) override;
+  TaskUnixCaller(const Networks& networks, DescriptorChannel& channel, TaskOf task_of)
+      : networks_(networks), local_(networks), channel_(channel), task_of_(std::move(task_of)) {}
+  Result<UnixEnds> make_pair(const image::UnixSocket& as, uint32_t network) override;
   Result<void> listen(const image::UnixSocket& as, int fd, int backlog) override;
   Result<void> connect(const image::UnixSocket& as, int fd, const UnixTarget& target) override;
 
  private:
   Result<Task*> task_for(const image::UnixSocket& as);
+  Result<UnixEnds> make_pair_in(Task& task, const image::UnixSocket& as);
 
+  const Networks& networks_;
   LocalUnixCaller local_;
   DescriptorChannel& channel_;
   TaskOf task_of_;

@@ -213,7 +213,7 @@ Result<void> capture_file(const CaptureContext& context, const OpenFile& file,
 }  // namespace
 
 Result<void> capture_unix(CaptureContext& context, const OpenFile& file, image::UnixSocket& out) {
-  int diag = TRY(group_sock_diag(context));
+  int diag = TRY(group_sock_diag(context, file.network));
   auto info = TRY(sys::query_unix_socket(diag, static_cast<uint32_t>(file.status.st_ino)));
   TRY(capture_common(context, file, *out.mutable_common()));
   out.set_type(info.type);

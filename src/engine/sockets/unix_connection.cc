@@ -38,13 +38,13 @@ Result<void> connect_through_own(UnixCaller& caller, const OwnListener& own, int
 }
 
 Result<ClientAndServer> connect_through_listener(ApplyContext& context, UnixCaller& caller,
-                                                 const image::UnixSocket& client,
+                                                 uint32_t network, const image::UnixSocket& client,
                                                  const image::UnixSocket& server,
                                                  const ListenerOfName& listener_of) {
   SocketType socket{AF_UNIX, static_cast<int>(client.type()), 0};
   ClientAndServer ends;
-  ends.client = TRY(open_group_socket(context, socket));
-  Fd temporary = TRY(open_group_socket(context, socket));
+  ends.client = TRY(open_group_socket(context, network, socket));
+  Fd temporary = TRY(open_group_socket(context, network, socket));
   OwnListener own;
   if (is_abstract(server.name())) own = TRY(listener_of(server.name()));
   auto root = TRY(EmptyRoot::make({client.name(), server.name()}));
@@ -67,29 +67,30 @@ Result<ClientAndServer> connect_through_listener(ApplyContext& context, UnixCall
   return ends;
 }
 
-bool is_listener_name(ApplyContext& context, const std::string& name) {
+bool is_listener_name(ApplyContext& context, uint32_t network, const std::string& name) {
   return std::ranges::any_of(context.files(), [&](const auto& entry) {
     const image::File& file = entry.second;
     return file.has_unix_socket() && file.unix_socket().listening() &&
-           file.unix_socket().name() == name;
+           file.unix_socket().name() == name && (!is_abstract(name) || file.network() == network);
   });
 }
 
 // If both ends have a name, one of them is its listener's, which may be gone.
-bool is_server(ApplyContext& context, const std::string& name, const std::string& other_name) {
-  return !name.empty() && (other_name.empty() || is_listener_name(context, name));
+bool is_server(ApplyContext& context, uint32_t network, const std::string& name,
+               const std::string& other_name) {
+  return !name.empty() && (other_name.empty() || is_listener_name(context, network, name));
 }
 
 }  // namespace
 
-Result<UnixEnds> connect_unix(ApplyContext& context, UnixCaller& caller,
+Result<UnixEnds> connect_unix(ApplyContext& context, UnixCaller& caller, uint32_t network,
                               const image::UnixSocket& first, const image::UnixSocket& second,
                               const ListenerOfName& listener_of) {
-  if (first.name().empty() && second.name().empty()) return caller.make_pair(first);
-  bool first_is_server = is_server(context, first.name(), second.name());
+  if (first.name().empty() && second.name().empty()) return caller.make_pair(first, network);
+  bool first_is_server = is_server(context, network, first.name(), second.name());
   const image::UnixSocket& server = first_is_server ? first : second;
   const image::UnixSocket& client = first_is_server ? second : first;
-  auto ends = TRY(connect_through_listener(context, caller, client, server, listener_of));
+  auto ends = TRY(connect_through_listener(context, caller, network, client, server, listener_of));
   if (first_is_server) return UnixEnds{std::move(ends.server), std::move(ends.client)};
   return UnixEnds{std::move(ends.client), std::move(ends.server)};
 }

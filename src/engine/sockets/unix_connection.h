@@ -14,13 +14,14 @@ struct OwnListener {
   const image::UnixSocket* record = nullptr;  // null: the image has none
 };
 
-// Gives the group's own listener with this (abstract) name, which must exist before the connections
-// that were made through it.
+// Gives the group's own listener with this (abstract) name in the network of the connection, which
+// must exist before the connections that were made through it.
 using ListenerOfName = std::function<Result<OwnListener>(const std::string& name)>;
 
 // A stream or packet connection. An accepted socket shares the name of its listener, so names come
-// about as they did once: through a listener of that name, the group's or one made for it.
-Result<UnixEnds> connect_unix(ApplyContext& context, UnixCaller& caller,
+// about as they did once: through a listener of that name, the group's or one made for it. Both
+// ends are of one network, the client's.
+Result<UnixEnds> connect_unix(ApplyContext& context, UnixCaller& caller, uint32_t network,
                               const image::UnixSocket& first, const image::UnixSocket& second,
                               const ListenerOfName& listener_of);
 

@@ -39,7 +39,7 @@ bool has_backlog(const OpenFile& file) {
 // At the end of what a closed peer has sent, a stream and a packet socket go on with nothing.
 Result<std::vector<sys::QueuedMessage>> peek_queue(CaptureContext& context, const OpenFile& file) {
   constexpr uint8_t kReceive = 1;
-  int diag = TRY(group_sock_diag(context));
+  int diag = TRY(group_sock_diag(context, file.network));
   auto info = TRY(sys::query_unix_socket(diag, static_cast<uint32_t>(file.status.st_ino)));
   bool ends = info.type == SOCK_STREAM || (info.shutdown & kReceive) != 0;
   if (info.type == SOCK_DGRAM || !ends) return sys::peek_messages(file.fd);

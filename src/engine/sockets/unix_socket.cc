@@ -26,12 +26,12 @@ class UnixSocketKind final : public FileKind {
   bool owns(const image::File& file) const override { return file.has_unix_socket(); }
 
   Result<Fd> create(ApplyContext& context, const image::File& file) const override {
-    LocalUnixCaller caller(context.root());
+    LocalUnixCaller caller(context.networks());
     return create_unix(context, file, caller);
   }
 
   Result<void> complete(ApplyContext& context, const image::File& file, int fd) const override {
-    return complete_unix(context, file.unix_socket(), fd);
+    return complete_unix(context, file, fd);
   }
 
   void go_live(ApplyContext& context, const image::File& file, int fd) const override {

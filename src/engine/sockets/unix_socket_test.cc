@@ -94,8 +94,10 @@ class UnixSockets : public NetworkTest {
     CapturedSockets captured(self());
     expect_ok(captured.capture(unix_socket_kind(), fds));
     originals.clear();
-    LocalUnixCaller caller(self());
-    auto create_all = [&](ApplyContext& context) { return create_unix_sockets(context, caller); };
+    auto create_all = [&](ApplyContext& context) {
+      LocalUnixCaller caller(context.networks());
+      return create_unix_sockets(context, caller);
+    };
     return expect_ok(restore(unix_socket_kind(), captured.files(), self(), create_all));
   }
   Ends move(Ends ends) {

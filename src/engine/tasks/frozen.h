@@ -74,6 +74,7 @@ struct FrozenProcess {
   std::string other_namespace;  // see namespaces.h
   ino_t uts_namespace = 0;
   ino_t user_namespace = 0;
+  ino_t network_namespace = 0;
   ino_t ipc_namespace = 0;
   ino_t mount_namespace = 0;
   ino_t pid_namespace = 0;

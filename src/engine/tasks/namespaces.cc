@@ -43,6 +43,8 @@ constexpr size_t kPid = 0;
 static_assert(std::string_view(kKinds[kPid].file) == "pid");
 constexpr size_t kMount = 1;
 static_assert(std::string_view(kKinds[kMount].file) == "mnt");
+constexpr size_t kNetwork = 2;
+static_assert(std::string_view(kKinds[kNetwork].file) == "net");
 constexpr size_t kIpc = 3;
 static_assert(std::string_view(kKinds[kIpc].file) == "ipc");
 constexpr size_t kUts = 4;
@@ -97,11 +99,12 @@ ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& pr
   if (process.living != root) {
     const Fd links = open_links(process.living);
     for (size_t own :
-         {kPid, kMount, kIpc, kUts, kUser, kCgroup, kTime, kChildrenPid, kChildrenTime})
+         {kPid, kMount, kNetwork, kIpc, kUts, kUser, kCgroup, kTime, kChildrenPid, kChildrenTime})
       expected[own] = number_of(links, kKinds[own]);
     process.other_namespace = other_namespace_of(expected, process.living, Scope::kProcess);
   }
   process.mount_namespace = expected[kMount];
+  process.network_namespace = expected[kNetwork];
   process.ipc_namespace = expected[kIpc];
   process.uts_namespace = expected[kUts];
   process.user_namespace = expected[kUser];

@@ -18,8 +18,8 @@ using Namespaces = std::array<ino_t, 10>;
 Namespaces namespaces_of(HostPid task);
 
 // All tasks of a group live in the namespaces of its root, but that a process may have a PID, a
-// mount, an IPC, a UTS, a user, a cgroup and a time namespace of its own. Notes for the process
-// which task has another one, and of which kind. Returns its cgroup namespace.
+// mount, a network, an IPC, a UTS, a user, a cgroup and a time namespace of its own. Notes for the
+// process which task has another one, and of which kind. Returns its cgroup namespace.
 ino_t note_namespaces(HostPid root, const Namespaces& of_root, FrozenProcess& process);
 
 }  // namespace martlet::engine

@@ -141,6 +141,12 @@ std::vector<uint32_t> UserNamespacesRestore::way_of(int32_t process) const {
   return way;
 }
 
+Result<Fd> UserNamespacesRestore::open(uint32_t user_namespace) const {
+  if (user_namespace == 0 || user_namespace > made_.size())
+    return fail(Code::kBadImage, fmt::format("no user namespace {}", user_namespace));
+  return made_[user_namespace - 1].file.duplicate();
+}
+
 const UserView* UserNamespacesRestore::view_of(int32_t process) const {
   const uint32_t own = of(process);
   return own == 0 ? nullptr : &made_[own - 1].view;

@@ -35,6 +35,8 @@ class UserNamespacesRestore {
 
   // The ones that the process has to enter, one after the other; none if it is in the group's.
   std::vector<uint32_t> way_of(int32_t process) const;
+  // A duplicate of one but the group's.
+  Result<Fd> open(uint32_t user_namespace) const;
   // How the process numbers users; null: as the group does.
   const UserView* view_of(int32_t process) const;
 
