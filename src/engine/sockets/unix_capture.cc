@@ -90,20 +90,21 @@ bool waits_to_be_accepted(CaptureContext& context, uint32_t inode) {
   });
 }
 
-// Of the socket with that inode, in the group's network namespace or in this process's.
-Result<sys::UnixSocketInfo> query_outside(CaptureContext& context, uint32_t inode) {
-  int diag = TRY(group_sock_diag(context));
+// Of the socket at the other end, in the network namespace of the file or in this process's.
+Result<sys::UnixSocketInfo> query_outside(CaptureContext& context, const OpenFile& file,
+                                          uint32_t inode) {
+  int diag = TRY(group_sock_diag(context, file.network));
   if (auto found = sys::query_unix_socket(diag, inode)) return found;
   const Fd own = TRY(sys::open_sock_diag());
   return sys::query_unix_socket(own.get(), inode);
 }
 
-// Whether the group comes by the name to where the socket with that inode is, or its listener was.
-bool leads_to(CaptureContext& context, const std::string& name, uint32_t inode) {
-  if (is_abstract(name)) return true;
-  const std::string path = path_of(name);
+// Whether the group comes by the name of the other end to where that is, or its listener was.
+bool leads_to_peer(CaptureContext& context, const OpenFile& file, const image::UnixSocket& socket) {
+  if (is_abstract(socket.peer_name())) return true;
+  const std::string path = path_of(socket.peer_name());
   if (!path.starts_with('/')) return false;
-  const auto info = query_outside(context, inode);
+  const auto info = query_outside(context, file, socket.peer_inode());
   struct stat status{};
   const std::string seen = sys::proc_path(context.root(), "root") + path;
   return info && info->file_inode && ::stat(seen.c_str(), &status) == 0 &&
@@ -114,7 +115,7 @@ bool leads_to(CaptureContext& context, const std::string& name, uint32_t inode) 
 Result<void> capture_reconnection(CaptureContext& context, const OpenFile& file,
                                   image::UnixSocket& out) {
   const std::string peer = describe_outside_peer(file.fd, out.peer_name());
-  if (out.peer_name().empty() || !leads_to(context, out.peer_name(), out.peer_inode()))
+  if (out.peer_name().empty() || !leads_to_peer(context, file, out))
     return fail(Code::kUnsupported, "cannot connect to the " + peer +
                                         " outside of the group again: no name leads to it from "
                                         "inside");
