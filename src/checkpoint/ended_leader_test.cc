@@ -1,5 +1,3 @@
-#include "checkpoint/group.h"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -15,6 +13,7 @@
 #include <thread>
 
 #include "base/worker_thread.h"
+#include "checkpoint/group.h"
 #include "sys/procfs.h"
 #include "sys/tracee.h"
 
