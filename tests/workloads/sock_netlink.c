@@ -69,6 +69,13 @@ static void attach_filter(int fd) {
   CHECK_SYS(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
 }
 
+// What other programs do to devices meanwhile would wait in the queue.
+static void drop_everything(int fd) {
+  struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
+  CHECK_SYS(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
+}
+
 int main(void) {
   int route = open_netlink(NETLINK_ROUTE);
   bind_port(route, 0);
@@ -83,6 +90,7 @@ int main(void) {
   set_option(links, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, RTNLGRP_LINK);
   set_option(links, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, RTNLGRP_MDB);
   int devices = open_netlink(NETLINK_KOBJECT_UEVENT);
+  drop_everything(devices);
   struct sockaddr_nl all = {.nl_family = AF_NETLINK, .nl_groups = 1};
   CHECK_SYS(bind(devices, (struct sockaddr*)&all, sizeof all));
   uint32_t devices_port = port_of(devices);
