@@ -1,5 +1,6 @@
 // A process in a user namespace of its own, with a network namespace that belongs to it, as
-// sandboxes have, in a container that may not change its network; and its child. modes: container
+// sandboxes have, in a container that may not change its network; and its child.
+// modes: container
 #include "workload_networks.h"
 
 static void set(const char* path, const char* value) {
