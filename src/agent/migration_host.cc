@@ -122,7 +122,9 @@ class MovingContainer final : public migrate::SourceContainer {
       if (!watched) return {};  // the capture says so if it matters
       setup_.emplace(std::move(*watched));
     }
-    return setup_->list().value_or(std::vector<std::string>());
+    auto waiting = setup_->list().value_or(std::vector<std::string>());
+    if (setup_->is_of_several()) setup_.reset();
+    return waiting;
   }
   Result<void> hold_network() override { return held_.manager().hold_network(held_.operation()); }
   // The other host announces the address only once the container is its own, so the neighbours

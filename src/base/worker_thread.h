@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <functional>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <type_traits>
@@ -20,11 +21,13 @@ class WorkerThread {
 
   template <typename Work>
   std::invoke_result_t<Work&> perform(Work work) {
-    std::packaged_task<std::invoke_result_t<Work&>()> task(std::move(work));
-    auto outcome = task.get_future();
+    // Both have it, for it is not through yet when its outcome is there.
+    auto task =
+        std::make_shared<std::packaged_task<std::invoke_result_t<Work&>()>>(std::move(work));
+    auto outcome = task->get_future();
     {
       std::lock_guard lock(mutex_);
-      next_ = [&task] { task(); };
+      next_ = [task] { (*task)(); };
     }
     given_.notify_one();
     return outcome.get();

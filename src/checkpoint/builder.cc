@@ -185,6 +185,7 @@ Result<void> GroupBuilder::create_ipc(image::Ipc ipc) {
 
 Result<void> GroupBuilder::make_networks(const image::NetworkNamespaces& networks) {
   if (!is_container_) return fail(Code::kBadImage, "a process tree has no network of its own");
+  if (std::exchange(has_networks_, true)) return fail(Code::kBadImage, "the networks come twice");
   TRY(make_user_namespaces());
   networks_ = TRY(engine::NetworkNamespaces::make(*context_, *user_namespaces_, networks));
   return {};

@@ -181,6 +181,7 @@ class GroupBuilder {
   engine::IpcNamespaces ipc_namespaces_;  // borrows ipc_
   std::optional<engine::UserNamespacesRestore> user_namespaces_;
   engine::NetworkNamespaces networks_;
+  bool has_networks_ = false;
   std::map<int32_t, Member> members_;  // without zombies
   std::map<int32_t, StandIn> stand_ins_;
   std::unique_ptr<engine::LaneReader> lanes_;

@@ -88,17 +88,20 @@ Result<void> FrozenGroup::State::freeze() {
   std::ignore = sys::MappingFlags::shared();  // made here, nobody waits for it frozen
   auto queues = engine::UnreadQueues::find(spec.root);
   engine::FileTable::make_room(queues.descriptors());
-  const Nanoseconds deadline = clock.now() + kLongestWait;
   cgroups = TRY(engine::cgroups_of_container(spec.freezer_cgroup));
   if (spec.network)
     network = TRY_IN(engine::NetworkSurvey::prepare(spec.root, *spec.network), "network");
   if (spec.container && engine::networks_below(spec.root).size() > 1)
     fresh_settings = TRY(engine::read_fresh_settings());
+  const Nanoseconds deadline = clock.now() + kLongestWait;
   for (Nanoseconds pause = kLookAgain;; pause *= 2) {
-    auto waits = [&] {
-      return !queues.all_read() || engine::has_unreadable_aio_context(spec.root);
-    };
-    while (waits() && clock.now() < deadline) clock.sleep_for(kLookAgain);
+    // Who begins to use AIO after this look and has requests in flight is refused.
+    auto aio = engine::find_aio_use(spec.root);
+    auto waits = [&] { return !queues.all_read() || aio == engine::AioUse::kUnreadable; };
+    while (waits() && clock.now() < deadline) {
+      clock.sleep_for(kLookAgain);
+      aio = engine::find_aio_use(spec.root);
+    }
     TRY(engine::refuse_frozen_by_v1(cgroups));
     Stopwatch watch(clock);
     processes =
@@ -106,10 +109,11 @@ Result<void> FrozenGroup::State::freeze() {
     freeze_time = watch.elapsed();
     TRY_IN(thaw_inner(), "freeze");
     const bool at_rest = queues.all_read_in(spec.root) &&
-                         engine::await_aio_requests(processes, kLongestRequest).empty();
+                         (aio == engine::AioUse::kNone ||
+                          engine::await_aio_requests(processes, kLongestRequest).empty());
     if (at_rest || clock.now() >= deadline) return {};
     freezers.reset();
-    TRY_IN(engine::thaw_processes(processes), "thaw");
+    TRY_IN(engine::thaw_for_another_stop(processes), "thaw");
     clock.sleep_for(pause);
   }
 }

@@ -80,11 +80,7 @@ class Pause {
   Result<void> end() {
     auto processes = std::exchange(processes_, {});
     freezers_.reset();
-    // A wait that the kernel continues from its own notes does not tell the next stop any more
-    // which call it is; it is made once more instead.
-    for (FrozenProcess& process : processes)
-      for (engine::FrozenThread& thread : process.threads) thread.instrumented = true;
-    return engine::thaw_processes(processes);
+    return engine::thaw_for_another_stop(processes);
   }
 
  private:
@@ -257,12 +253,13 @@ std::vector<MemoryRounds::Pending> MemoryRounds::without_sharers(std::vector<Pen
 // On a thread that ends with the pause: see FrozenGroup::State.
 Result<std::vector<MemoryRounds::Pending>> MemoryRounds::stop_and_look(double& stopped_seconds) {
   return WorkerThread().perform([&]() -> Result<std::vector<Pending>> {
+    const bool uses_aio = engine::find_aio_use(spec_.root) != engine::AioUse::kNone;
     SystemClock clock;
     Stopwatch watch(clock);
-    std::ignore = engine::has_unreadable_aio_context(spec_.root);  // nobody waits for it frozen
     Pause pause = TRY(Pause::begin(spec_));
     auto& processes = pause.processes();
-    const auto written_to = engine::await_aio_requests(processes, kLongestRequest);
+    std::vector<HostPid> written_to;
+    if (uses_aio) written_to = engine::await_aio_requests(processes, kLongestRequest);
     order_for_restore(processes);
     TRY(for_each_in_parallel(processes.size(), [&](size_t i) -> Result<void> {
       if (!processes[i].zombie) processes[i].vmas = TRY(sys::read_maps(processes[i].living));

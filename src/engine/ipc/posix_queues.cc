@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/mount.h>
 #include <mqueue.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -21,6 +20,7 @@
 #include "engine/files/descriptions.h"
 #include "engine/files/fd_info.h"
 #include "engine/ipc/queue_notifications.h"
+#include "sys/detached_mount.h"
 #include "sys/outliving.h"
 #include "sys/pidfd.h"
 #include "sys/procfs.h"
@@ -36,17 +36,9 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-// The queues of the calling thread's namespace, mounted nowhere.
+// Those of the calling thread's namespace.
 Result<Fd> open_queues() {
-  Fd context(static_cast<int>(::syscall(SYS_fsopen, "mqueue", FSOPEN_CLOEXEC)));
-  if (!context.valid() ||
-      ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
-    return fail_errno("look at POSIX message queues");
-  Fd mount(static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0)));
-  if (!mount.valid()) return fail_errno("look at POSIX message queues");
-  Fd directory(::openat(mount.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return fail_errno("list POSIX message queues");
-  return directory;
+  return sys::open_detached("mqueue");
 }
 
 Result<std::vector<std::string>> list_queues() {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/ipc/posix_queues.h"
 #include "sys/posix_queue_memory.h"
 #include "sys/procfs.h"
 
@@ -62,6 +63,8 @@ Result<void> capture_queue_notification(const CaptureContext& context, int queue
   const auto inside = context.task(owner);
   if (!inside) return refuse("of a process outside of the group is not supported");
   const HostPid holder = sys::living_thread(owner);
+  if (TRY(device_of_queues(holder)) != status.st_dev)
+    return refuse("of a process that has left its IPC namespace is not supported");
   const auto& memory = sys::PosixQueueMemory::shared();
   if (!memory) return refuse("cannot be read here: " + memory.error().to_string());
   const auto registered = TRY(memory->notification(queue));

@@ -116,17 +116,16 @@ bool is_aio_ring(const sys::Vma& vma) {
   return vma.path.starts_with("/[aio]");
 }
 
-bool has_unreadable_aio_context(HostPid root) {
-  return anybody_has_one() &&
-         std::ranges::any_of(sys::list_tree(root),
-                             [](HostPid pid) { return maps_ring(sys::living_thread(pid)); }) &&
-         !sys::AioReader::shared();
+AioUse find_aio_use(HostPid root) {
+  auto has_one = [](HostPid pid) { return maps_ring(sys::living_thread(pid)); };
+  if (!anybody_has_one() || std::ranges::none_of(sys::list_tree(root), has_one))
+    return AioUse::kNone;
+  return sys::AioReader::shared() ? AioUse::kReadable : AioUse::kUnreadable;
 }
 
 std::vector<HostPid> await_aio_requests(const std::vector<FrozenProcess>& processes,
                                         Nanoseconds longest) {
   std::vector<HostPid> busy;
-  if (!anybody_has_one()) return busy;
   SystemClock clock;
   const Nanoseconds deadline = clock.now() + longest;
   for (const FrozenProcess& process : processes) {

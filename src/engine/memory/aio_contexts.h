@@ -21,9 +21,11 @@ namespace martlet::engine {
 
 bool is_aio_ring(const sys::Vma& vma);
 
-// Whether a process of the group below `root` has a context whose requests cannot be counted here
-// (sys::AioReader). Costs a look at all mappings only if somebody on this host has a context.
-bool has_unreadable_aio_context(HostPid root);
+// Whether a process of the group below `root` has a context, and whether its requests can be
+// counted here (sys::AioReader), which is prepared. Costs a look at all mappings if somebody on
+// this host has a context.
+enum class AioUse { kNone, kReadable, kUnreadable };
+AioUse find_aio_use(HostPid root);
 
 // Waits until the processes have no requests in flight, for so long, and not for requests that may
 // wait for ever (IOCB_CMD_POLL). Returns the processes that have some left, or may have.

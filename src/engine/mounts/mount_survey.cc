@@ -18,6 +18,7 @@
 #include "engine/mounts/bare_mount.h"
 #include "engine/mounts/mount_order.h"
 #include "engine/mounts/own_mounts.h"
+#include "sys/detached_mount.h"
 #include "sys/procfs.h"
 
 namespace martlet::engine {
@@ -290,10 +291,23 @@ class Survey {
     if (mount.type == "devpts") TRY(check_no_terminals(mount));
     if (mount.type == "mqueue" && mount.device != TRY(device_of_queues(context_.root())))
       return refuse_mount(mount, "of the IPC namespace of single processes");
+    if (mount.type == "sysfs" && mount.device != TRY(device_of_sysfs()))
+      return refuse_mount(mount, "of the network namespace of single processes");
     own.set_type(mount.type);
     own.set_name(mount.name);
     own.set_options(fmt::format("{}", fmt::join(system_options(mount), ",")));
     return {};
+  }
+
+  // Of the root's network.
+  Result<dev_t> device_of_sysfs() const {
+    struct stat status{};
+    TRY(run_in_namespace(context_.root(), "net", [&]() -> Result<void> {
+      const Fd top = TRY(sys::open_detached("sysfs"));
+      if (::fstat(top.get(), &status) != 0) return fail_errno("stat sysfs");
+      return {};
+    }));
+    return status.st_dev;
   }
 
   Result<void> check_no_terminals(const Mount& mount) const {

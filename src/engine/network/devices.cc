@@ -157,6 +157,7 @@ Result<std::vector<NetlinkAttribute>> details_of(const NetlinkMessage& link,
 Result<std::optional<uint32_t>> network_known_as(NetlinkChannel& channel, const Networks& networks,
                                                  std::span<const uint32_t> described,
                                                  int known_as) {
+  if (known_as < 0) return std::nullopt;  // of one that is just ending
   const std::string header(NLMSG_ALIGN(sizeof(rtgenmsg)), '\0');
   for (uint32_t number : described) {
     const Fd other = TRY(networks.open(number));

@@ -7,6 +7,7 @@
 
 #include "engine/context.h"
 #include "engine/network/network_namespaces.h"
+#include "sys/procfs.h"
 #include "sys/sock_diag.h"
 
 namespace martlet::engine {
@@ -32,11 +33,13 @@ Result<void> count(const Fd& network, std::map<std::string, size_t>& waiting) {
 
 Result<ConnectionsInSetup> ConnectionsInSetup::watch(HostPid root) {
   std::vector<Fd> networks;
-  for (const auto& [inode, process] : networks_below(root))
-    TRY(run_in_namespace(process, "net", [&]() -> Result<void> {
+  for (const auto& [inode, process] : networks_below(root)) {
+    auto opened = run_in_namespace(process, "net", [&]() -> Result<void> {
       networks.push_back(TRY(sys::open_sock_diag()));
       return {};
-    }));
+    });
+    if (!opened && sys::read_status(process)) return std::unexpected(std::move(opened.error()));
+  }
   return ConnectionsInSetup(std::move(networks));
 }
 

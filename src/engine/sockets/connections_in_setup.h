@@ -18,6 +18,8 @@ class ConnectionsInSetup {
   // One line for each listener that has some: "3 to 0.0.0.0:80". They cannot be captured; they
   // vanish within a round trip and a call of accept(), so a caller waits until there are none.
   Result<std::vector<std::string>> list() const;
+  // Then it keeps namespaces there that end meanwhile, and does not know of new ones.
+  bool is_of_several() const { return networks_.size() > 1; }
 
  private:
   explicit ConnectionsInSetup(std::vector<Fd> networks) : networks_(std::move(networks)) {}

@@ -112,9 +112,10 @@ Result<UnixEnds> TaskUnixCaller::make_pair(const image::UnixSocket& as, uint32_t
   if (task == nullptr) return local_.make_pair(as, network);
   if (network == 0) return make_pair_in(*task, as);
   constexpr const char* kWhat = "enter a network namespace";
+  const Fd back = TRY(networks_.open(0));  // which the root's process leads to, who may be this one
   TRY(join_namespace(*task, TRY(networks_.open(network)), CLONE_NEWNET, kWhat, channel_));
   UnixEnds ends = TRY(make_pair_in(*task, as));
-  TRY(join_namespace(*task, TRY(networks_.open(0)), CLONE_NEWNET, kWhat, channel_));
+  TRY(join_namespace(*task, back, CLONE_NEWNET, kWhat, channel_));
   return ends;
 }
 

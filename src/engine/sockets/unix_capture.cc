@@ -105,9 +105,9 @@ bool leads_to_peer(CaptureContext& context, const OpenFile& file, const image::U
   const std::string path = path_of(socket.peer_name());
   if (!path.starts_with('/')) return false;
   const auto info = query_outside(context, file, socket.peer_inode());
+  const auto seen = context.mounts().open(0, path, O_PATH);
   struct stat status{};
-  const std::string seen = sys::proc_path(context.root(), "root") + path;
-  return info && info->file_inode && ::stat(seen.c_str(), &status) == 0 &&
+  return info && info->file_inode && seen && ::fstat(seen->get(), &status) == 0 &&
          S_ISSOCK(status.st_mode) && static_cast<uint32_t>(status.st_ino) == *info->file_inode;
 }
 
@@ -119,6 +119,10 @@ Result<void> capture_reconnection(CaptureContext& context, const OpenFile& file,
     return fail(Code::kUnsupported, "cannot connect to the " + peer +
                                         " outside of the group again: no name leads to it from "
                                         "inside");
+  if (out.type() != SOCK_DGRAM && !out.name().empty())
+    return fail(Code::kUnsupported, "cannot connect to the " + peer +
+                                        " outside of the group again: it has a name itself, so "
+                                        "either end may have been connected to");
   if (out.type() != SOCK_DGRAM && context.unix_queues().contains(file.id))
     return fail(Code::kUnsupported, "has not read all that the " + peer +
                                         " outside of the group has sent, which a new connection "

@@ -497,6 +497,12 @@ Result<void> thaw_processes(std::vector<FrozenProcess>& processes) {
   return outcome;
 }
 
+Result<void> thaw_for_another_stop(std::vector<FrozenProcess>& processes) {
+  for (FrozenProcess& process : processes)
+    for (FrozenThread& thread : process.threads) thread.instrumented = true;
+  return thaw_processes(processes);
+}
+
 void await_job_stop(HostPid pid) {
   SystemClock clock;
   Nanoseconds give_up = clock.now() + kJobStopDeadline;

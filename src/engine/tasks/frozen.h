@@ -104,6 +104,10 @@ Result<void> thaw_process(FrozenProcess& process);
 // All processes of a group.
 Result<void> thaw_processes(std::vector<FrozenProcess>& processes);
 
+// The same for a group that is stopped again soon. A wait that the kernel continues from its own
+// notes does not tell the next stop any more which call it is; it is made once more instead.
+Result<void> thaw_for_another_stop(std::vector<FrozenProcess>& processes);
+
 // A process that job control has stopped runs for a moment when ptrace lets it go, before it stands
 // still again. Waits for the end of that moment, which no process of its group may see.
 void await_job_stop(HostPid pid);
