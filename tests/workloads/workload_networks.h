@@ -65,9 +65,19 @@ static inline void run_in_network_of(pid_t process, const char* line) {
   reap_child(spawn(run_elsewhere, &what));
 }
 
+// An IPv6 address has no route as long as somebody might object to it.
+static inline void await_addresses(void) {
+  for (bool settled = false; !settled;) {
+    char* tentative = say("ip -6 -o addr show tentative");
+    settled = *tentative == 0;
+    free(tentative);
+  }
+}
+
 // What is in the namespace that the process lives in, but for what passes by itself. The caller
 // frees it.
 static inline char* network_state(void) {
+  await_addresses();
   return say(
       "ip -d -o link | sed -E 's/@if[0-9]*/@/; s/ qlen/\\n qlen/' | grep -v '^2: eth0' |"
       " sed -E 's/[a-z_]*_timer +[0-9.]*//g; s/fdb_n_learned [0-9]*//; s/link-netnsid [0-9]*//;"
